@@ -1,0 +1,141 @@
+"""The options of one server, typed, with nats-server's defaults.
+
+Is: plain data and its validation. Everything that a configuration file or a flag can say ends up here.
+Is not: the reading of files (`config_file`), of keys (`config_keys`) or of flags (`flags`); `config_load` joins those.
+Invariants: durations are nanoseconds, sizes are bytes; 0 means what each comment says, never "unset by accident".
+Read next: `config_keys.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+VERSION: Final = "2.15.1"  # told to clients: they gate features on it
+SECOND_NS: Final = 1_000_000_000
+MINUTE_NS: Final = 60 * SECOND_NS
+
+DEFAULT_HOST: Final = "0.0.0.0"
+DEFAULT_PORT: Final = 4222
+DEFAULT_MAX_CONTROL_LINE: Final = 4096
+DEFAULT_MAX_PAYLOAD: Final = 1024 * 1024
+DEFAULT_MAX_PENDING: Final = 64 * 1024 * 1024
+DEFAULT_MAX_CONNECTIONS: Final = 64 * 1024
+DEFAULT_MAX_CLOSED_CLIENTS: Final = 10_000
+
+STORE_AUTOMATIC: Final = -1
+
+
+@dataclass
+class RouteUrl:
+    """One configured peer: where to dial, and the credentials its URL carried."""
+
+    host: str
+    port: int
+    user: str = ""
+    password: str = ""
+
+    def address(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass
+class UserOptions:
+    user: str
+    password: str  # plain, or a bcrypt hash beginning $2a$
+
+
+@dataclass
+class AuthorizationOptions:
+    """Who may connect. Either one user, or a token, or a list of users; all empty: everybody."""
+
+    user: str = ""
+    password: str = ""
+    token: str = ""
+    users: list[UserOptions] = field(default_factory=list)
+    timeout_ns: int = 2 * SECOND_NS
+
+    def required(self) -> bool:
+        return bool(self.user or self.password or self.token or self.users)
+
+
+@dataclass
+class JetStreamOptions:
+    """`enabled` False: no JetStream at all. `sync_interval_ns` 0: sync before every acknowledgement (the default)."""
+
+    enabled: bool = False
+    store_dir: str = ""  # as configured; the streams live in <store_dir>/jetstream
+    max_memory: int = STORE_AUTOMATIC  # bytes; -1 = three quarters of the machine's; 0 = memory streams refused
+    max_file: int = STORE_AUTOMATIC  # bytes; -1 = three quarters of what is free on the disk; 0 = file streams refused
+    sync_interval_ns: int = 0
+
+
+@dataclass
+class ClusterOptions:
+    """`port` 0: not clustered, no listener (unless `routes` are given); -1: any free port."""
+
+    name: str = ""
+    host: str = DEFAULT_HOST
+    port: int = 0
+    routes: list[RouteUrl] = field(default_factory=list)
+    authorization: AuthorizationOptions = field(default_factory=AuthorizationOptions)
+    advertise: str = ""  # host:port told to other servers instead of the listener's
+    no_advertise: bool = False  # clients are not told the other servers' addresses
+    connect_retries: int = 0  # implicit routes only; configured ones are tried for ever
+    connect_backoff: bool = False
+    pool_size: int = 1
+    compression: str = "off"
+    ping_interval_ns: int = 30 * SECOND_NS
+    ping_max: int = 2
+
+    def configured(self) -> bool:
+        return self.port != 0
+
+
+@dataclass
+class TernmqOptions:
+    """What nats-server does not have: the block `ternmq { … }`."""
+
+    log_format: str = "text"  # text | json
+    bootstrap_expect: int = 0  # 0: as many nodes as there are configured routes (own included)
+
+
+@dataclass
+class Options:
+    server_name: str = ""  # "": the server id
+    host: str = DEFAULT_HOST
+    port: int = DEFAULT_PORT  # -1: any free port
+    client_advertise: str = ""
+    http_host: str = ""  # "": same as host
+    http_port: int = 0  # 0: no monitoring; -1: any free port
+    http_base_path: str = ""
+    authorization: AuthorizationOptions = field(default_factory=AuthorizationOptions)
+    jetstream: JetStreamOptions = field(default_factory=JetStreamOptions)
+    cluster: ClusterOptions = field(default_factory=ClusterOptions)
+    ternmq: TernmqOptions = field(default_factory=TernmqOptions)
+
+    max_control_line: int = DEFAULT_MAX_CONTROL_LINE
+    max_payload: int = DEFAULT_MAX_PAYLOAD
+    max_pending: int = DEFAULT_MAX_PENDING
+    max_connections: int = DEFAULT_MAX_CONNECTIONS  # -1: refuse all
+    max_subscriptions: int = 0  # 0: unlimited
+    max_subscription_tokens: int = 0  # 0: unlimited
+    max_closed_clients: int = DEFAULT_MAX_CLOSED_CLIENTS
+    ping_interval_ns: int = 2 * MINUTE_NS
+    ping_max: int = 2
+    write_deadline_ns: int = 10 * SECOND_NS
+    lame_duck_duration_ns: int = 2 * MINUTE_NS
+    lame_duck_grace_period_ns: int = 10 * SECOND_NS
+
+    debug: bool = False
+    trace: bool = False
+    logtime: bool = True
+    logtime_utc: bool = False
+    log_file: str = ""  # "": standard error
+    log_size_limit: int = 0  # bytes; 0: no limit
+    log_max_num: int = 0
+    pid_file: str = ""
+    ports_file_dir: str = ""
+
+    config_file: str = ""
+    config_digest: str = ""  # "sha256:…" of the parsed file, as /varz shows it
