@@ -65,6 +65,7 @@ class JetStreamOptions:
 
     enabled: bool = False
     store_dir: str = ""  # as configured; the streams live in <store_dir>/jetstream
+    store_dir_is_temporary: bool = False  # none was configured: a folder for temporary files, worth a warning
     max_memory: int = STORE_AUTOMATIC  # bytes; -1 = three quarters of the machine's; 0 = memory streams refused
     max_file: int = STORE_AUTOMATIC  # bytes; -1 = three quarters of what is free on the disk; 0 = file streams refused
     sync_interval_ns: int = 0
@@ -83,8 +84,6 @@ class ClusterOptions:
     no_advertise: bool = False  # clients are not told the other servers' addresses
     connect_retries: int = 0  # implicit routes only; configured ones are tried for ever
     connect_backoff: bool = False
-    pool_size: int = 1
-    compression: str = "off"
     ping_interval_ns: int = 30 * SECOND_NS
     ping_max: int = 2
 
@@ -108,7 +107,6 @@ class Options:
     client_advertise: str = ""
     http_host: str = ""  # "": same as host
     http_port: int = 0  # 0: no monitoring; -1: any free port
-    http_base_path: str = ""
     authorization: AuthorizationOptions = field(default_factory=AuthorizationOptions)
     jetstream: JetStreamOptions = field(default_factory=JetStreamOptions)
     cluster: ClusterOptions = field(default_factory=ClusterOptions)
