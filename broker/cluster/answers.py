@@ -1,0 +1,100 @@
+"""Where answers go: to a client of this node, to the node that the request came through, or to an inner caller.
+
+A request that entered the cluster at node A and is answered at its leader B goes back to A over the peer link, and
+A publishes it: only A is sure to know the requester's inbox already, since interest travels on other connections.
+"""
+
+from typing import Final
+
+from mypy_extensions import mypyc_attr
+
+from broker.cluster.transport import LinkTable
+from broker.core.router import Router
+
+INNER_PREFIX: Final = b"_TMQ."
+LOCAL: Final = ""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class InnerCaller:
+    """A part of this node that asked a leader something, and is not a client."""
+
+    def answered(self, inbox: bytes, data: bytes) -> None:
+        """The payload of the answer."""
+        raise NotImplementedError
+
+
+class Outstanding:
+    """A request of a client here that a leader elsewhere has not answered yet."""
+
+    def __init__(self, subject: bytes, stream: str, is_publish: bool) -> None:
+        self.subject: Final = subject
+        self.stream: Final = stream
+        self.is_publish: Final = is_publish
+
+
+class Answers:
+    """Sends answers; remembers which ones are still expected from which peer."""
+
+    def __init__(self, router: Router, links: LinkTable) -> None:
+        self._router: Final = router
+        self._links: Final = links
+        self._inner: dict[bytes, InnerCaller] = {}
+        self._inner_count: int = 0
+        self._expected: dict[str, dict[bytes, Outstanding]] = {}
+
+    def send(self, origin: str, inbox: bytes, subject: bytes, reply: bytes, header_length: int, data: bytes) -> None:
+        """Publish at `origin`: matched by `inbox`, written with `subject` (b"": the inbox itself)."""
+        if origin == LOCAL:
+            if inbox.startswith(INNER_PREFIX):
+                self._answer_inner(inbox, data)
+            else:
+                self._router.deliver(inbox, subject or inbox, reply, header_length, data)
+            return
+        link = self._links.links.get(origin)
+        if link is not None and link.output_bytes + link.answers.bytes < self._links.answers_bytes_max:
+            link.answers.add(inbox, subject, reply, header_length, data)
+            link.dirty = True
+
+    def received(self, peer: str, inbox: bytes, subject: bytes, reply: bytes, header_length: int, data: bytes) -> None:
+        """An answer that a peer asks us to publish."""
+        expected = self._expected.get(peer)
+        if expected:
+            expected.pop(inbox, None)
+        self.send(LOCAL, inbox, subject, reply, header_length, data)
+
+    # What is expected from peers.
+
+    def expect(self, peer: str, inbox: bytes, outstanding: Outstanding) -> None:
+        """A request with this inbox went to `peer`."""
+        expected = self._expected.get(peer)
+        if expected is None:
+            expected = self._expected[peer] = {}
+        expected[inbox] = outstanding
+
+    def expected_count(self, peer: str) -> int:
+        """How many answers are missing from `peer`."""
+        expected = self._expected.get(peer)
+        return 0 if expected is None else len(expected)
+
+    def take_expected(self, peer: str) -> dict[bytes, Outstanding]:
+        """The link to `peer` broke: all that it will not answer."""
+        return self._expected.pop(peer, {})
+
+    # Callers inside the node.
+
+    def inner_inbox(self, caller: InnerCaller) -> bytes:
+        """A fresh reply subject for a request of our own."""
+        self._inner_count += 1
+        inbox = INNER_PREFIX + str(self._inner_count).encode()
+        self._inner[inbox] = caller
+        return inbox
+
+    def forget_inner(self, inbox: bytes) -> None:
+        """Nobody waits for this one any more."""
+        self._inner.pop(inbox, None)
+
+    def _answer_inner(self, inbox: bytes, data: bytes) -> None:
+        caller = self._inner.pop(inbox, None)
+        if caller is not None:
+            caller.answered(inbox, data)

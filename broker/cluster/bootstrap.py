@@ -1,0 +1,78 @@
+"""The first boot of a cluster: when exactly these nodes may found the meta group.
+
+A node with an empty store founds nothing alone. It waits until every configured peer is connected, everybody sees
+the same names, and nobody has a meta group already. Since every node applies the same rule to the same views, all
+found the same group. A node that finds peers with a meta group was wiped or is new: it waits to be admitted.
+"""
+
+from typing import Final
+
+from broker.cluster.identity import peer_id
+from broker.cluster.transport import LinkTable
+
+WAITING_LOG_NS: Final = 10_000_000_000
+
+
+class Bootstrap:
+    """Collects the views of the peers until the founding membership is certain."""
+
+    def __init__(self, links: LinkTable, expect: int) -> None:
+        self._links: Final = links
+        self._expect: Final = expect
+        self._views: dict[str, list[str]] = {}
+        self._sent: list[str] = []
+        self._logged_ns: int = 0
+
+    def view(self) -> list[str]:
+        """The names this node sees, its own included, sorted."""
+        names = [link.name for link in self._links.links.values()]
+        names.append(self._links.name)
+        return sorted(names)
+
+    def view_to_send(self) -> list[str] | None:
+        """The view, when peers do not know it yet."""
+        view = self.view()
+        if view == self._sent:
+            return None
+        self._sent = view
+        return view
+
+    def peer_arrived(self) -> None:
+        """A new link: it has to be told our view."""
+        self._sent = []
+
+    def peer_view(self, peer: str, names: list[str]) -> None:
+        """What a peer sees."""
+        self._views[peer] = names
+
+    def peer_lost(self, peer: str) -> None:
+        """Its view no longer counts."""
+        self._views.pop(peer, None)
+
+    def founders(self) -> list[str]:
+        """The names that found the group now; [] while it is too early."""
+        view = self.view()
+        if len(view) < max(self._expect, 1) or (self._expect == 0 and self._links.unresolved()):
+            return []
+        for peer in self._links.peers():
+            if self._links.hellos[peer].has_meta or self._views.get(peer) != view:
+                return []
+        return view
+
+    def existing(self) -> list[str]:
+        """Names of peers that have a meta group already."""
+        return sorted(
+            self._links.hellos[peer].name for peer in self._links.peers() if self._links.hellos[peer].has_meta
+        )
+
+    def waiting_event(self, now_ns: int) -> dict[str, object] | None:
+        """What to tell the operator, every ten seconds while waiting."""
+        if now_ns - self._logged_ns < WAITING_LOG_NS:
+            return None
+        self._logged_ns = now_ns
+        return {"missing": self._links.unresolved(), "connected": self.view(), "existing": self.existing()}
+
+
+def founding_peers(names: list[str]) -> dict[str, str]:
+    """Peer id → name of the founders."""
+    return {peer_id(name): name for name in sorted(names)}

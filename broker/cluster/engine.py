@@ -1,0 +1,221 @@
+"""All Raft groups of a node and their one write-ahead log: who is stepped when, what is written, what waits for it.
+
+A turn: every dirty group proposes what it gathered, hands out its Ready, applies what is committed. What is to be
+written goes into the log's pending batch; messages that promise durability wait until that batch is on disk. One
+batch is on its way to the disk while the next one grows (group commit). A batch that holds only lazy entries, for
+which nobody waits, is delayed up to `LAZY_SYNC_NS` in the hope of company.
+
+Invariants: nothing that a Ready wanted after its sync leaves before the batch that carries it is done; a failed
+batch stops the node's groups for good (a failed fsync is never retried).
+Read next: `group`, `stream_group`; who runs the jobs: `broker/net/driver`.
+"""
+
+from typing import Final
+
+from broker.cluster.group import RaftGroup
+from broker.cluster.jobs import Job, WalJob
+from broker.cluster.transport import LinkTable
+from raft.ready import Ready
+from raft.types import ENTRY_LAZY, Message
+from storage.wal import Wal
+
+LAZY_SYNC_NS: Final = 10_000_000
+ROUNDS_MAX: Final = 8
+CAMPAIGN_SPREAD_TICKS: Final = 4
+
+
+class Engine:
+    """The groups of this node, stepped together."""
+
+    def __init__(self, wal: Wal, links: LinkTable, sync_always: bool) -> None:
+        self.wal: Final = wal
+        self.links: Final = links
+        self.groups: dict[int, RaftGroup] = {}
+        self.failed: str = ""
+        self.events: list[tuple[str, str, dict[str, object]]] = []
+        self.jobs: list[Job] = []
+        self.unknown_groups: dict[int, int] = {}
+        self.syncs: int = 0
+        self.urgent: bool = False
+        self.lazy_since_ns: int = 0
+        self._sync_always: Final = sync_always
+        self._batch_running: bool = False
+        self._after_sync: list[Message] = []
+        self._marks: list[tuple[RaftGroup, int, int]] = []
+        self._dirty: list[RaftGroup] = []
+
+    # Input.
+
+    def step(self, message: Message) -> None:
+        """A Raft message from a peer."""
+        group = self.groups.get(message.group)
+        if group is None:
+            self.unknown_groups[message.group] = self.unknown_groups.get(message.group, 0) + 1
+            return
+        if not group.failed and group.accepts(message):
+            group.raft.step(message)
+            group.touch()
+
+    def tick(self) -> None:
+        """50 ms passed for every group."""
+        for group in self.groups.values():
+            if not group.failed:
+                group.tick()
+
+    def peer_lost(self, peer: str, jitter: list[int]) -> None:
+        """The connection to a peer broke: groups it led need not wait for an election timeout."""
+        for at, group in enumerate(self.groups.values()):
+            group.raft.peer_unreachable(peer)
+            if group.raft.leader == peer:
+                group.raft.forget_leader()
+                group.campaign_in_ticks = jitter[at % len(jitter)]
+                group.touch()
+
+    # The turn.
+
+    def process(self, now_ns: int) -> None:
+        """Step every dirty group until nothing is left to do without the disk or the network."""
+        if self.failed:
+            return
+        for _ in range(ROUNDS_MAX):
+            if not self._dirty:
+                break
+            dirty = self._dirty[:]
+            self._dirty.clear()
+            for group in dirty:
+                group.dirty = False
+            for group in dirty:
+                if not group.failed and group.id in self.groups:
+                    self._process_group(group, now_ns)
+        if self.wal.pending_bytes and self.lazy_since_ns == 0:
+            self.lazy_since_ns = now_ns
+
+    def _process_group(self, group: RaftGroup, now_ns: int) -> None:
+        group.before_propose(now_ns)
+        group.flush_ops()
+        raft = group.raft
+        while raft.has_ready():
+            self._take(group, raft.ready())
+        group.note_role()
+
+    def _take(self, group: RaftGroup, ready: Ready) -> None:
+        wal = self.wal
+        if ready.hard_state is not None:
+            wal.set_hard_state(group.id, ready.hard_state.term, ready.hard_state.vote)
+            self.urgent = True
+        snapshot = ready.snapshot
+        if snapshot is not None:
+            wal.set_snapshot(group.id, snapshot.index, snapshot.term)
+            group.restore(snapshot)
+            group.raft.applied_to(snapshot.index)
+            self._marks.append((group, snapshot.index, snapshot.term))
+            self.urgent = True
+        entries = ready.entries
+        if entries:
+            for entry in entries:
+                wal.append(group.id, entry.index, entry.term, entry.kind, entry.data)
+                if entry.kind != ENTRY_LAZY:
+                    self.urgent = True
+            last = entries[-1]
+            self._marks.append((group, last.index, last.term))
+        for message in ready.messages:
+            self.send(message)
+        if ready.messages_after_sync:
+            if self._marks or self._batch_running or self.wal.pending_bytes:
+                self._after_sync.extend(ready.messages_after_sync)
+            else:
+                for message in ready.messages_after_sync:
+                    self.send(message)
+        if ready.committed:
+            group.apply_committed(ready.committed)
+
+    def send(self, message: Message) -> None:
+        """Hand a message to the link of its receiver; without a link it is lost, as on any network."""
+        link = self.links.links.get(message.receiver)
+        if link is not None:
+            link.raft_messages.append(message)
+            link.dirty = True
+
+    # The log batch.
+
+    def take_wal_job(self, now_ns: int) -> WalJob | None:
+        """The batch to write now, if it is time."""
+        if self._batch_running or self.failed:
+            return None
+        if not self.urgent:
+            if self.lazy_since_ns == 0 or now_ns < self.lazy_since_ns + LAZY_SYNC_NS:
+                return None
+        if self.wal.pending_bytes == 0:
+            # Answers may be held although nothing is left to write: their batch has just been done.
+            self._release(self._take_marks(), self._take_after_sync())
+            self.urgent = False
+            self.lazy_since_ns = 0
+            return None
+        batch = self.wal.take_batch()
+        if batch is None:
+            return None
+        batch.sync = self._sync_always
+        self._batch_running = True
+        self.urgent = False
+        self.lazy_since_ns = 0
+        return WalJob(batch, self._take_marks(), self._take_after_sync())
+
+    def _take_marks(self) -> list[tuple[RaftGroup, int, int]]:
+        marks, self._marks = self._marks, []
+        return marks
+
+    def _take_after_sync(self) -> list[Message]:
+        messages, self._after_sync = self._after_sync, []
+        return messages
+
+    def wal_job_done(self, job: WalJob, error: str) -> None:
+        """The batch is durable, or the disk failed us."""
+        self._batch_running = False
+        self.syncs += 1
+        if error:
+            self.fail(error)
+            return
+        self.wal.batch_done(job.batch)
+        self._release(job.marks, job.messages)
+        if self._after_sync and not self.urgent and self.wal.pending_bytes == 0:
+            self._release(self._take_marks(), self._take_after_sync())
+
+    def _release(self, marks: list[tuple[RaftGroup, int, int]], messages: list[Message]) -> None:
+        for group, index, term in marks:
+            if self.groups.get(group.id) is group:
+                group.raft.persisted(index, term)
+                group.touch()
+        for message in messages:
+            self.send(message)
+
+    def fail(self, error: str) -> None:
+        """The log cannot be written: nothing more may be promised by this node."""
+        if self.failed:
+            return
+        self.failed = error
+        self.events.append(("ERR", "write_error", {"error": error}))
+        for group in self.groups.values():
+            group.failed = error
+            group.abandon_all()
+            group.lost_leadership()
+
+    def next_deadline_ns(self) -> int:
+        """When a lazy batch is due; 0 for never."""
+        if self._batch_running or self.lazy_since_ns == 0:
+            return 0
+        return self.lazy_since_ns + LAZY_SYNC_NS
+
+    def add(self, group: RaftGroup) -> None:
+        """A group begins (or begins again after a restart) on this node."""
+        assert group.id not in self.groups
+        self.groups[group.id] = group
+        group.dirty_groups = self._dirty
+        group.touch()
+
+    def remove(self, group_id: int) -> None:
+        """The group was deleted by a committed command."""
+        group = self.groups.pop(group_id, None)
+        if group is not None:
+            group.abandon_all()
+            group.lost_leadership()
+            self.wal.remove_group(group_id)

@@ -1,0 +1,79 @@
+"""Frames on the connection between two nodes: ``u32 length | u32 crc32(body) | body``, ``body = u8 kind | content``.
+
+Before the first frame both sides say who they are in one line each, ``TERNMQ/1 {json}\\r\\n`` (see `transport`).
+A frame that does not check out, or is longer than `FRAME_BYTES_MAX`, ends the connection: TCP already guards the
+bytes, so damage here means a broken peer, and everything that mattered is sent again after the reconnect.
+"""
+
+import struct
+import zlib
+from typing import Final
+
+FRAME_BYTES_MAX: Final = 96 * 1024 * 1024
+
+FRAME_RAFT: Final = 1  # raft.codec messages of all groups
+FRAME_REQUEST: Final = 2  # API requests for the leader of a group: u64 group | columns(subject, "", reply)
+FRAME_PUBLISH: Final = 3  # messages for a stream's leader: u64 group | columns(subject, "", reply)
+FRAME_ANSWER: Final = 4  # to be published by the node it is sent to: columns(inbox, subject, reply)
+FRAME_ACK: Final = 5  # consumer acks for a stream's leader: u64 group | columns(ack subject, "", reply)
+FRAME_BLOCK_REQUEST: Final = 6  # catch-up: cbor
+FRAME_BLOCK: Final = 7  # catch-up: u32 length of cbor head | head | bytes
+FRAME_VIEW: Final = 8  # first boot: cbor list of the names the sender sees
+
+_HEAD: Final = struct.Struct("<II")
+
+
+class FrameError(ValueError):
+    """The bytes are not frames of ours."""
+
+
+def encode_frame(kind: int, parts: list[bytes]) -> list[bytes]:
+    """One frame as parts for a gathered write; the content is not copied."""
+    kind_byte = bytes((kind,))
+    crc = zlib.crc32(kind_byte)
+    length = 1
+    for part in parts:
+        crc = zlib.crc32(part, crc)
+        length += len(part)
+    assert length <= FRAME_BYTES_MAX, f"frame of {length} bytes"
+    return [_HEAD.pack(length, crc), kind_byte, *parts]
+
+
+class FrameReader:
+    """Cuts a byte stream into frames. Holds at most one incomplete frame."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._held: int = 0
+        self._need: int = _HEAD.size
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The bodies of all frames that `data` completes. Raises FrameError."""
+        self._parts.append(data)
+        self._held += len(data)
+        if self._held < self._need:
+            return []
+        buffer = data if len(self._parts) == 1 else b"".join(self._parts)
+        bodies: list[bytes] = []
+        position = 0
+        size = len(buffer)
+        while True:
+            if size - position < _HEAD.size:
+                self._need = _HEAD.size
+                break
+            length, crc = _HEAD.unpack_from(buffer, position)
+            if length == 0 or length > FRAME_BYTES_MAX:
+                raise FrameError(f"frame length {length}")
+            end = position + _HEAD.size + length
+            if end > size:
+                self._need = _HEAD.size + length
+                break
+            body = buffer[position + _HEAD.size : end]
+            if zlib.crc32(body) != crc:
+                raise FrameError("frame checksum")
+            bodies.append(body)
+            position = end
+        rest = buffer[position:]
+        self._parts = [rest] if rest else []
+        self._held = len(rest)
+        return bodies

@@ -1,0 +1,186 @@
+"""One Raft group on this node: the consensus module, its part of the write-ahead log, and who waits for what.
+
+`RaftGroup` knows nothing of streams: `stream_group` and `meta_group` say what an entry means. Operations proposed
+in one turn become one entry. Whoever wants to know the outcome of an operation leaves a waiter beside it; waiters
+are kept by log index and told when the entry is applied, or that its fate is unknown when leadership is lost.
+
+Invariants: `apply` sees every committed entry once, in order, on every replica. A waiter is answered exactly once.
+Read next: `engine` (turns of all groups), `stream_group`.
+"""
+
+from typing import Final
+
+from mypy_extensions import mypyc_attr
+
+from raft.errors import NotLeader, ProposalDropped
+from raft.node import LEADER, RaftNode
+from raft.types import ENTRY_LAZY, ENTRY_NOOP, ENTRY_NORMAL, Entry, Membership, Message, Snapshot
+from storage.group_log import GroupLog
+
+TRIM_BYTES: Final = 4 * 1024 * 1024
+NO_LEADER: Final = ""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Waiter:
+    """Somebody who waits for the outcome of one proposed operation."""
+
+    def abandoned(self) -> None:
+        """The entry's fate is unknown: this node stopped leading before it was applied."""
+
+
+class RaftGroup:
+    """The part that all groups share."""
+
+    def __init__(self, group_id: int, raft: RaftNode, log: GroupLog) -> None:
+        self.id: Final = group_id
+        self.raft: Final = raft
+        self.log: Final = log
+        self.dirty: bool = False
+        self.dirty_groups: list[RaftGroup] = []
+        self.failed: str = ""
+        self.ops: list[bytes] = []
+        self.op_waiters: list[Waiter | None] = []
+        self.ops_urgent: bool = False
+        self.waiters: dict[int, list[Waiter | None]] = {}
+        self.applied_bytes: int = 0
+        self.was_leader: bool = False
+        self.known_leader: str = NO_LEADER
+        self.checkpoint_running: bool = False
+        self.campaign_in_ticks: int = -1
+        self.noop_term: int = 0
+
+    # What a kind of group supplies.
+
+    def apply(self, entry: Entry, waiters: list[Waiter | None] | None) -> None:
+        """One committed entry. `waiters` is None where this node did not propose it."""
+        raise NotImplementedError
+
+    def became_leader(self) -> None:
+        """This node leads and everything of earlier terms is applied."""
+
+    def lost_leadership(self) -> None:
+        """This node no longer leads (or never finished to)."""
+
+    def leader_changed(self) -> None:
+        """`leader()` has a new answer."""
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Replace the machine's state by a snapshot whose data is already durable here."""
+        raise NotImplementedError
+
+    # Proposals.
+
+    def leads(self) -> bool:
+        """Whether proposals may be made here."""
+        return self.raft.role == LEADER
+
+    def leader(self) -> str:
+        """Peer id of the leader, "" when unknown."""
+        return self.raft.leader
+
+    def add_op(self, op: bytes, waiter: Waiter | None, urgent: bool) -> None:
+        """Queue one operation for this turn's entry."""
+        self.ops.append(op)
+        self.op_waiters.append(waiter)
+        if urgent:
+            self.ops_urgent = True
+        self.touch()
+
+    def touch(self) -> None:
+        """There is something to do for this group in this turn."""
+        if not self.dirty:
+            self.dirty = True
+            self.dirty_groups.append(self)
+
+    def accepts(self, message: Message) -> bool:
+        """Whether Raft may see the message now; a snapshot must wait until its blocks were fetched."""
+        return True
+
+    def before_propose(self, now_ns: int) -> None:
+        """Last chance in a turn to add operations."""
+
+    def flush_ops(self) -> None:
+        """This turn's operations become one entry."""
+        if not self.ops:
+            return
+        data = self.ops[0] if len(self.ops) == 1 else b"".join(self.ops)
+        waiters = self.op_waiters
+        kind = ENTRY_NORMAL if self.ops_urgent else ENTRY_LAZY
+        self.ops = []
+        self.op_waiters = []
+        self.ops_urgent = False
+        try:
+            index = self.raft.propose(data, kind)
+        except (NotLeader, ProposalDropped):
+            abandon(waiters)
+            return
+        self.waiters[index] = waiters
+
+    def abandon_all(self) -> None:
+        """Leadership is gone: nobody here will learn how these ended."""
+        if self.waiters:
+            pending = self.waiters
+            self.waiters = {}
+            for index in pending:
+                abandon(pending[index])
+        waiters = self.op_waiters
+        self.ops = []
+        self.op_waiters = []
+        self.ops_urgent = False
+        abandon(waiters)
+
+    # Outcomes of a Ready.
+
+    def apply_committed(self, entries: list[Entry]) -> None:
+        """Committed entries reach the machine."""
+        waiting = self.waiters
+        for entry in entries:
+            index = entry.index
+            waiters = waiting.pop(index, None) if waiting else None
+            if entry.data and entry.kind <= ENTRY_LAZY:
+                self.apply(entry, waiters)
+                self.applied_bytes += len(entry.data)
+            else:
+                if entry.kind == ENTRY_NOOP:
+                    self.noop_term = entry.term
+                if waiters is not None:
+                    abandon(waiters)
+        self.raft.applied_to(entries[-1].index)
+
+    def note_role(self) -> None:
+        """Compare who leads with what was known; tell the kind of group."""
+        leads = self.raft.role == LEADER and self.noop_term == self.raft.term
+        if self.was_leader and self.raft.role != LEADER:
+            self.was_leader = False
+            self.abandon_all()
+            self.lost_leadership()
+        elif leads and not self.was_leader:
+            self.was_leader = True
+            self.became_leader()
+        if self.raft.leader != self.known_leader:
+            self.known_leader = self.raft.leader
+            self.leader_changed()
+
+    def tick(self) -> None:
+        """50 ms passed."""
+        if self.campaign_in_ticks > 0:
+            self.campaign_in_ticks -= 1
+        elif self.campaign_in_ticks == 0:
+            self.campaign_in_ticks = -1
+            if self.raft.leader == NO_LEADER:
+                self.raft.campaign()
+        self.raft.tick()
+        if self.raft.has_ready():
+            self.touch()
+
+    def membership(self) -> Membership:
+        """Voters and learners now in force."""
+        return self.raft.membership
+
+
+def abandon(waiters: list[Waiter | None]) -> None:
+    """Tell all of them that the outcome is unknown."""
+    for waiter in waiters:
+        if waiter is not None:
+            waiter.abandoned()

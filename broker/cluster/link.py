@@ -1,0 +1,187 @@
+"""One connection between two nodes, sans-IO: greeting, frames in, frames out.
+
+The dialler speaks first: ``TERNMQ/1 {json}``; the acceptor (a route listener, which had already said INFO)
+answers with a line of its own. After that both sides send frames (`frames`). Everything that a turn wants to say
+to a peer is gathered here by kind and encoded once by `flush`.
+
+Not here: which links exist and who dials (`transport`), what the frames mean (`engine`, `forward`, `catch_up`).
+"""
+
+import json
+from typing import Final
+
+from broker.cluster.columns import Columns
+from broker.cluster.frames import (
+    FRAME_ACK,
+    FRAME_ANSWER,
+    FRAME_PUBLISH,
+    FRAME_RAFT,
+    FRAME_REQUEST,
+    FrameError,
+    FrameReader,
+    encode_frame,
+)
+from raft.codec import encode_messages
+from raft.types import Message
+
+GREETING: Final = b"TERNMQ/1 "
+GREETING_LENGTH_MAX: Final = 16 * 1024
+OUTPUT_BYTES_MAX: Final = 256 * 1024 * 1024
+COLUMNS_BYTES_MAX: Final = 32 * 1024 * 1024
+
+
+class Hello:
+    """What a node says of itself when a link opens."""
+
+    def __init__(self, name: str, cluster: str, port: int, has_meta: bool, user: str, password: str) -> None:
+        self.name = name
+        self.cluster = cluster
+        self.port = port
+        self.has_meta = has_meta
+        self.user = user
+        self.password = password
+
+    def encode(self) -> bytes:
+        """The greeting line."""
+        body = {
+            "name": self.name,
+            "cluster": self.cluster,
+            "port": self.port,
+            "meta": self.has_meta,
+            "user": self.user,
+            "pass": self.password,
+        }
+        return GREETING + json.dumps(body, separators=(",", ":")).encode() + b"\r\n"
+
+
+def decode_hello(line: bytes) -> Hello | None:
+    """The greeting of the other side; None when the line is not one."""
+    if not line.startswith(GREETING):
+        return None
+    try:
+        body = json.loads(line[len(GREETING) :])
+    except ValueError:
+        return None
+    if not isinstance(body, dict):
+        return None
+    name, cluster, port = body.get("name"), body.get("cluster"), body.get("port")
+    user, password = body.get("user"), body.get("pass")
+    if not (isinstance(name, str) and name and isinstance(cluster, str) and isinstance(port, int)):
+        return None
+    if not (isinstance(user, str) and isinstance(password, str)):
+        return None
+    return Hello(name, cluster, port, body.get("meta") is True, user, password)
+
+
+class PeerLink:
+    """A connection to one peer. `peer` is "" until its greeting was accepted by the link table."""
+
+    def __init__(self, cid: int, dialled: bool, host: str, port: int) -> None:
+        self.cid: Final = cid
+        self.dialled: Final = dialled
+        self.host: Final = host
+        self.port: Final = port
+        self.peer: str = ""
+        self.name: str = ""
+        self.hello: Hello | None = None
+        self.close_reason: str = ""
+        self.raft_messages: list[Message] = []
+        self.answers: Columns = Columns()
+        self.requests: dict[int, Columns] = {}
+        self.publishes: dict[int, Columns] = {}
+        self.acks: dict[int, Columns] = {}
+        self.dirty: bool = False
+        self.in_messages: int = 0
+        self.out_bytes: int = 0
+        self._output: list[bytes] = []
+        self.output_bytes: int = 0
+        self._line: bytes = b""
+        self._reader: FrameReader = FrameReader()
+
+    def on_bytes(self, data: bytes) -> list[bytes]:
+        """Bytes from the peer → complete frame bodies. Sets `hello` once; sets `close_reason` on anything wrong."""
+        if self.hello is None:
+            data = self._line + data
+            self._line = b""
+            while self.hello is None:
+                end = data.find(b"\n")
+                if end < 0:
+                    if len(data) > GREETING_LENGTH_MAX:
+                        self.close_reason = "greeting too long"
+                    self._line = data
+                    return []
+                line, data = data[:end].rstrip(b"\r"), data[end + 1 :]
+                if line.startswith(b"-ERR"):
+                    self.close_reason = "refused by peer: " + line[5:].decode("utf-8", "replace")
+                    return []
+                if line.startswith(b"INFO ") and self.dialled:
+                    continue  # the route listener introduces itself to whoever calls
+                self.hello = decode_hello(line)
+                if self.hello is None:
+                    self.close_reason = "not a TernMQ peer"
+                    return []
+            if not data:
+                return []
+        try:
+            bodies = self._reader.feed(data)
+        except FrameError as error:
+            self.close_reason = f"bad frame: {error}"
+            return []
+        self.in_messages += len(bodies)
+        return bodies
+
+    def write(self, data: bytes) -> None:
+        """Raw bytes (the greeting, an error line)."""
+        self._output.append(data)
+        self.output_bytes += len(data)
+
+    def write_frame(self, kind: int, parts: list[bytes]) -> None:
+        """One frame, now in the output."""
+        for part in encode_frame(kind, parts):
+            self._output.append(part)
+            self.output_bytes += len(part)
+
+    def columns(self, table: dict[int, Columns], group: int) -> Columns | None:
+        """The block of this turn for `group`; None when the link holds too much already."""
+        if self.output_bytes > OUTPUT_BYTES_MAX:
+            return None
+        block = table.get(group)
+        if block is None:
+            block = table[group] = Columns()
+        return None if block.bytes > COLUMNS_BYTES_MAX else block
+
+    def flush(self) -> None:
+        """Everything gathered since the last flush becomes frames. Raft first: it is what others wait for."""
+        if self.raft_messages:
+            self.write_frame(FRAME_RAFT, encode_messages(self.raft_messages))
+            self.raft_messages = []
+        if self.answers.count:
+            self.write_frame(FRAME_ANSWER, [self.answers.encode()])
+            self.answers = Columns()
+        if self.acks:
+            self._flush_table(FRAME_ACK, self.acks)
+            self.acks = {}
+        if self.publishes:
+            self._flush_table(FRAME_PUBLISH, self.publishes)
+            self.publishes = {}
+        if self.requests:
+            self._flush_table(FRAME_REQUEST, self.requests)
+            self.requests = {}
+        self.dirty = False
+
+    def _flush_table(self, kind: int, table: dict[int, Columns]) -> None:
+        for group, block in table.items():
+            if block.count:
+                self.write_frame(kind, [group.to_bytes(8, "little"), block.encode()])
+
+    def take_output(self) -> bytes:
+        """All bytes to send."""
+        data = b"".join(self._output)
+        self._output = []
+        self.output_bytes = 0
+        self.out_bytes += len(data)
+        return data
+
+    def has_output(self) -> bool:
+        """Whether `take_output` would return anything."""
+        return bool(self._output)

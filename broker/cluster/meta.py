@@ -1,0 +1,200 @@
+"""The meta group's machine: which streams exist, who holds them, which peers the cluster knows.
+
+Only commands that everybody committed change it; nothing is ever deleted because it looks orphaned. Consumers are
+not here: they live in their stream's group.
+
+An entry is one CBOR map with a key ``op``. `apply` returns what changed, or an ApiError that every replica computes
+alike. Read next: `meta_group` (the group around this machine), `api_meta` (who proposes).
+"""
+
+from typing import Final
+
+import cbor2
+
+from broker.core.subjects import overlaps
+from broker.jetstream.api_errors import STREAM_NAME_EXISTS, STREAM_NOT_FOUND, SUBJECTS_OVERLAP, ApiError
+from broker.jetstream.stream_config import StreamConfig
+
+OP_CREATE: Final = "create"
+OP_UPDATE: Final = "update"
+OP_DELETE: Final = "delete"
+OP_PEERS: Final = "peers"
+
+
+class Assignment:
+    """One stream: its configuration, its group, and the peers that hold it. `peers[0]` campaigns first."""
+
+    def __init__(self, config: StreamConfig, group: int, peers: list[str], created_ns: int, revision: int) -> None:
+        self.config = config
+        self.group: Final = group
+        self.peers = peers
+        self.created_ns: Final = created_ns
+        self.revision = revision
+        self.reply: bytes = b""  # who waits for the creation; answered by the stream's first leader
+        self.origin: str = ""
+
+    def name(self) -> str:
+        """The stream's name."""
+        return self.config.name
+
+
+class MetaChange:
+    """What one entry did: `created`, `updated` or `deleted` is set; or `error`."""
+
+    def __init__(self) -> None:
+        self.created: Assignment | None = None
+        self.updated: Assignment | None = None
+        self.deleted: Assignment | None = None
+        self.peers_changed: bool = False
+        self.error: ApiError | None = None
+
+
+def create_op(config: StreamConfig, peers: list[str], wall_ns: int, reply: bytes, origin: str) -> bytes:
+    """The entry that creates a stream."""
+    return _encode(
+        {
+            "op": OP_CREATE,
+            "config": config.to_json(),
+            "peers": peers,
+            "time": wall_ns,
+            "reply": reply,
+            "origin": origin,
+        }
+    )
+
+
+def update_op(config: StreamConfig) -> bytes:
+    """The entry that gives a stream a new configuration."""
+    return _encode({"op": OP_UPDATE, "config": config.to_json()})
+
+
+def delete_op(name: str) -> bytes:
+    """The entry that deletes a stream."""
+    return _encode({"op": OP_DELETE, "name": name})
+
+
+def peers_op(names: dict[str, str]) -> bytes:
+    """The entry that teaches names of peers (peer id → server name)."""
+    return _encode({"op": OP_PEERS, "names": names})
+
+
+def _encode(entry: dict[str, object]) -> bytes:
+    return bytes(cbor2.dumps(entry))
+
+
+class MetaMachine:
+    """The assignments, by stream name and by group id."""
+
+    def __init__(self, names: dict[str, str]) -> None:
+        self.names: dict[str, str] = dict(sorted(names.items()))
+        self.streams: dict[str, Assignment] = {}
+        self.by_group: dict[int, Assignment] = {}
+        self.next_group: int = 1
+
+    def apply(self, index: int, data: bytes) -> MetaChange:
+        """One committed entry."""
+        entry = cbor2.loads(data)
+        change = MetaChange()
+        op = entry["op"]
+        if op == OP_CREATE:
+            self._create(index, entry, change)
+        elif op == OP_UPDATE:
+            self._update(index, entry, change)
+        elif op == OP_DELETE:
+            assignment = self.streams.pop(entry["name"], None)
+            if assignment is None:
+                change.error = STREAM_NOT_FOUND
+            else:
+                del self.by_group[assignment.group]
+                change.deleted = assignment
+        elif op == OP_PEERS:
+            self.names = dict(sorted({**self.names, **entry["names"]}.items()))
+            change.peers_changed = True
+        else:
+            raise AssertionError(f"unknown meta operation {op!r}: written by a newer version?")
+        return change
+
+    def _create(self, index: int, entry: dict[str, object], change: MetaChange) -> None:
+        config = _config(entry["config"])
+        if config.name in self.streams:
+            change.error = STREAM_NAME_EXISTS
+            return
+        if self.overlapping(config, ""):
+            change.error = SUBJECTS_OVERLAP
+            return
+        peers, created, reply, origin = entry["peers"], entry["time"], entry["reply"], entry["origin"]
+        assert isinstance(peers, list) and isinstance(created, int)
+        assert isinstance(reply, bytes) and isinstance(origin, str)
+        assignment = Assignment(config, self.next_group, peers, created, index)
+        assignment.reply = reply
+        assignment.origin = origin
+        self.next_group += 1
+        self._add(assignment)
+        change.created = assignment
+
+    def _update(self, index: int, entry: dict[str, object], change: MetaChange) -> None:
+        config = _config(entry["config"])
+        assignment = self.streams.get(config.name)
+        if assignment is None:
+            change.error = STREAM_NOT_FOUND
+        elif self.overlapping(config, config.name):
+            change.error = SUBJECTS_OVERLAP
+        else:
+            assignment.config = config
+            assignment.revision = index
+            change.updated = assignment
+
+    def _add(self, assignment: Assignment) -> None:
+        self.streams[assignment.config.name] = assignment
+        self.by_group[assignment.group] = assignment
+
+    def overlapping(self, config: StreamConfig, except_name: str) -> str:
+        """The name of a stream whose subjects overlap with `config`'s; "" when there is none."""
+        for name, assignment in self.streams.items():
+            if name == except_name:
+                continue
+            for mine in config.subjects:
+                for other in assignment.config.subjects:
+                    if overlaps(mine.encode(), other.encode()):
+                        return name
+        return ""
+
+    def held(self) -> dict[str, int]:
+        """How many streams each peer holds."""
+        counts: dict[str, int] = {}
+        for assignment in self.streams.values():
+            for peer in assignment.peers:
+                counts[peer] = counts.get(peer, 0) + 1
+        return counts
+
+    def led(self) -> dict[str, int]:
+        """How many streams each peer was chosen to lead."""
+        counts: dict[str, int] = {}
+        for assignment in self.streams.values():
+            counts[assignment.peers[0]] = counts.get(assignment.peers[0], 0) + 1
+        return counts
+
+    def snapshot(self) -> bytes:
+        """The whole state."""
+        streams = [
+            [a.config.to_json(), a.group, a.peers, a.created_ns, a.revision] for _, a in sorted(self.streams.items())
+        ]
+        return _encode({"names": self.names, "next_group": self.next_group, "streams": streams})
+
+    def restore(self, data: bytes) -> None:
+        """Replace the state."""
+        state = cbor2.loads(data)
+        self.names = dict(sorted(state["names"].items()))
+        self.next_group = state["next_group"]
+        self.streams = {}
+        self.by_group = {}
+        for config, group, peers, created_ns, revision in state["streams"]:
+            self._add(Assignment(_config(config), group, peers, created_ns, revision))
+
+
+def _config(value: object) -> StreamConfig:
+    """A configuration that this cluster accepted before; it cannot be wrong now."""
+    assert isinstance(value, dict)
+    config = StreamConfig.from_json(value)
+    assert isinstance(config, StreamConfig), config
+    return config

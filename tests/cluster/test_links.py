@@ -1,0 +1,97 @@
+"""Who dials whom: any mesh of nodes, however their dials cross, ends with one link a pair."""
+
+import random
+
+import pytest
+from broker.cluster.link import PeerLink
+from broker.cluster.transport import LinkTable
+
+NAMES = ["n1", "n2", "n3"]
+PORTS = {"n1": 1, "n2": 2, "n3": 3}
+
+
+class Mesh:
+    """Link tables joined by a network that delivers in a random order."""
+
+    def __init__(self, seed: int, names: list[str] = NAMES, cluster: str = "c") -> None:
+        self.rng = random.Random(seed)
+        routes = [("host", PORTS[name]) for name in names]
+        self.tables = {
+            name: LinkTable(name, cluster, PORTS[name], "", "", routes, random.Random(seed)) for name in names
+        }
+        self.by_port = {PORTS[name]: name for name in names}
+        self.pipes: list[tuple[LinkTable, PeerLink, LinkTable, PeerLink]] = []
+        self.now_ns = 0
+        self.next_cid = 1
+
+    def dial_all(self) -> None:
+        dials = [(name, dial) for name in self.tables for dial in self.tables[name].tick(self.now_ns)]
+        self.rng.shuffle(dials)
+        for name, dial in dials:
+            near, far = self.tables[name], self.tables[self.by_port[dial.port]]
+            out = near.dialled(self.next_cid, dial.host, dial.port, self.now_ns)
+            into = far.accepted(self.next_cid + 1, "host", self.now_ns)
+            self.next_cid += 2
+            self.pipes.append((near, out, far, into))
+
+    def carry(self) -> bool:
+        moved = False
+        self.rng.shuffle(self.pipes)
+        for pipe in list(self.pipes):
+            for sender, link, receiver, other in ((*pipe,), (pipe[2], pipe[3], pipe[0], pipe[1])):
+                data = link.take_output()
+                if data and other.cid in receiver.connections:
+                    receiver.on_bytes(other, data, self.now_ns)
+                    moved = True
+                assert sender.connections is not None
+            self.close_marked()
+        return moved
+
+    def close_marked(self) -> None:
+        for table in self.tables.values():
+            for cid, _ in table.take_closing():
+                for pipe in [p for p in self.pipes if cid in (p[1].cid, p[3].cid)]:
+                    self.pipes.remove(pipe)
+                    pipe[0].closed(pipe[1].cid, self.now_ns)
+                    pipe[2].closed(pipe[3].cid, self.now_ns)
+
+    def settle(self) -> None:
+        for _ in range(20):
+            self.now_ns += 2_000_000_000
+            self.dial_all()
+            while self.carry():
+                pass
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_every_pair_has_one_link(seed: int) -> None:
+    mesh = Mesh(seed)
+    mesh.settle()
+    for name, table in mesh.tables.items():
+        assert sorted(link.name for link in table.links.values()) == [n for n in NAMES if n != name]
+        assert len(table.connections) == 2
+        assert table.unresolved() == []
+
+
+def test_another_cluster_is_refused_with_a_reason() -> None:
+    table = LinkTable("n1", "production", 1, "", "", [], random.Random(1))
+    link = table.accepted(7, "host", 0)
+    table.on_bytes(link, b'TERNMQ/1 {"name":"x","cluster":"other","port":1,"meta":false,"user":"","pass":""}\r\n', 0)
+    assert b"-ERR 'Cluster Name Conflict'" in link.take_output()
+    assert table.take_closing() == [(7, "Cluster Name Conflict")]
+    assert table.links == {}
+
+
+@pytest.mark.parametrize("line", [b"GET / HTTP/1.1\r\n", b"TERNMQ/1 {}\r\n", b"TERNMQ/1 [1]\r\n", b"x" * 20_000])
+def test_a_stranger_is_cut_off(line: bytes) -> None:
+    table = LinkTable("n1", "c", 1, "", "", [], random.Random(1))
+    link = table.accepted(7, "host", 0)
+    table.on_bytes(link, line, 0)
+    assert [cid for cid, _ in table.take_closing()] == [7]
+
+
+def test_wrong_password_is_refused() -> None:
+    table = LinkTable("n1", "c", 1, "route", "secret", [], random.Random(1))
+    link = table.accepted(7, "host", 0)
+    table.on_bytes(link, b'TERNMQ/1 {"name":"x","cluster":"c","port":1,"meta":false,"user":"route","pass":"no"}\r\n', 0)
+    assert table.take_closing() == [(7, "Authorization Violation")]
