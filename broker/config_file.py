@@ -85,12 +85,12 @@ class _FileReader:
         self._files_open: list[str] = []
 
     def read(self, path: str, shown: str, including: tuple[Scanner, int] | None) -> Tree:
-        real = os.path.realpath(path)
-        if real in self._files_open:
-            raise self._failure(shown, including, f"'{shown}' includes itself")
         if len(self._files_open) >= INCLUDE_DEPTH_MAX:
             raise self._failure(shown, including, f"more than {INCLUDE_DEPTH_MAX} files include one another")
         try:
+            real = os.path.realpath(path)
+            if real in self._files_open:
+                raise self._failure(shown, including, f"'{shown}' includes itself")
             with open(path, "rb") as file:
                 data = file.read(FILE_BYTES_MAX + 1)
         except (OSError, ValueError) as error:

@@ -1,8 +1,8 @@
 """The files by which others find a running server: the pid file and the ports file.
 
 Is: writing and removing them in the form that the clients' test harnesses read.
-Invariants: the pid file holds digits and no newline (some readers parse it untrimmed); the ports file is named after the
-program as it was called and the pid that was spawned, and appears at once with its whole content.
+Invariants: the pid file holds digits and no newline (some readers parse it untrimmed); the ports file is named after
+the program as it was called and the pid that was spawned, and appears at once with its whole content.
 Read next: `server.py`, which writes them when the listeners are open and removes the ports file at a clean exit.
 """
 
