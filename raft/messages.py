@@ -4,9 +4,9 @@ Not here: how they are answered (`node.py` has the table) or written to the wire
 
 kind                 fields beside kind, group, sender, receiver, term
 APPEND               index, log_term: the entry before `entries`; commit. No entries = a probe that wants an answer
-APPEND_RESPONSE      index: everything up to it is durable at the sender. reject: index = the refused `index` of APPEND,
-                     hint, log_term = where the leader should try next, and that entry's term
-HEARTBEAT            commit: never beyond what the receiver is known to have; context: round of reads to confirm (0 none)
+APPEND_RESPONSE      index: everything up to it is durable at the sender. reject: index = the refused
+                     `index` of APPEND; hint, log_term = where the leader should try next, and that entry's term
+HEARTBEAT            commit: never beyond what the receiver is known to have; context: round of reads to confirm
 HEARTBEAT_RESPONSE   context: as received
 COMMIT               commit, as in HEARTBEAT; wants no answer
 VOTE, PRE_VOTE       index, log_term: the candidate's last entry; hint: VOTE_FORCED after a leadership transfer.

@@ -6,10 +6,11 @@ The caller's duties, in this order; Readys of one group are never reordered:
 
 1. send `messages` whenever it likes;
 2. write `hard_state`, then `snapshot`, then `entries` (an entry whose index was written before truncates there first);
-3. once this Ready **and every earlier one** of the group is durable: `RaftNode.persisted(index, term)` of the last entry
-   written (or of the snapshot when there were no entries), and only then send `messages_after_sync`. This holds also
-   for a Ready that has nothing to write itself: its answers may speak about entries of the one before;
-4. apply `committed` in order (after `snapshot` was installed), then `RaftNode.applied_to(index)`. This need not wait for 3.
+3. once this Ready **and every earlier one** of the group is durable: `RaftNode.persisted(index, term)` of the last
+   entry written (or of the snapshot when there were no entries), and only then send `messages_after_sync`. This holds
+   also for a Ready that has nothing to write itself: its answers may speak about entries of the one before;
+4. apply `committed` in order (after `snapshot` was installed), then `RaftNode.applied_to(index)`.
+   This need not wait for 3.
 """
 
 from __future__ import annotations
