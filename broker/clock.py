@@ -1,6 +1,7 @@
 """The two clocks of a process, behind one small class so that tests can drive time.
 
-Is: monotonic nanoseconds for timers, Unix nanoseconds for data. Is not: known to any pure layer; those are handed numbers.
+Is: monotonic nanoseconds for timers, Unix nanoseconds for data.
+Is not: known to any pure layer; those are handed numbers.
 Read next: `net/reactor.py`, the only reader.
 """
 

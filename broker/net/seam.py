@@ -1,54 +1,83 @@
 """What the rim asks of a node, and what a turn of it tells the rim: the seam between `net/` and `broker/node.py`.
 
 Is: Protocols and constants only, so that the reactor can be tested with a node of twenty lines.
-Is not: behaviour. Invariants of the seam:
-* every `connection_opened(cid, …)` is followed by exactly one `connection_closed(cid, reason)`, also where the node asked for the close;
+Is not: behaviour. What both sides rely on:
+* every `connection_opened(cid, …)` is followed by exactly one `connection_closed(cid, reason)`, also where the node
+  itself asked for the close; until then `take_output(cid)` answers (b"" when nothing is left);
 * for an outgoing connection `remote` is the (host, port) of the dial as the node gave it, not what it resolved to;
-* `take_output(cid)` is called only when everything taken before has left; so a slow socket's bytes pile up in the node,
-  which can see and bound them;
+* output is taken only when everything taken before has left; so the bytes of a slow socket pile up in the node, which
+  sees and bounds them (what a socket may hold back in all: twice the node's bound);
 * every job in `Turn.jobs` is answered by one `job_done(job, error)`, always between two turns.
-Read next: `reactor.py`, `driver.py`.
+Read next: `reactor.py`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 CLIENT: Final = 0
 CLUSTER_IN: Final = 1
 CLUSTER_OUT: Final = 2
 
-JOB_WAL: Final = 0  # one at a time, in order; what acknowledgements wait for
-JOB_FLUSH: Final = 1  # one at a time, in order; nobody waits
+THREAD_WAL: Final = 0  # jobs in order, one at a time; what acknowledgements wait for
+THREAD_FLUSH: Final = 1  # likewise; nobody waits
 
 
 class Job(Protocol):
-    """Blocking file work, run outside the reactor's thread."""
+    """Blocking file work, run outside the reactor's thread. `thread` names which one."""
+
+    @property
+    def thread(self) -> int: ...
 
     def run(self) -> None: ...
 
 
-class Turn(Protocol):
-    """What a turn of the node wants done. Attributes are read once, right after `turn()` returned."""
+class Dial(Protocol):
+    """A connection to be made. `token` is the node's and comes back with the outcome."""
 
-    sends: list[int]
-    closes: list[tuple[int, str]]
-    dials: list[tuple[str, int, int]]  # host, port, token
-    jobs: list[tuple[int, Job]]
-    events: list[tuple[str, str, dict[str, object]]]  # level, name, fields
-    next_deadline_ns: int  # 0: none
+    @property
+    def host(self) -> str: ...
+
+    @property
+    def port(self) -> int: ...
+
+    @property
+    def token(self) -> str: ...
+
+
+class Turn(Protocol):
+    """What a turn of the node wants done. Read once, right after `turn()` returned."""
+
+    @property
+    def sends(self) -> Sequence[int]: ...  # connections that have output
+
+    @property
+    def closes(self) -> Sequence[tuple[int, str]]: ...  # connection, reason; closed when its output has left
+
+    @property
+    def dials(self) -> Sequence[Dial]: ...
+
+    @property
+    def jobs(self) -> Sequence[Job]: ...
+
+    @property
+    def events(self) -> Sequence[tuple[str, str, Mapping[str, object]]]: ...  # level, name, fields
+
+    @property
+    def next_deadline_ns(self) -> int: ...  # monotonic; 0: none
 
 
 class Node(Protocol):
     """`broker.node.BrokerNode`, as seen from the rim."""
 
-    def connection_opened(self, cid: int, kind: int, remote: tuple[str, int]) -> None: ...
+    def connection_opened(self, cid: int, kind: int, remote: tuple[str, int], token: str = "") -> None: ...
 
     def connection_bytes(self, cid: int, data: bytes) -> None: ...
 
     def connection_closed(self, cid: int, reason: str) -> None: ...
 
-    def dial_failed(self, address: tuple[str, int]) -> None: ...
+    def dial_failed(self, address: tuple[str, int], token: str = "") -> None: ...
 
     def tick(self, now_ns: int, wall_ns: int) -> None: ...
 
@@ -59,5 +88,9 @@ class Node(Protocol):
     def job_done(self, job: Job, error: Exception | None) -> None: ...
 
     def disk_stalled(self, stalled_ns: int) -> None: ...
+
+    def lame_duck(self) -> None: ...  # tell clients, hand leaderships over
+
+    def shutdown(self) -> None: ...  # jobs of the turns that follow are the last ones: checkpoints
 
     def statistics(self) -> dict[str, object]: ...
