@@ -96,6 +96,10 @@ class GroupLog:
         """(term, vote)"""
         return (self.hard_term, self.vote)
 
+    def blank(self) -> bool:
+        """Was nothing ever said about the group?"""
+        return self.last_index == 0 and self.hard_term == 0 and not self.vote
+
     def term(self, index: int) -> int:
         """The term of an entry, or of the position right before the first. Raises IndexError for any other."""
         if index == self.snapshot_index:
@@ -135,7 +139,8 @@ class GroupLog:
         data = self._files.read(sequence, offset, self._lengths[slot])
         if len(data) != self._lengths[slot] or zlib.crc32(data) != self._crcs[slot]:
             path = log_path(self._files.directory, sequence)
-            raise CorruptLog(path, offset, "an entry fails its checksum", [DamagedRange(self.group, index, index)], True)
+            damage = [DamagedRange(self.group, index, index)]
+            raise CorruptLog(path, offset, "an entry fails its checksum", damage, True)
         return data
 
     # Kept by the Wal.

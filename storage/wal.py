@@ -42,6 +42,7 @@ class Wal:
     def __init__(self, writer: WalWriter, files: LogFiles, groups: dict[int, GroupLog], recent_bytes_max: int) -> None:
         self.failed: StorageError | None = None
         self.pending_bytes: int = 0
+        self.unsynced: bool = False  # there are finished batches that were written without a sync
         self.file_bytes: int = writer.file_bytes
         self._writer = writer
         self._files = files
@@ -138,8 +139,12 @@ class Wal:
 
     # Batches.
 
-    def take_batch(self) -> WalBatch | None:
-        """Everything pending, to be run and handed back. None when there is nothing, or while a batch is out."""
+    def take_batch(self, force: bool = False) -> WalBatch | None:
+        """Everything pending, to be run and handed back. None when there is nothing, or while a batch is out.
+
+        With `force` and earlier batches that were not synced (`unsynced`), there is a batch even when nothing is
+        pending: only its sync.
+        """
         if self.failed is not None:
             raise StorageFailed(self._writer.directory, self.failed)
         if self._out:
@@ -147,9 +152,12 @@ class Wal:
         if self._batch is not None:  # it met a full disk: the same bytes go to the same place
             self._out = True
             return self._batch
-        if not self._pending.types:
+        if self._pending.types:
+            batch = self._place_batch()
+        elif force and self.unsynced:
+            batch = WalBatch(self._writer, Records(), self._current, self._offset)
+        else:
             return None
-        batch = self._place_batch()
         self._batch = batch
         self._out = True
         return batch
@@ -181,6 +189,7 @@ class Wal:
         assert batch is self._batch and batch.done
         self._batch = None
         self._out = False
+        self.unsynced = not (batch.sync or batch.retired)
         records = batch.records
         offset = batch.body_offset()
         group_id = -1
@@ -247,6 +256,8 @@ class Wal:
         head.add(RECORD_PREVIOUS, self._current, self._offset, 0, 0, b"")
         for group_id in sorted(self._groups):
             log = self._groups[group_id]
+            if log.blank():
+                continue
             state = GroupState(
                 group_id,
                 log.hard_term,

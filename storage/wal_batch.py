@@ -122,11 +122,12 @@ class WalWriter:
         path = log_path(self.directory, sequence)
         file = self._fresh_file(path)
         try:
-            parts = head.encode(self.seed, sequence, 0, 0)
-            file.pwrite(parts, 0)
+            # The name first: a recycled file written before its renaming is durable would overwrite, after a crash,
+            # what its old name stands for.
+            self._sync_names()
+            file.pwrite(head.encode(self.seed, sequence, 0, 0), 0)
             try:
                 file.sync()
-                self.disk.sync_directory(self.directory)
             except StorageError as error:
                 self.failed = error
                 raise
@@ -138,6 +139,13 @@ class WalWriter:
         self.file = file
         self.sequence = sequence
         self.written = self.synced = head.length()
+
+    def _sync_names(self) -> None:
+        try:
+            self.disk.sync_directory(self.directory)
+        except StorageError as error:
+            self.failed = error
+            raise
 
     def _fresh_file(self, path: str) -> File:
         """A preallocated file under this name: a recycled one when there is one."""
@@ -176,10 +184,10 @@ class WalBatch:
         self.retired: list[int] = []
         self.sync: bool = True
         self.done: bool = False
-        self.bytes: int = records.length()
+        self.bytes: int = records.length() if records.types else 0
 
     def run(self) -> None:
-        """Write, and sync unless told not to. Raises DiskFull (may be run again), DiskFailure, StorageFailed (final)."""
+        """Write; sync unless told not to. Raises DiskFull (may be run again), DiskFailure, StorageFailed (final)."""
         writer = self.writer
         writer.check()
         if self.head is not None and writer.sequence != self.file:

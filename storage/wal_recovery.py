@@ -101,12 +101,10 @@ class Recovery:
         if find_header(data, 0, self._seed, newest) is not None:
             return []
         sequences.pop()
-        if not sequences and self._has_foreign_head(data, newest):
-            self._note(newest, 0, "the only file has no readable head")
+        if not sequences and newest > 1:
+            self._note(newest, 0, "the only file has no readable head, though there were files before it")
+            self._complete = False
         return [newest]
-
-    def _has_foreign_head(self, data: bytes, newest: int) -> bool:
-        return newest > 1 and any(data[:HEADER_LENGTH])
 
     def _content(self, sequence: int) -> bytes:
         file = self._disk.open(log_path(self._directory, sequence))
@@ -148,8 +146,8 @@ class Recovery:
                 self._apply(data, header, sequence, first)
                 offset = header.end
                 continue
-            if not last and offset == limit:
-                return
+            if not last and (offset == limit or (limit < 0 and self._following(data, offset, sequence) is None)):
+                return  # with limit < 0 the next file's head cannot be read, which is reported there
             if last and not self._was_durable(data, offset, sequence):
                 self.end = offset
                 return
@@ -160,11 +158,14 @@ class Recovery:
                 offset = header.end
                 continue
             self._complete = False
-            following = find_header(data, offset, self._seed, sequence)
+            following = self._following(data, offset, sequence)
             if following is None:
                 self.end = offset
                 return
             offset = following.offset
+
+    def _following(self, data: bytes, offset: int, sequence: int) -> FrameHeader | None:
+        return find_header(data, offset + 1, self._seed, sequence)
 
     def _was_durable(self, data: bytes, offset: int, sequence: int) -> bool:
         """Does a valid frame behind `offset` say that everything up to beyond `offset` had been synced?"""
@@ -233,10 +234,10 @@ class Recovery:
                 tabled.add(group)
                 self._apply_table(group, index, term, data[offset : offset + length], first, sequence)
             offset += length
-        if is_head and not first and len(tabled) != len(self.groups):
-            self._note(sequence, 0, "the table of groups does not follow from the files before")
+        if is_head and not first:
             for group in sorted(self.groups):
-                if group not in tabled:
+                if group not in tabled and not self.groups[group].blank():
+                    self._note(sequence, 0, "the table of groups does not follow from the files before")
                     self._damage.append(DamagedRange(group, 0, 0))
 
     def _group(self, group: int) -> GroupLog:
