@@ -237,7 +237,7 @@ def test_messages_cross_in_both_directions(
     client.send(b"UNSUB 1\r\nUNSUB 2\r\n")
     client.flush()
     ours.pump_until(lambda: not ours.router.remote[(b"there", b"")] and not ours.router.remote[(b"jobs", b"workers")])
-    # With a pool, a real server also tries a connection of its own for $SYS once, which we refuse as an old server would.
+    # With a pool, a real server also tries a connection of its own for $SYS once; we refuse it as an old server would.
     errors = [str(fields["error"]) for level, _name, fields in ours.events if level == "error"]
     assert len(ours.table.routes) == 1 and all("dedicated route" in error for error in errors)
 
