@@ -1,0 +1,85 @@
+"""`/healthz`: whether this server can do its work; the probes of Kubernetes charts read nothing but the status code.
+
+Read next: `metrics.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from broker.monitor.query import Query
+from broker.monitor.statistics import Statistics
+
+OK, ERROR, UNAVAILABLE = "ok", "error", "unavailable"
+ACCOUNT = "$G"
+
+
+def healthz(statistics: Statistics, is_jetstream_configured: bool, query: Query) -> tuple[int, dict[str, Any]]:
+    """HTTP status and page. Errors: BadQuery."""
+    details = query.boolean("details")
+    enabled_only = query.boolean("js-enabled-only") or query.boolean("js-enabled")
+    server_only, meta_only = query.boolean("js-server-only"), query.boolean("js-meta-only")
+    account, stream, consumer = query.text("account"), query.text("stream"), query.text("consumer")
+    health = statistics["health"]
+    if stream and not account:
+        return _answer(400, ERROR, "BAD_REQUEST", '"account" must not be empty when checking stream health', details)
+    if consumer and not stream:
+        return _answer(400, ERROR, "BAD_REQUEST", '"stream" must not be empty when checking consumer health', details)
+    if not health["ready"]:
+        return _answer(500, ERROR, "CONNECTION", "not ready for connections", details)
+    jetstream = statistics["jetstream"]
+    if not is_jetstream_configured:
+        return 200, {"status": OK}
+    if jetstream is None:
+        return _answer(503, UNAVAILABLE, "JETSTREAM", "JetStream is not enabled", details)
+    if enabled_only or server_only:
+        return 200, {"status": OK}
+    if health["meta_error"]:
+        return _answer(503, UNAVAILABLE, "JETSTREAM", health["meta_error"], details)
+    if meta_only:
+        return 200, {"status": OK}
+    if account not in ("", ACCOUNT):
+        return _answer(404, UNAVAILABLE, "ACCOUNT", f'JetStream account "{account}" not found', details)
+    missing = _missing(statistics, stream, consumer)
+    if missing:
+        kind = "CONSUMER" if consumer else "STREAM"
+        return _answer(404, UNAVAILABLE, kind, missing, details)
+    return _assets(statistics, stream, consumer, details)
+
+
+def _missing(statistics: Statistics, stream: str, consumer: str) -> str:
+    jetstream = statistics["jetstream"]
+    if not stream or jetstream is None:
+        return ""
+    for each in jetstream["streams"]:
+        if each["info"]["config"]["name"] == stream:
+            names = [row["info"]["name"] for row in each["consumers"]]
+            return f"JetStream consumer '{ACCOUNT} > {stream} > {consumer}' not found" * (
+                consumer != "" and consumer not in names
+            )
+    return f"JetStream stream '{ACCOUNT} > {stream}' not found"
+
+
+def _assets(statistics: Statistics, stream: str, consumer: str, details: bool) -> tuple[int, dict[str, Any]]:
+    faults = [
+        fault
+        for fault in statistics["health"]["faults"]
+        if stream in ("", fault["stream"]) and consumer in ("", fault["consumer"])
+    ]
+    if not faults:
+        return 200, {"status": OK}
+    if not details:
+        return _answer(503, UNAVAILABLE, "STREAM", faults[0]["error"], details)
+    errors: list[dict[str, str]] = []
+    for fault in faults:
+        row = {"type": "CONSUMER" if fault["consumer"] else "STREAM", "account": ACCOUNT, "stream": fault["stream"]}
+        if fault["consumer"]:
+            row["consumer"] = fault["consumer"]
+        errors.append(row | {"error": fault["error"]})
+    return 503, {"status": ERROR, "errors": errors}
+
+
+def _answer(code: int, status: str, kind: str, error: str, details: bool) -> tuple[int, dict[str, Any]]:
+    if details:
+        return code, {"status": ERROR, "errors": [{"type": kind, "error": error}]}
+    return code, {"status": status, "error": error}

@@ -1,0 +1,164 @@
+"""The tree that `node.statistics()` returns: plain data, counted by the node, rendered by the pages of this package.
+
+Is: its shape, exactly. All times are Unix nanoseconds, all durations nanoseconds, 0 = never.
+Is not: anything that the process knows rather than the node (memory, CPU, bound ports, requests served): `ServerFacts`.
+Trees named `…_info` are what the JetStream API answers for the same thing (STREAM.INFO, CONSUMER.INFO), JSON-ready.
+Read next: `varz.py`, the widest user.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypedDict
+
+
+class TrafficStatistics(TypedDict):
+    in_msgs: int
+    in_bytes: int
+    out_msgs: int
+    out_bytes: int
+
+
+class ServerStatistics(TrafficStatistics):
+    """Totals; `*_client_*` without what came from or went to other nodes."""
+
+    server_id: str
+    server_name: str
+    cluster_name: str
+    connect_urls: list[str]
+    in_client_msgs: int
+    in_client_bytes: int
+    out_client_msgs: int
+    out_client_bytes: int
+    total_connections: int  # since the start
+    slow_consumers_clients: int
+    slow_consumers_routes: int
+    stale_connections_clients: int
+    stale_connections_routes: int
+    remotes: int  # nodes we have a route to
+
+
+class SubscriptionStatistics(TypedDict):
+    subject: str
+    queue: str
+    sid: str
+    msgs: int
+
+
+class ConnectionStatistics(TrafficStatistics):
+    cid: int
+    ip: str
+    port: int
+    start_ns: int
+    last_activity_ns: int
+    stop_ns: int  # closed ones only
+    reason: str  # closed ones only
+    rtt_ns: int
+    pending_bytes: int
+    name: str
+    lang: str
+    version: str
+    user: str
+    subscriptions: list[SubscriptionStatistics]
+
+
+class RouteStatistics(TrafficStatistics):
+    rid: int
+    remote_id: str
+    remote_name: str
+    did_solicit: bool
+    is_configured: bool
+    ip: str
+    port: int
+    start_ns: int
+    last_activity_ns: int
+    rtt_ns: int
+    pending_bytes: int
+    subscriptions: list[str]
+
+
+class SublistStatistics(TypedDict):
+    num_subscriptions: int
+    num_cache: int
+    num_inserts: int
+    num_removes: int
+    num_matches: int
+    cache_hits: int
+
+
+class ReplicaStatistics(TypedDict):
+    name: str
+    current: bool
+    offline: bool
+    active_ns: int  # since it was last heard
+    lag: int
+    peer: str
+
+
+class MetaStatistics(TypedDict):
+    name: str  # of the cluster
+    leader: str  # server name; "" while there is none
+    leader_peer: str
+    replicas: list[ReplicaStatistics]  # the other voters
+    cluster_size: int
+    pending: int
+
+
+class ConsumerStatistics(TypedDict):
+    info: dict[str, Any]  # as CONSUMER.INFO, `ts` included
+    is_leader: bool
+
+
+class StreamStatistics(TypedDict):
+    info: dict[str, Any]  # as STREAM.INFO: config, created, state, cluster
+    raft_group: str
+    is_leader: bool  # this node leads it
+    num_consumers: int
+    consumers: list[ConsumerStatistics]
+
+
+class JetStreamStatistics(TypedDict):
+    memory: int  # bytes in use here
+    storage: int
+    reserved_memory: int
+    reserved_storage: int
+    api_total: int
+    api_errors: int
+    ha_assets: int  # replicated groups here
+    meta: MetaStatistics | None  # None: not clustered
+    streams: list[StreamStatistics]  # those with a replica here
+
+
+class AssetFault(TypedDict):
+    stream: str
+    consumer: str  # "": the stream itself
+    error: str
+
+
+class HealthStatistics(TypedDict):
+    ready: bool  # clients are served
+    meta_error: str  # "": the meta group has a leader and we are current with it, or there is none
+    faults: list[AssetFault]  # assigned here and not well
+
+
+class Statistics(TypedDict):
+    now_ns: int
+    server: ServerStatistics
+    connections: list[ConnectionStatistics]
+    closed_connections: list[ConnectionStatistics]  # newest last, bounded by max_closed_clients
+    routes: list[RouteStatistics]
+    sublist: SublistStatistics
+    jetstream: JetStreamStatistics | None  # None: not enabled
+    health: HealthStatistics
+
+
+class ServerFacts(TypedDict):
+    """What the rim knows of the process."""
+
+    start_ns: int
+    mem: int
+    cpu: float
+    cores: int
+    http_requests: dict[str, int]  # by path
+    events: dict[tuple[str, str], int]  # (level, name) → how often
+    max_memory: int  # what JetStream may use, after "automatic" was resolved
+    max_storage: int
