@@ -49,6 +49,9 @@ class RouteReader:
         self._missing: int = 0  # as many bytes must come before it is worth looking again
         self._payload_length: int = -1  # a message line was read; its payload follows
         self._is_bad: bool = False
+        # Publishers repeat their line: the last message line whose arguments still stand in the attributes.
+        self._message_memo: bytes = b""
+        self._message_size: int = 0
 
     def feed(self, data: bytes) -> None:
         if not self._is_bad:
@@ -72,16 +75,18 @@ class RouteReader:
         if self._payload_length >= 0:
             return self._payload()
         position: i64 = self._position
+        if self._message_memo and self._buffer.startswith(self._message_memo, position):
+            self._position = int(position) + len(self._message_memo)
+            self._payload_length = self._message_size
+            return self._payload()
         end: i64 = self._buffer.find(b"\n", position)
         if end < 0:
             self._missing = 1
             return self._bad() if len(self._buffer) - position > LINE_LENGTH_MAX else OP_NONE
         if end - position > LINE_LENGTH_MAX:
             return self._bad()
-        line = self._buffer[position:end]
+        line = self._buffer[position : end + 1]
         self._position = int(end) + 1
-        if line.endswith(b"\r"):
-            line = line[:-1]
         return self._operation(line)
 
     def _bad(self) -> int:
@@ -97,7 +102,10 @@ class RouteReader:
             return self._bad()
         verb = words[0].upper()
         if verb == b"RMSG" or verb == b"HMSG":
-            return self._message_line(words, verb == b"HMSG")
+            self._message_memo = b""
+            return self._message_line(line, words, verb == b"HMSG")
+        if verb == b"RS+" or verb == b"RS-":
+            self._message_memo = b""
         if verb == b"RS+":
             return self._interest(words)
         if verb == b"RS-":
@@ -139,7 +147,7 @@ class RouteReader:
         self.queue = words[3] if count == 4 else b""
         return OP_INTEREST_END
 
-    def _message_line(self, words: list[bytes], has_headers: bool) -> int:
+    def _message_line(self, line: bytes, words: list[bytes], has_headers: bool) -> int:
         """`RMSG <account> <subject> [<reply> | + <reply> <queues>… | | <queues>…] [<header size>] <size>`"""
         tail = 2 if has_headers else 1
         count = len(words) - tail  # words before the sizes
@@ -165,6 +173,8 @@ class RouteReader:
                 return self._bad()
         self.header_length = header_length
         self._payload_length = size
+        self._message_memo = line
+        self._message_size = size
         return self._payload()
 
     def _payload(self) -> int:
@@ -174,7 +184,7 @@ class RouteReader:
         if available < end + 2:
             self._missing = int(end + 2 - available)
             return OP_NONE
-        if self._buffer[end : end + 2] != b"\r\n":
+        if self._buffer[end] != 13 or self._buffer[end + 1] != 10:  # \r\n
             return self._bad()
         self.data = self._buffer[start:end]
         self._position = int(end) + 2

@@ -273,6 +273,28 @@ def test_reading_does_not_depend_on_cuts() -> None:
         assert operations([LINES[a:b] for a, b in zip([0, *cuts], [*cuts, len(LINES)], strict=True)]) == at_once
 
 
+def test_repeated_lines_are_read_like_the_first() -> None:
+    first = lines.message_bytes(b"a", b"r", [b"q"], 2, b"hhpayload")
+    other = lines.message_bytes(b"b", b"", [], 0, b"x")
+    sent = (
+        first * 3
+        + b"RS+ $G c other 5\r\n"
+        + first * 2
+        + other * 2
+        + b"PING\r\n"
+        + other
+        + first
+        + b"RMSG $G b 1\r\nxx\r\n"
+    )
+    message_a = (lines.OP_MESSAGE, b"a", b"r", b"q", 2, b"hhpayload")
+    message_b = (lines.OP_MESSAGE, b"b", b"", 0, b"x")
+    expected = [message_a] * 3 + [(lines.OP_INTEREST, b"$G", b"c", b"other", 5)] + [message_a] * 2 + [message_b] * 2
+    expected += [(lines.OP_PING,), message_b, message_a, (lines.OP_BAD,)]
+    assert operations([sent]) == expected
+    for size in range(1, 30):
+        assert operations([sent[at : at + size] for at in range(0, len(sent), size)]) == expected
+
+
 @pytest.mark.parametrize(
     ("reply", "queues", "header_length"), [(b"", [], 0), (b"r", [], 3), (b"", [b"q"], 0), (b"r", [b"a", b"b"], 2)]
 )
