@@ -1,0 +1,162 @@
+"""Acks of one consumer as its leader hears them, and waits that end without one.
+
+What an ack does to the overlay happens at once; what it does to the facts is a row in this turn's section of OP_ACKS. Acks that need
+the time (naks, progress) are put off to the pump, which knows it.
+
+Not here: reading subjects and payloads (`ack`), answering double acks (`delivery`), deliveries (`consumer_lead`).
+
+Invariants: an ack of something never delivered in this term or before is ignored and not answered, so no client believes in an ack that
+the log does not know. A message delivered `max_deliver` times is given up when its wait is over or it is naked.
+"""
+
+from typing import Final
+
+from broker.jetstream.ack import ACKED_ALL, EXCEEDED, NAKED, PROGRESSED, AckSection
+from broker.jetstream.advisories import REASON_DELETED, ack_sampled, message_naked, message_terminated
+from broker.jetstream.consumer import Consumer
+from broker.jetstream.consumer_config import ACK_ALL, ACK_NONE
+from broker.jetstream.consumer_rules import sample_percent
+from broker.jetstream.lead_context import LeadContext
+from broker.jetstream.outstanding import Outstanding, OutstandingSet
+
+
+class AckIntake:
+    """One consumer's acks and outstanding messages."""
+
+    def __init__(self, consumer: Consumer, context: LeadContext) -> None:
+        self.consumer: Final = consumer
+        self.context: Final = context
+        self.out: Final = OutstandingSet()
+        self.section: AckSection | None = None
+        self.deferred: list[tuple[int, int, int]] = []  # kind, sequence, delay ns
+        self.sampled: list[tuple[int, int, int, int]] = []  # sequence, consumer sequence, deliveries, sent ns
+        self.sample_percent: int = sample_percent(consumer.config.sample_freq)
+        self.all_up_to: int = consumer.ack_floor_stream
+        self.delivered_sequence: int = consumer.delivered_stream
+        self.acked: bool = False
+        self.out.load(consumer)
+
+    def _section(self) -> AckSection:
+        section = self.section
+        if section is None:
+            section = AckSection(self.consumer.name)
+            self.section = section
+            self.context.sections.append(section)
+        return section
+
+    def ack(self, sequence: int, consumer_sequence: int, answered: bool) -> bool:
+        """An ack or term; False if it means nothing. `answered`: somebody waits, so it must reach the log in any case."""
+        policy = self.consumer.config.ack_policy
+        if policy == ACK_NONE or sequence > self.delivered_sequence:
+            return False
+        if policy == ACK_ALL:
+            if sequence > self.all_up_to:
+                self.all_up_to = sequence
+                self.out.settle_up_to(sequence)
+                self._section().add(ACKED_ALL, sequence, consumer_sequence)
+                self.acked = True
+            elif answered:
+                self._section()
+            return True
+        entry = self.out.settle(sequence)
+        if entry is not None:
+            if self.sample_percent:
+                self._sample(sequence, entry)
+            self.acked = True
+        elif not answered and sequence not in self.consumer.exceeded:
+            return True
+        self._section().acks.append(sequence)
+        return True
+
+    def terminate(self, sequence: int, consumer_sequence: int, deliveries: int, reason: str, answered: bool) -> bool:
+        """A term: an ack that is told to whoever wants to know."""
+        known = self.ack(sequence, consumer_sequence, answered)
+        if known:
+            name = self.consumer.name
+            advisory = message_terminated(
+                self.consumer.stream, name, consumer_sequence, sequence, deliveries, reason
+            )
+            if self.context.interested(advisory[0]):
+                self.context.publish(advisory)
+        return known
+
+    def nak(self, sequence: int, consumer_sequence: int, deliveries: int, delay_ns: int) -> None:
+        """Deliver again, at once or after `delay_ns`."""
+        if sequence not in self.out.entries:
+            return
+        self.deferred.append((NAKED, sequence, delay_ns))
+        name = self.consumer.name
+        advisory = message_naked(self.consumer.stream, name, consumer_sequence, sequence, deliveries)
+        if self.context.interested(advisory[0]):
+            self.context.publish(advisory)
+
+    def progress(self, sequence: int) -> None:
+        """The client still works on it."""
+        if sequence in self.out.entries:
+            self.deferred.append((PROGRESSED, sequence, 0))
+
+    def has_deferred(self) -> bool:
+        """Whether `settle_deferred` has something to do."""
+        return bool(self.deferred) or bool(self.sampled)
+
+    def settle_deferred(self) -> None:
+        """Do what had to wait for the time."""
+        context = self.context
+        for kind, sequence, delay_ns in self.deferred:
+            entry = self.out.entries.get(sequence)
+            if entry is None:
+                continue
+            wait_ns = self.consumer.config.wait_ns(int(entry.deliveries))
+            if kind == PROGRESSED:
+                self.out.wait_until(sequence, entry, context.now_ns + wait_ns)
+                self._section().add(PROGRESSED, sequence, context.wall_ns)
+            elif delay_ns > 0:
+                self.out.wait_until(sequence, entry, context.now_ns + delay_ns)
+                self._section().add(NAKED, sequence, context.wall_ns + delay_ns - wait_ns)
+            elif not self._give_up(sequence, entry):
+                self.out.make_due(sequence, entry)
+                self._section().add(NAKED, sequence, context.wall_ns - wait_ns)
+        self.deferred = []
+        for sequence, consumer_sequence, deliveries, sent_ns in self.sampled:
+            self._tell_sample(sequence, consumer_sequence, deliveries, context.now_ns - sent_ns)
+        self.sampled = []
+
+    def expire(self) -> None:
+        """Waits that are over: deliver again, or give up."""
+        for sequence in self.out.expired(self.context.now_ns):
+            entry = self.out.entries[sequence]
+            if not self._give_up(sequence, entry):
+                self.out.make_due(sequence, entry)
+
+    def _give_up(self, sequence: int, entry: Outstanding) -> bool:
+        most = self.consumer.config.max_deliver
+        if most <= 0 or entry.deliveries < most:
+            return False
+        self._section().add(EXCEEDED, sequence, int(entry.deliveries))
+        self.out.settle(sequence)
+        return True
+
+    def drop_removed(self) -> None:
+        """Messages out that fell off the front of the stream."""
+        for sequence in self.out.below(self.context.store.first_sequence):
+            self.terminate_removed(sequence)
+
+    def terminate_removed(self, sequence: int) -> None:
+        """The stream removed a message that was out."""
+        entry = self.out.entries.get(sequence)
+        if entry is not None:
+            deliveries = int(entry.deliveries)
+            self.terminate(sequence, int(entry.consumer_sequence), deliveries, REASON_DELETED, False)
+
+    def _sample(self, sequence: int, entry: Outstanding) -> None:
+        percent = self.sample_percent
+        if percent >= 100 or self.context.rng.randrange(100) < percent:
+            deliveries = int(entry.deliveries)
+            sent_ns = int(entry.deadline_ns) - self.consumer.config.wait_ns(deliveries)
+            self.sampled.append((sequence, int(entry.consumer_sequence), deliveries, sent_ns))
+
+    def _tell_sample(self, sequence: int, consumer_sequence: int, deliveries: int, ack_time_ns: int) -> None:
+        name = self.consumer.name
+        metric = ack_sampled(self.consumer.stream, name, consumer_sequence, sequence, ack_time_ns, deliveries)
+        if self.context.interested(metric[0]):
+            self.context.publish(metric)

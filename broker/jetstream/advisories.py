@@ -1,0 +1,86 @@
+"""What consumers tell the world about themselves: subjects and bodies of their advisories and of the ack metric.
+
+Decisions that are log entries (created, deleted, given up) go out as effects of `apply`; naks, terms and samples are told by the
+leader as it hears them. `type`, `id` and `timestamp` are put in front by `render`.
+
+Not here: who is interested, and sending.
+"""
+
+import json
+import random
+from typing import Final
+
+from broker.jetstream.api_types import format_time
+
+_EVENT: Final = "$JS.EVENT.ADVISORY.CONSUMER."
+_METRIC: Final = "$JS.EVENT.METRIC.CONSUMER.ACK."
+_TYPE: Final = "io.nats.jetstream.advisory.v1."
+_METRIC_TYPE: Final = "io.nats.jetstream.metric.v1.consumer_ack"
+_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+REASON_DELETED: Final = "Unacknowledged message was deleted"
+
+Advisory = tuple[str, dict[str, object]]
+
+
+def consumer_action(stream: str, consumer: str, action: str) -> Advisory:
+    """`action` is create or delete."""
+    event = "CREATED." if action == "create" else "DELETED."
+    fields: dict[str, object] = {
+        "type": _TYPE + "consumer_action", "stream": stream, "consumer": consumer, "action": action,
+    }
+    return f"{_EVENT}{event}{stream}.{consumer}", fields
+
+
+def max_deliveries(stream: str, consumer: str, stream_sequence: int, deliveries: int) -> Advisory:
+    """A message was delivered as often as it may be."""
+    fields: dict[str, object] = {
+        "type": _TYPE + "max_deliver", "stream": stream, "consumer": consumer, "stream_seq": stream_sequence,
+        "deliveries": deliveries,
+    }
+    return f"{_EVENT}MAX_DELIVERIES.{stream}.{consumer}", fields
+
+
+def message_naked(
+    stream: str, consumer: str, consumer_sequence: int, stream_sequence: int, deliveries: int
+) -> Advisory:
+    """A client refused a message."""
+    fields: dict[str, object] = {
+        "type": _TYPE + "nak", "stream": stream, "consumer": consumer, "consumer_seq": consumer_sequence,
+        "stream_seq": stream_sequence, "deliveries": deliveries,
+    }
+    return f"{_EVENT}MSG_NAKED.{stream}.{consumer}", fields
+
+
+def message_terminated(
+    stream: str, consumer: str, consumer_sequence: int, stream_sequence: int, deliveries: int, reason: str
+) -> Advisory:
+    """A message will not be delivered again, though nobody handled it."""
+    fields: dict[str, object] = {
+        "type": _TYPE + "terminated", "stream": stream, "consumer": consumer, "consumer_seq": consumer_sequence,
+        "stream_seq": stream_sequence, "deliveries": deliveries,
+    }
+    if reason:
+        fields["reason"] = reason
+    return f"{_EVENT}MSG_TERMINATED.{stream}.{consumer}", fields
+
+
+def ack_sampled(
+    stream: str, consumer: str, consumer_sequence: int, stream_sequence: int, ack_time_ns: int, deliveries: int
+) -> Advisory:
+    """How long an ack took (`sample_freq`)."""
+    fields: dict[str, object] = {
+        "type": _METRIC_TYPE, "stream": stream, "consumer": consumer, "consumer_seq": consumer_sequence,
+        "stream_seq": stream_sequence, "ack_time": ack_time_ns, "deliveries": deliveries,
+    }
+    return f"{_METRIC}{stream}.{consumer}", fields
+
+
+def render(fields: dict[str, object], rng: random.Random, wall_ns: int) -> bytes:
+    """The message: `type`, a fresh id and the time first, as nats-server has them."""
+    body: dict[str, object] = {
+        "type": fields["type"],
+        "id": "".join(_DIGITS[rng.randrange(62)] for _ in range(22)),
+        "timestamp": format_time(wall_ns),
+    }
+    body.update(fields)
+    return json.dumps(body, separators=(",", ":")).encode()

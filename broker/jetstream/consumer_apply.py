@@ -1,0 +1,221 @@
+"""Operations of consumers as the stream's machine applies them: create or update, delete, delivered, acks.
+
+`StreamMachine.apply` hands kinds OP_CONSUMER_CREATE … OP_ACKS to `apply_consumer_op`. The machine is a `ConsumerOwner`: what this
+module needs of it and nothing more, so that there is no cycle of imports.
+
+Not here: what a consumer's state does with them (`consumer`), the leader's side (`delivery`), JSON of the API (`api_consumers`).
+
+Invariants: every replica decides the same from the same entry, so checks that depend on other consumers are made here (again, after
+the leader's early refusal). An operation on a consumer that is gone is ignored. Bodies come from our own leader: a malformed one is a
+bug and raises.
+"""
+
+import json
+from typing import Final
+
+from mypy_extensions import mypyc_attr
+
+from broker.core.subjects import collides
+from broker.jetstream import consumer_errors as errors
+from broker.jetstream.ack import decode_acks
+from broker.jetstream.advisories import consumer_action, max_deliveries
+from broker.jetstream.api_errors import ApiError
+from broker.jetstream.consumer import Acknowledged, Consumer
+from broker.jetstream.consumer_config import (
+    ACK_EXPLICIT,
+    DELIVER_ALL,
+    DELIVER_BY_START_SEQUENCE,
+    DELIVER_BY_START_TIME,
+    DELIVER_LAST,
+    DELIVER_LAST_PER_SUBJECT,
+    ConsumerConfig,
+    config_from_json,
+)
+from broker.jetstream.consumer_rules import check_update
+from broker.jetstream.delivered import decode_delivered
+from broker.jetstream.effects import EffectSink
+from broker.jetstream.ops import OP_ACKS, OP_CONSUMER_CREATE, OP_CONSUMER_DELETE, OP_DELIVERED
+from broker.jetstream.store import MessageStore
+from broker.jetstream.stream_config import StreamConfig
+
+ACTION_ANY: Final = ""
+ACTION_CREATE: Final = "create"
+ACTION_UPDATE: Final = "update"
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class ConsumerOwner(Acknowledged):
+    """The stream's machine as consumers see it."""
+
+    def __init__(self, config: StreamConfig, store: MessageStore) -> None:
+        self.config: StreamConfig = config
+        self.store: MessageStore = store
+        self.consumers: dict[str, Consumer] = {}
+
+    def consumer_changed(self, consumer: Consumer, gone: bool) -> None:
+        """Filters changed or the consumer is gone: messages that only it needed may be dropped (interest retention)."""
+
+
+def encode_create(name: str, action: str, created_ns: int, config: ConsumerConfig) -> bytes:
+    """The body of OP_CONSUMER_CREATE; the configuration is defaulted and checked."""
+    fields = {"name": name, "action": action, "created": created_ns, "config": config.to_json()}
+    return json.dumps(fields, separators=(",", ":")).encode()
+
+
+def encode_delete(name: str, created_ns: int) -> bytes:
+    """The body of OP_CONSUMER_DELETE; `created_ns` 0 = whichever consumer has the name now."""
+    return json.dumps({"name": name, "created": created_ns}).encode()
+
+
+def apply_consumer_op(owner: ConsumerOwner, kind: int, body: bytes, ordinal: int, sink: EffectSink) -> None:
+    """One operation of kind OP_CONSUMER_CREATE … OP_ACKS."""
+    if kind == OP_DELIVERED:
+        op = decode_delivered(body)
+        consumer = owner.consumers.get(op.consumer)
+        if consumer is not None:
+            consumer.apply_delivered(op, owner.store.first_sequence, _listener(owner))
+    elif kind == OP_ACKS:
+        _apply_acks(owner, body, sink)
+        sink.done(ordinal, None)
+    elif kind == OP_CONSUMER_CREATE:
+        fields = json.loads(body)
+        config = config_from_json(fields["config"])
+        sink.done(ordinal, _create(owner, fields["name"], fields["action"], fields["created"], config, sink))
+    else:
+        assert kind == OP_CONSUMER_DELETE
+        fields = json.loads(body)
+        sink.done(ordinal, _delete(owner, fields["name"], fields["created"], sink))
+
+
+def _listener(owner: ConsumerOwner) -> Acknowledged | None:
+    """Who must hear of every acknowledged message: only streams that drop them."""
+    return None if owner.config.retention == "limits" else owner
+
+
+def _apply_acks(owner: ConsumerOwner, body: bytes, sink: EffectSink) -> None:
+    timestamp_ns, sections = decode_acks(body)
+    listener = _listener(owner)
+    for section in sections:
+        consumer = owner.consumers.get(section.consumer)
+        if consumer is None:
+            continue
+        given_up = consumer.apply_acks(section, timestamp_ns, owner.store.first_sequence, listener)
+        for sequence in given_up:
+            subject, fields = max_deliveries(consumer.stream, consumer.name, sequence, consumer.exceeded[sequence])
+            sink.advisory(subject, fields)
+
+
+def _create(
+    owner: ConsumerOwner, name: str, action: str, created_ns: int, config: ConsumerConfig, sink: EffectSink
+) -> object:
+    """The consumer, or the error."""
+    known = owner.consumers.get(name)
+    error = refuse_create(owner, name, action, config)
+    if error is not None:
+        return error
+    if known is not None:
+        filters_changed = known.config.filters() != config.filters()
+        known.set_config(config)
+        if filters_changed:
+            owner.consumer_changed(known, False)
+        sink.consumer_created(known)
+        return known
+    consumer = Consumer(owner.config.name, name, config, created_ns)
+    _place(consumer, owner.store, owner.config)
+    owner.consumers[name] = consumer
+    sink.consumer_created(consumer)
+    subject, fields = consumer_action(consumer.stream, name, "create")
+    sink.advisory(subject, fields)
+    return consumer
+
+
+def refuse_create(owner: ConsumerOwner, name: str, action: str, config: ConsumerConfig) -> ApiError | None:
+    """Why the consumer can be neither made nor changed so, given those that exist."""
+    known = owner.consumers.get(name)
+    workqueue = owner.config.retention == "workqueue"
+    if known is not None:
+        if action == ACTION_CREATE and not known.config.same_as(config):
+            return errors.CONSUMER_EXISTS
+        if workqueue and not _is_unique(owner, name, config):
+            return errors.WORKQUEUE_NOT_UNIQUE
+        return check_update(known.config, config)
+    if action == ACTION_UPDATE:
+        return errors.CONSUMER_DOES_NOT_EXIST
+    if 0 < owner.config.max_consumers <= len(owner.consumers):
+        return errors.MAXIMUM_CONSUMERS
+    if workqueue:
+        if config.ack_policy != ACK_EXPLICIT:
+            return errors.WORKQUEUE_REQUIRES_EXPLICIT_ACK
+        if config.deliver_policy != DELIVER_ALL:
+            return errors.WORKQUEUE_NOT_DELIVER_ALL
+        if owner.consumers:
+            if not config.filters():
+                return errors.WORKQUEUE_MULTIPLE_UNFILTERED
+            if not _is_unique(owner, name, config):
+                return errors.WORKQUEUE_NOT_UNIQUE
+    return None
+
+
+def _is_unique(owner: ConsumerOwner, name: str, config: ConsumerConfig) -> bool:
+    """Whether no other consumer of a work queue would get the same messages."""
+    filters = config.filters() or [">"]
+    for other in owner.consumers.values():
+        if other.name == name:
+            continue
+        for theirs in other.config.filters() or [">"]:
+            for ours in filters:
+                if collides(ours.encode(), theirs.encode()):
+                    return False
+    return True
+
+
+def _place(consumer: Consumer, store: MessageStore, stream: StreamConfig) -> None:
+    """Where a new consumer begins, by its deliver policy."""
+    policy = consumer.config.deliver_policy
+    first = store.first_sequence
+    last = store.last_sequence
+    start = last + 1
+    if policy == DELIVER_ALL:
+        start = first
+    elif policy == DELIVER_BY_START_SEQUENCE:
+        start = consumer.config.opt_start_sequence
+    elif policy == DELIVER_BY_START_TIME:
+        start = store.sequence_at_time(consumer.config.opt_start_time_ns)
+    elif policy == DELIVER_LAST:
+        start = last if consumer.matcher is None else store.previous_sequence(last, consumer.matcher)
+    elif policy == DELIVER_LAST_PER_SUBJECT:
+        start = first if stream.max_msgs_per_subject == 1 else _collect_last(consumer, store)
+    if policy != DELIVER_BY_START_SEQUENCE and start > last:
+        start = last + 1
+    consumer.start_at(max(start, first, 1))
+
+
+def _collect_last(consumer: Consumer, store: MessageStore) -> int:
+    """The newest message of every subject, in stream order; everything behind the last of them is new."""
+    sequences = sorted(store.last_sequence_for(subject) for subject, _count in store.subjects(consumer.matcher))
+    consumer.set_skip_list(sequences)
+    return sequences[0] if sequences else store.last_sequence + 1
+
+
+def _delete(owner: ConsumerOwner, name: str, created_ns: int, sink: EffectSink) -> object:
+    """None, or the error."""
+    consumer = owner.consumers.get(name)
+    if consumer is None or created_ns not in (0, consumer.created_ns):
+        return errors.CONSUMER_NOT_FOUND
+    del owner.consumers[name]
+    owner.consumer_changed(consumer, True)
+    sink.consumer_deleted(consumer)
+    subject, fields = consumer_action(consumer.stream, name, "delete")
+    sink.advisory(subject, fields)
+    return None
+
+
+def consumers_purged(owner: ConsumerOwner, whole: bool) -> None:
+    """The store was purged; unless the `whole` front went, pending messages may be missing anywhere."""
+    store = owner.store
+    for consumer in owner.consumers.values():
+        gone: list[int] = []
+        if not whole:
+            gone = [sequence for sequence in consumer.pending if store.get(sequence) is None]
+            gone += [sequence for sequence in consumer.exceeded if store.get(sequence) is None]
+        consumer.drop_missing(store.first_sequence, gone)

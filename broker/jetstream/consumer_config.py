@@ -1,0 +1,247 @@
+"""A consumer's configuration: its 35 fields and their JSON.
+
+`ConsumerConfig` is what the log, the snapshot and every INFO carry. Reading is strict, as Go's decoder with unknown fields
+disallowed: names in any case, null means absent, wrong types are told with Go's words.
+
+Invariants: a configuration in a machine has passed `consumer_rules` (defaults and checks); `same_as` ignores the `_nats.` metadata.
+Read next: `consumer_rules`, `api_consumers`.
+"""
+
+from typing import Final
+
+from broker.jetstream.api_types import format_time, parse_time
+
+DELIVER_ALL: Final = "all"
+DELIVER_LAST: Final = "last"
+DELIVER_NEW: Final = "new"
+DELIVER_BY_START_SEQUENCE: Final = "by_start_sequence"
+DELIVER_BY_START_TIME: Final = "by_start_time"
+DELIVER_LAST_PER_SUBJECT: Final = "last_per_subject"
+
+ACK_NONE: Final = "none"
+ACK_ALL: Final = "all"
+ACK_EXPLICIT: Final = "explicit"
+ACK_FLOW_CONTROL: Final = "flow_control"
+
+REPLAY_INSTANT: Final = "instant"
+REPLAY_ORIGINAL: Final = "original"
+PRIORITY_NONE: Final = "none"
+OWN_METADATA: Final = "_nats."
+
+_TEXT: Final = "string"
+_INTEGER: Final = "int"
+_UNSIGNED: Final = "uint64"
+_DURATION: Final = "time.Duration"
+_BOOLEAN: Final = "bool"
+_TEXTS: Final = "[]string"
+_DURATIONS: Final = "[]time.Duration"
+_TIME: Final = "time.Time"
+_METADATA: Final = "map[string]string"
+_CHOICE: Final = "choice"
+
+# JSON name, attribute, kind, in the order nats-server prints them.
+FIELDS: Final[list[tuple[str, str, str]]] = [
+    ("durable_name", "durable_name", _TEXT),
+    ("name", "name", _TEXT),
+    ("description", "description", _TEXT),
+    ("deliver_policy", "deliver_policy", _CHOICE),
+    ("opt_start_seq", "opt_start_sequence", _UNSIGNED),
+    ("opt_start_time", "opt_start_time_ns", _TIME),
+    ("ack_policy", "ack_policy", _CHOICE),
+    ("ack_wait", "ack_wait_ns", _DURATION),
+    ("max_deliver", "max_deliver", _INTEGER),
+    ("backoff", "backoff_ns", _DURATIONS),
+    ("filter_subject", "filter_subject", _TEXT),
+    ("filter_subjects", "filter_subjects", _TEXTS),
+    ("replay_policy", "replay_policy", _CHOICE),
+    ("rate_limit_bps", "rate_limit_bps", _UNSIGNED),
+    ("sample_freq", "sample_freq", _TEXT),
+    ("max_waiting", "max_waiting", _INTEGER),
+    ("max_ack_pending", "max_ack_pending", _INTEGER),
+    ("flow_control", "flow_control", _BOOLEAN),
+    ("headers_only", "headers_only", _BOOLEAN),
+    ("max_batch", "max_batch", _INTEGER),
+    ("max_expires", "max_expires_ns", _DURATION),
+    ("max_bytes", "max_bytes", _INTEGER),
+    ("deliver_subject", "deliver_subject", _TEXT),
+    ("deliver_group", "deliver_group", _TEXT),
+    ("idle_heartbeat", "idle_heartbeat_ns", _DURATION),
+    ("inactive_threshold", "inactive_threshold_ns", _DURATION),
+    ("num_replicas", "num_replicas", _INTEGER),
+    ("mem_storage", "mem_storage", _BOOLEAN),
+    ("direct", "direct", _BOOLEAN),
+    ("sourcing", "sourcing", _BOOLEAN),
+    ("metadata", "metadata", _METADATA),
+    ("pause_until", "pause_until_ns", _TIME),
+    ("priority_groups", "priority_groups", _TEXTS),
+    ("priority_policy", "priority_policy", _CHOICE),
+    ("priority_timeout", "priority_timeout_ns", _DURATION),
+]
+_ALWAYS: Final = ("deliver_policy", "ack_policy", "replay_policy", "num_replicas")
+_CHOICES: Final[dict[str, list[str]]] = {
+    "deliver_policy": [DELIVER_ALL, DELIVER_LAST, DELIVER_NEW, DELIVER_BY_START_SEQUENCE, DELIVER_BY_START_TIME,
+                       DELIVER_LAST_PER_SUBJECT],
+    "ack_policy": [ACK_NONE, ACK_ALL, ACK_EXPLICIT, ACK_FLOW_CONTROL],
+    "replay_policy": [REPLAY_INSTANT, REPLAY_ORIGINAL],
+    "priority_policy": [PRIORITY_NONE, "overflow", "pinned_client", "prioritized"],
+}
+
+
+class ConfigError(Exception):
+    """The JSON does not describe a configuration; the text is what Go's decoder says."""
+
+
+class ConsumerConfig:
+    """All fields of a consumer; times are Unix ns (0 = absent), durations ns."""
+
+    def __init__(self) -> None:
+        self.durable_name: str = ""
+        self.name: str = ""
+        self.description: str = ""
+        self.deliver_policy: str = DELIVER_ALL
+        self.opt_start_sequence: int = 0
+        self.opt_start_time_ns: int = 0
+        self.ack_policy: str = ACK_NONE
+        self.ack_wait_ns: int = 0
+        self.max_deliver: int = 0
+        self.backoff_ns: list[int] = []
+        self.filter_subject: str = ""
+        self.filter_subjects: list[str] = []
+        self.replay_policy: str = REPLAY_INSTANT
+        self.rate_limit_bps: int = 0
+        self.sample_freq: str = ""
+        self.max_waiting: int = 0
+        self.max_ack_pending: int = 0
+        self.flow_control: bool = False
+        self.headers_only: bool = False
+        self.max_batch: int = 0
+        self.max_expires_ns: int = 0
+        self.max_bytes: int = 0
+        self.deliver_subject: str = ""
+        self.deliver_group: str = ""
+        self.idle_heartbeat_ns: int = 0
+        self.inactive_threshold_ns: int = 0
+        self.num_replicas: int = 0
+        self.mem_storage: bool = False
+        self.direct: bool = False
+        self.sourcing: bool = False
+        self.metadata: dict[str, str] = {}
+        self.pause_until_ns: int = 0
+        self.priority_groups: list[str] = []
+        self.priority_policy: str = PRIORITY_NONE
+        self.priority_timeout_ns: int = 0
+
+    def filters(self) -> list[str]:
+        """The filter subjects, however they were given; empty = everything."""
+        if self.filter_subjects:
+            return self.filter_subjects
+        return [self.filter_subject] if self.filter_subject else []
+
+    def wait_ns(self, deliveries: int) -> int:
+        """How long the ack of the `deliveries`-th delivery is waited for."""
+        if self.backoff_ns:
+            return self.backoff_ns[min(deliveries, len(self.backoff_ns)) - 1]
+        return self.ack_wait_ns
+
+    def to_json(self) -> dict[str, object]:
+        """The fields nats-server prints: empty ones are left out but for four."""
+        fields: dict[str, object] = {}
+        for name, attribute, kind in FIELDS:
+            value: object = getattr(self, attribute)
+            if name == "priority_policy" and value == PRIORITY_NONE:
+                continue
+            if not value and name not in _ALWAYS:
+                continue
+            if kind == _TIME:
+                value = format_time(getattr(self, attribute))
+            fields[name] = value
+        return fields
+
+    def same_as(self, other: "ConsumerConfig") -> bool:
+        """Equal but for the metadata the server adds."""
+        for name, attribute, _kind in FIELDS:
+            if name == "metadata":
+                if client_metadata(self.metadata) != client_metadata(other.metadata):
+                    return False
+            elif getattr(self, attribute) != getattr(other, attribute):
+                return False
+        return True
+
+
+def client_metadata(metadata: dict[str, str]) -> dict[str, str]:
+    """Metadata without what the server keeps there."""
+    return {key: metadata[key] for key in metadata if not key.startswith(OWN_METADATA)}
+
+
+_BY_NAME: Final[dict[str, tuple[str, str, str]]] = {field[0]: field for field in FIELDS}
+
+
+def config_from_json(value: object, where: str = "ConsumerConfig.config") -> ConsumerConfig:
+    """Read a `config` object. Raises ConfigError."""
+    config = ConsumerConfig()
+    if value is None:
+        return config
+    if not isinstance(value, dict):
+        raise ConfigError(f"json: cannot unmarshal {go_kind(value)} into Go struct field {where} of type server.ConsumerConfig")
+    for key, item in value.items():
+        field = _BY_NAME.get(key) or _BY_NAME.get(key.lower())
+        if field is None:
+            raise ConfigError(f'json: unknown field "{key}"')
+        if item is not None:
+            setattr(config, field[1], _read(field[0], field[2], item, where))
+    return config
+
+
+def _read(name: str, kind: str, item: object, where: str) -> object:
+    """One field's value in our form."""
+    if kind == _CHOICE:
+        if item == "" and name == "priority_policy":
+            return PRIORITY_NONE
+        if not isinstance(item, str) or item not in _CHOICES[name]:
+            raise ConfigError(f"can not unmarshal {go_quoted_json(item)}")
+        return item
+    if kind == _TIME:
+        if isinstance(item, str):
+            moment = parse_time(item)
+            if moment is not None:
+                return moment
+        raise ConfigError(f"parsing time {go_quoted_json(item)} as \"2006-01-02T15:04:05Z07:00\": cannot parse")
+    if kind == _BOOLEAN:
+        fits = isinstance(item, bool)
+    elif kind == _TEXT:
+        fits = isinstance(item, str)
+    elif kind == _METADATA:
+        fits = isinstance(item, dict) and all(isinstance(entry, str) for entry in item.values())
+    elif kind == _TEXTS:
+        fits = isinstance(item, list) and all(isinstance(entry, str) for entry in item)
+    elif kind == _DURATIONS:
+        fits = isinstance(item, list) and all(_is_integer(entry, False) for entry in item)
+    else:
+        fits = _is_integer(item, kind == _UNSIGNED)
+    if not fits:
+        raise ConfigError(f"json: cannot unmarshal {go_kind(item)} into Go struct field {where}.{name} of type {kind}")
+    return item
+
+
+def _is_integer(item: object, unsigned: bool) -> bool:
+    if not isinstance(item, int) or isinstance(item, bool):
+        return False
+    return 0 <= item < 1 << 64 if unsigned else -(1 << 63) <= item < 1 << 63
+
+
+def go_kind(value: object) -> str:
+    """What Go's decoder calls a JSON value in its errors."""
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, str):
+        return "string"
+    if isinstance(value, int | float):
+        return f"number {value}" if isinstance(value, float) or abs(value) >= 1 << 63 else "number"
+    return "array" if isinstance(value, list) else "object"
+
+
+def go_quoted_json(value: object) -> str:
+    """A JSON text quoted once more, as `%q` prints the raw bytes."""
+    if isinstance(value, str):
+        return '"\\"' + value + '\\""'
+    return f'"{value}"'

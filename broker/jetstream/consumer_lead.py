@@ -1,0 +1,385 @@
+"""The leader's volatile side of one consumer: choose the next message, send it, note it.
+
+Everything here runs ahead of the log and dies with the term. A pump is `settle` (acks that need the time, waits that are over), then
+`work` (requests that came, deliveries, requests at their end). What was delivered becomes one OP_DELIVERED, which `delivery` proposes.
+
+Not here: acks (`ack_intake`), proposing (`delivery`), the line of requests (`pull`), windows and heartbeats (`push`), the facts
+(`consumer`), how many messages are ahead (`backlog`).
+
+Invariants: redeliveries go before new messages and pass `max_ack_pending`; a message is delivered only to somebody who is there.
+"""
+
+from typing import Final
+
+from broker.jetstream.ack_intake import AckIntake
+from broker.jetstream.backlog import Backlog
+from broker.jetstream.consumer import Consumer
+from broker.jetstream.consumer_config import ACK_NONE, REPLAY_ORIGINAL
+from broker.jetstream.consumer_rules import sample_percent
+from broker.jetstream.delivered import Delivered
+from broker.jetstream.durations import MILLISECOND_NS
+from broker.jetstream.lead_context import LeadContext
+from broker.jetstream.outstanding import Outstanding
+from broker.jetstream.pull import (
+    STATUS_MAX_WAITING,
+    STATUS_NO_MESSAGES,
+    STATUS_REQUESTS_PENDING,
+    SWEEP_PAUSE_NS,
+    PullQueue,
+    PullRequest,
+    exceeded_limit,
+    status,
+)
+from broker.jetstream.push import PushLink, idle_heartbeat
+from broker.jetstream.store import StoredMessage
+
+RUN_MESSAGES_MAX: Final = 4096
+RUN_BYTES_MAX: Final = 4 * 1024 * 1024
+
+
+class ConsumerLead:
+    """See the module's text."""
+
+    def __init__(self, consumer: Consumer, context: LeadContext) -> None:
+        self.consumer: Final = consumer
+        self.context: Final = context
+        self.ack_prefix: Final = f"$JS.ACK.{consumer.stream}.{consumer.name}.".encode()
+        self.backlog: Final = Backlog(consumer, context.store)
+        self.acks: Final = AckIntake(consumer, context)
+        self.consumer_sequence: int = consumer.delivered_consumer
+        self.delivered_ns: int = consumer.delivered_ns
+        self.acked_ns: int = consumer.acked_ns
+        self.queue: PullQueue | None = None
+        self.push: PushLink | None = None
+        self.requests: list[PullRequest] = []
+        self.op: Delivered | None = None
+        self.started: bool = False
+        self.ready: bool = False
+        self.more: bool = False
+        self.stalled: bool = False
+        self.deleting: bool = False
+        self.idle_since_ns: int = 0
+        self.idle_grace_ns: int = 0
+        self.armed_ns: int = 0
+        self.replay_last: int = 0
+        self.replay_until: int = 0
+        self.replay_time_ns: int = 0
+        self.replay_due_ns: int = 0
+        if consumer.config.deliver_subject:
+            self.push = PushLink(consumer.stream, consumer.name, consumer.config, context.output)
+        if consumer.config.replay_policy == REPLAY_ORIGINAL:
+            self.replay_until = context.store.last_sequence
+
+    def start(self) -> None:
+        """The first work of a term: times begin to run."""
+        context = self.context
+        self.started = True
+        self.acks.out.start(self.consumer, context.now_ns, context.wall_ns)
+        self.idle_since_ns = context.now_ns
+        threshold_ns = self.consumer.config.inactive_threshold_ns
+        if threshold_ns > 0 and self.push is None:
+            self.idle_grace_ns = MILLISECOND_NS * (100 + context.rng.randrange(900))
+        if self.push is not None:
+            self.push.check_interest(context.now_ns)
+
+    def config_changed(self) -> None:
+        """The consumer got another configuration."""
+        config = self.consumer.config
+        self.acks.sample_percent = sample_percent(config.sample_freq)
+        self.backlog.recount()
+        self.ready = True
+        if self.push is not None and self.push.subject != config.deliver_subject.encode():
+            self.push.follow(config)
+            out = self.acks.out
+            for sequence in out.entries:
+                out.make_due(sequence, out.entries[sequence])
+            self.push.poll_ns = 1
+
+    def hungry(self) -> bool:
+        """Whether a new message would leave at once."""
+        if self.push is not None:
+            return self.push.active
+        return self.queue is not None and bool(self.queue.waiting)
+
+    # Work of a pump.
+
+    def settle(self) -> None:
+        """Acks that had to wait for the time, and waits that are over."""
+        if not self.started:
+            self.start()
+        acks = self.acks
+        acks.drop_removed()
+        if acks.has_deferred():
+            acks.settle_deferred()
+        acks.expire()
+        if acks.acked:
+            acks.acked = False
+            self.acked_ns = self.context.wall_ns
+            self.idle_since_ns = self.context.now_ns
+
+    def work(self) -> None:
+        """Deliver everything that can be delivered now, and answer requests."""
+        context = self.context
+        self.more = False
+        if self.push is not None and self.push.poll_ns and context.now_ns >= self.push.poll_ns:
+            self.check_interest()
+        if self.requests:
+            requests = self.requests
+            self.requests = []
+            for request in requests:
+                self._accept(request)
+        if self.push is not None:
+            self._work_push(self.push)
+        elif self.queue is not None:
+            self._work_pull(self.queue)
+
+    def _work_push(self, push: PushLink) -> None:
+        if push.active and (self.acks.out.due_count or self.backlog.may_have_next()):
+            self.check_interest()
+            if push.active:
+                self._deliver()
+        push.beat(self.context.now_ns, self.heartbeat())
+
+    def _work_pull(self, queue: PullQueue) -> None:
+        now_ns = self.context.now_ns
+        if queue.waiting:
+            if queue.next_deadline_ns and now_ns >= queue.next_deadline_ns:
+                queue.sweep(now_ns, False, self.heartbeat(), self.context.pump)
+            ended = self._deliver()
+            if queue.one_shots and ended and queue.waiting:
+                queue.sweep(now_ns, True, self.heartbeat(), self.context.pump)
+
+    def check_interest(self) -> None:
+        """See whether a push consumer has somebody to deliver to."""
+        push = self.push
+        if push is not None and push.check_interest(self.context.now_ns):
+            self.idle_since_ns = self.context.now_ns
+
+    def heartbeat(self) -> bytes:
+        """The header of an idle heartbeat now."""
+        return idle_heartbeat(self.consumer_sequence, self.backlog.next_sequence - 1)
+
+    def _accept(self, request: PullRequest) -> None:
+        """Let a request wait, or say why not."""
+        context = self.context
+        queue = self.queue
+        if queue is None:
+            queue = PullQueue(context.output)
+            self.queue = queue
+        text = exceeded_limit(request, self.consumer.config)
+        if text:
+            queue.tell(request, status(409, text))
+            return
+        most = self.consumer.config.max_waiting
+        if len(queue.waiting) >= most and context.now_ns - queue.swept_ns > SWEEP_PAUSE_NS:
+            queue.sweep(context.now_ns, False, self.heartbeat(), context.pump)
+        if request.no_wait:
+            available = self.backlog.count() + self.acks.out.due_count
+            if available == 0:
+                if request.expires == 0:
+                    queue.last_active_ns = context.now_ns
+                    queue.tell(request, STATUS_NO_MESSAGES)
+                    return
+            elif available < queue.sweep(context.now_ns, False, self.heartbeat(), context.pump):
+                queue.last_active_ns = context.now_ns
+                queue.tell(request, STATUS_REQUESTS_PENDING)
+                return
+        if len(queue.waiting) >= most:
+            if request.heartbeat == 0:
+                queue.tell(request, STATUS_MAX_WAITING)
+            return
+        queue.add(request, context.now_ns)
+        queue.interested(request, context.pump)
+        if request.no_wait:
+            self._work_pull(queue)
+
+    # Deliveries.
+
+    def _deliver(self) -> bool:
+        """Send what may leave; True when it ended because there is nothing more for now."""
+        context = self.context
+        store = context.store
+        queue = self.queue
+        push = self.push
+        out = self.acks.out
+        left = RUN_MESSAGES_MAX
+        bytes_left = RUN_BYTES_MAX
+        self.stalled = False
+        self.backlog.refresh()
+        while True:
+            if push is not None:
+                if not push.may_send():
+                    return False
+            elif queue is None or not queue.waiting:
+                return True
+            if left <= 0 or bytes_left <= 0:
+                self.more = True
+                return False
+            left -= 1
+            entry: Outstanding | None = None
+            sequence = out.next_due() if out.due_count else 0
+            if sequence:
+                entry = out.entries[sequence]
+            else:
+                most = self.consumer.config.max_ack_pending
+                if 0 < most <= len(out.entries):
+                    self.stalled = True
+                    return False
+                sequence = self.backlog.find_next()
+                if sequence == 0:
+                    return True
+            message = store.get(sequence)
+            if message is None:
+                if entry is not None:
+                    self.acks.terminate_removed(sequence)
+                else:
+                    self.backlog.skip(sequence)
+                continue
+            if entry is None and self._held_back(message):
+                return False
+            size = self._send(message, sequence, entry, queue, push)
+            if size == 0:
+                return True
+            bytes_left -= size
+
+    def _send(
+        self,
+        message: StoredMessage,
+        sequence: int,
+        entry: Outstanding | None,
+        queue: PullQueue | None,
+        push: PushLink | None,
+    ) -> int:
+        """Deliver one message; its size, or 0 when nobody took it."""
+        context = self.context
+        subject = message.subject
+        data = message.data
+        header_length = message.header_length
+        if self.consumer.config.headers_only:
+            data = headers_only(data, header_length)
+            header_length = len(data)
+        consumer_sequence = self.consumer_sequence + 1
+        deliveries = 1
+        ahead = self.backlog.ahead
+        if entry is not None:
+            deliveries = int(entry.deliveries) + 1
+        else:
+            ahead -= 1
+        reply = (
+            self.ack_prefix
+            + f"{deliveries}.{sequence}.{consumer_sequence}.{message.timestamp_ns}.{ahead}".encode()
+        )
+        size = len(subject) + len(reply) + len(data)
+        if push is not None:
+            self._note(sequence, entry, consumer_sequence)
+            context.output.send("", push.subject, subject, reply, header_length, data)
+            push.sent(size, context.rng)
+            push.busy(context.now_ns)
+            return size
+        assert queue is not None
+        request = queue.choose(size, context.pump)
+        if request is None:
+            return 0
+        self._note(sequence, entry, consumer_sequence)
+        context.output.send(request.origin, request.inbox, subject, reply, header_length, data)
+        queue.sent(request, context.now_ns)
+        return size
+
+    def _note(self, sequence: int, entry: Outstanding | None, consumer_sequence: int) -> None:
+        """Count a delivery, here at once and in the operation to be proposed."""
+        context = self.context
+        config = self.consumer.config
+        self.consumer_sequence = consumer_sequence
+        op = self.op
+        if op is None:
+            op = Delivered(self.consumer.name, context.wall_ns, consumer_sequence)
+            self.op = op
+            self.delivered_ns = context.wall_ns
+        if entry is not None:
+            deliveries = int(entry.deliveries) + 1
+            op.add_again(sequence, deliveries)
+            self.acks.out.again(sequence, entry, context.now_ns + config.wait_ns(deliveries))
+            return
+        op.add_new(sequence)
+        self.acks.delivered_sequence = sequence
+        self.backlog.took(sequence)
+        if config.ack_policy != ACK_NONE:
+            self.acks.out.add(sequence, consumer_sequence, context.now_ns + config.wait_ns(1))
+
+    def next_deadline_ns(self) -> int:
+        """When this consumer wants to be looked at next; 0 = never."""
+        next_ns = earlier(self.acks.out.timers.next_deadline_ns(), self.replay_due_ns)
+        if self.queue is not None:
+            next_ns = earlier(next_ns, self.queue.next_deadline_ns)
+        if self.push is not None:
+            next_ns = earlier(next_ns, self.push.next_deadline_ns())
+        return earlier(next_ns, self.idle_deadline_ns())
+
+    # Nobody there.
+
+    def idle_deadline_ns(self) -> int:
+        """When the consumer will have been unused for its inactive threshold; 0 = never."""
+        threshold_ns = self.consumer.config.inactive_threshold_ns
+        if threshold_ns <= 0 or self.deleting or not self.started:
+            return 0
+        if self.push is not None:
+            return 0 if self.push.active else self.idle_since_ns + threshold_ns
+        since_ns = self.idle_since_ns
+        if self.queue is not None:
+            since_ns = max(since_ns, self.queue.last_active_ns)
+        return since_ns + threshold_ns + self.idle_grace_ns
+
+    def is_abandoned(self) -> bool:
+        """Whether the inactive threshold has passed. Waiting requests and messages out keep a pull consumer alive."""
+        now_ns = self.context.now_ns
+        deadline_ns = self.idle_deadline_ns()
+        if deadline_ns == 0 or now_ns < deadline_ns:
+            return False
+        if self.push is not None:
+            self.check_interest()
+            return not self.push.active
+        queue = self.queue
+        if queue is not None and queue.waiting:
+            queue.sweep(now_ns, False, self.heartbeat(), self.context.pump)
+            if queue.waiting:
+                self.idle_since_ns = now_ns
+                return False
+        busy_until_ns = self.acks.out.latest_deadline_ns()
+        if busy_until_ns > now_ns:
+            self.idle_since_ns = busy_until_ns
+            return False
+        return True
+
+    def _held_back(self, message: StoredMessage) -> bool:
+        """Replay at the original pace: whether the next message's time has not come."""
+        if self.replay_until == 0:
+            return False
+        now_ns = self.context.now_ns
+        if self.replay_last and self.replay_last != message.sequence:
+            gap_ns = message.timestamp_ns - self.replay_time_ns
+            if gap_ns > MILLISECOND_NS:
+                if self.replay_due_ns == 0:
+                    self.replay_due_ns = now_ns + gap_ns
+                if now_ns < self.replay_due_ns:
+                    return True
+        self.replay_due_ns = 0
+        self.replay_last = message.sequence
+        self.replay_time_ns = message.timestamp_ns
+        if message.sequence >= self.replay_until:
+            self.replay_until = 0
+        return False
+
+
+def earlier(one_ns: int, other_ns: int) -> int:
+    """The earlier of two deadlines, 0 meaning never."""
+    if one_ns == 0 or (0 < other_ns < one_ns):
+        return other_ns
+    return one_ns
+
+
+def headers_only(data: bytes, header_length: int) -> bytes:
+    """The header block of a message without its payload, which it tells the size of."""
+    line = b"Nats-Msg-Size: %d\r\n\r\n" % (len(data) - header_length)
+    if header_length == 0:
+        return b"NATS/1.0\r\n" + line
+    return data[: header_length - 2] + line

@@ -1,0 +1,385 @@
+"""The leader's volatile side of all consumers of one stream: intake, the pump, timers, change of leader.
+
+Called by the stream's group (`broker/cluster`), only between `become_leader` and `resign`:
+* `become_leader()` once every entry of earlier terms is applied here; `resign()` when leadership is lost.
+* during a turn: `pull_request`, `ack`, `flow_control`, `interest_changed`; as effects of `apply`: `stored`, `removed`,
+  `consumer_created`, `consumer_deleted`.
+* at the end of a turn in which `dirty` is set, or when `next_deadline_ns()` has passed: `pump(now_ns, wall_ns)`. It returns True
+  when there is more to do at once (another turn, after sockets had theirs).
+
+A delivery leaves at once; its operation is proposed in the same pump. Acks of a turn are one operation, proposed before the
+deliveries; double acks are answered when it was applied.
+
+Not here: one consumer's choices (`consumer_lead`, `ack_intake`), facts (`consumer`), API requests (`api_consumers`).
+
+Invariants: every operation proposed is counted in `in_flight` until its waiter is told. When one is abandoned though leadership goes on,
+nothing is delivered until all others are told; then everything is rebuilt from the machine, and only waiting requests are kept.
+A consumer without requests, interest, deadline or messages out has nothing here.
+"""
+
+import heapq
+import random
+from typing import Final
+
+from broker.jetstream import ack as acks
+from broker.jetstream.ack import AckSubject, encode_acks
+from broker.jetstream.api_types import ApiRequest
+from broker.jetstream.consumer import Consumer
+from broker.jetstream.consumer_apply import ConsumerOwner, encode_delete
+from broker.jetstream.consumer_lead import ConsumerLead
+from broker.jetstream.delivery_output import DeliveryOutput
+from broker.jetstream.delivery_waiters import CountingWaiter, DoubleAckWaiter
+from broker.jetstream.durations import MILLISECOND_NS
+from broker.jetstream.lead_context import LeadContext
+from broker.jetstream.ops import OP_ACKS, OP_CONSUMER_DELETE, OP_DELIVERED
+from broker.jetstream.pull import (
+    STATUS_CONSUMER_DELETED,
+    STATUS_LEADERSHIP_CHANGE,
+    STATUS_PUSH_BASED,
+    PullRequest,
+    read_request,
+    status,
+)
+
+
+class Delivery:
+    """See the module's text."""
+
+    def __init__(self, machine: ConsumerOwner, output: DeliveryOutput, rng: random.Random) -> None:
+        self.machine: Final = machine
+        self.output: Final = output
+        self.context: Final = LeadContext(machine.store, output, rng)
+        self.leading: bool = False
+        self.dirty: bool = False
+        self.leads: dict[str, ConsumerLead] = {}
+        self.ready: list[ConsumerLead] = []
+        self.hungry: dict[str, ConsumerLead] = {}
+        self.wake_hungry: bool = False
+        self.counter: CountingWaiter = CountingWaiter()
+        self.double_acks: list[tuple[str, bytes]] = []
+        self.deadlines: list[tuple[int, str]] = []
+        self.pushes: dict[bytes, list[str]] = {}
+        self.subject: Final = AckSubject()
+        self.last_name: str = ""
+        self.last_lead: ConsumerLead | None = None
+
+    # Terms.
+
+    def become_leader(self) -> None:
+        """This node leads and has applied everything of earlier terms."""
+        self.leading = True
+        self._rebuild()
+
+    def resign(self) -> None:
+        """Others lead: who waits must ask again."""
+        self.leading = False
+        for lead in self.leads.values():
+            if lead.queue is not None:
+                lead.queue.end(STATUS_LEADERSHIP_CHANGE)
+            for request in lead.requests:
+                self._tell(request, STATUS_LEADERSHIP_CHANGE)
+        self._clear()
+        self.dirty = False
+
+    def _clear(self) -> None:
+        self.leads = {}
+        self.ready = []
+        self.hungry = {}
+        self.wake_hungry = False
+        self.counter = CountingWaiter()
+        self.double_acks = []
+        self.deadlines = []
+        self.pushes = {}
+        self.last_name = ""
+        self.last_lead = None
+        self.context.sections = []
+        self.context.store = self.machine.store
+
+    def _rebuild(self) -> None:
+        """Everything anew from the machine; requests that wait here go on waiting."""
+        before = self.leads
+        self._clear()
+        for name in self.machine.consumers:
+            consumer = self.machine.consumers[name]
+            old = before.get(name)
+            config = consumer.config
+            if old is not None or consumer.pending or config.deliver_subject or config.inactive_threshold_ns > 0:
+                lead = self._lead_of(consumer)
+                if old is not None and old.consumer is consumer:
+                    lead.requests = old.requests
+                    if old.queue is not None and lead.push is None:
+                        lead.queue = old.queue
+        self.wake_hungry = True
+        self.dirty = True
+
+    def _lead_of(self, consumer: Consumer) -> ConsumerLead:
+        name = consumer.name
+        lead = self.leads.get(name)
+        if lead is None:
+            lead = ConsumerLead(consumer, self.context)
+            self.leads[name] = lead
+            if lead.push is not None:
+                self._register_push(lead)
+            self._make_ready(lead)
+        return lead
+
+    def _register_push(self, lead: ConsumerLead) -> None:
+        assert lead.push is not None
+        self.pushes.setdefault(lead.push.subject, []).append(lead.consumer.name)
+
+    def lead(self, name: str) -> ConsumerLead | None:
+        """A consumer's side, made when first asked for; None when there is no such consumer."""
+        consumer = self.machine.consumers.get(name)
+        return None if consumer is None else self._lead_of(consumer)
+
+    def _make_ready(self, lead: ConsumerLead) -> None:
+        if not lead.ready:
+            lead.ready = True
+            self.ready.append(lead)
+        self.dirty = True
+
+    # Intake.
+
+    def pull_request(self, consumer: str, request: ApiRequest) -> bool:
+        """`CONSUMER.MSG.NEXT`; False when there is no such consumer (answer as to a subject nobody serves)."""
+        lead = self.lead(consumer)
+        if lead is None:
+            return False
+        if request.reply:
+            self._request(lead, request.reply, request.origin, request.data[request.header_length :])
+        return True
+
+    def _request(self, lead: ConsumerLead, reply: bytes, origin: str, payload: bytes) -> None:
+        pull = read_request(reply, origin, payload)
+        if lead.push is not None:
+            self._tell(pull, STATUS_PUSH_BASED)
+        elif pull.refusal:
+            self._tell(pull, status(400, pull.refusal))
+        else:
+            lead.requests.append(pull)
+            self._make_ready(lead)
+
+    def _tell(self, request: PullRequest, header: bytes) -> None:
+        self.output.send(request.origin, request.inbox, request.inbox, b"", len(header), header)
+
+    def ack(self, subject: bytes, reply: bytes, header_length: int, data: bytes, origin: str) -> None:
+        """A message on `$JS.ACK.<stream>.…`; malformed ones are ignored."""
+        read = self.subject
+        if not self.leading or not read.read(subject):
+            return
+        if read.consumer == self.last_name:
+            lead = self.last_lead
+        else:
+            lead = self.lead(read.consumer)
+            self.last_name = read.consumer
+            self.last_lead = lead
+        if lead is None:
+            return
+        sequence = read.stream_sequence
+        payload = data[header_length:] if header_length else data
+        kind = acks.payload_kind(payload)
+        if kind == acks.ACK_PLAIN:
+            if lead.acks.ack(sequence, read.consumer_sequence, bool(reply)) and reply:
+                self.double_acks.append((origin, reply))
+            self._make_ready(lead)
+            return
+        self._other_ack(lead, kind, payload, reply, origin)
+
+    def _other_ack(self, lead: ConsumerLead, kind: int, payload: bytes, reply: bytes, origin: str) -> None:
+        read = self.subject
+        sequence = read.stream_sequence
+        self._make_ready(lead)
+        if kind == acks.ACK_NEXT:
+            lead.acks.ack(sequence, read.consumer_sequence, False)
+            if reply:
+                self._request(lead, reply, origin, payload[4:])
+            return
+        if kind == acks.ACK_TERM:
+            reason = acks.term_reason(payload)
+            if lead.acks.terminate(sequence, read.consumer_sequence, read.deliveries, reason, bool(reply)) and reply:
+                self.double_acks.append((origin, reply))
+            return
+        if kind == acks.ACK_NAK:
+            delay_ns = acks.nak_delay_ns(payload)
+            lead.acks.nak(sequence, read.consumer_sequence, read.deliveries, delay_ns)
+        elif kind == acks.ACK_PROGRESS:
+            lead.acks.progress(sequence)
+        if reply:
+            self.output.send(origin, reply, reply, b"", 0, b"")
+
+    def flow_control(self, subject: bytes) -> None:
+        """A message on `$JS.FC.<stream>.<consumer>.<…>`: the client has caught up."""
+        tokens = subject.split(b".")
+        if not self.leading or len(tokens) < 5:
+            return
+        lead = self.leads.get(tokens[-2].decode("utf-8", "replace"))
+        if lead is not None and lead.push is not None and lead.push.answered(subject):
+            self._make_ready(lead)
+
+    def interest_changed(self, subject: bytes) -> None:
+        """Somebody, here or behind a route, began or ceased to subscribe to `subject` (a pattern is looked at as a whole)."""
+        if not self.leading or not self.pushes:
+            return
+        names = self.pushes.get(subject)
+        if names is None and (b"*" in subject or b">" in subject):
+            names = [name for names_of_one in self.pushes.values() for name in names_of_one]
+        for name in names or []:
+            lead = self.leads.get(name)
+            if lead is not None and lead.push is not None:
+                lead.push.poll_ns = 1
+                self._make_ready(lead)
+
+    # Effects of apply.
+
+    def stored(self) -> None:
+        """The stream has new messages."""
+        if self.hungry:
+            self.wake_hungry = True
+            self.dirty = True
+
+    def removed(self, sequence: int) -> None:
+        """The stream removed one message otherwise than by an ack (those before its first sequence are noticed without)."""
+        for lead in self.leads.values():
+            if sequence in lead.acks.out.entries:
+                lead.acks.terminate_removed(sequence)
+                self._make_ready(lead)
+
+    def consumer_created(self, consumer: Consumer) -> None:
+        """A consumer was created or its configuration changed."""
+        if not self.leading:
+            return
+        lead = self.leads.get(consumer.name)
+        if lead is None:
+            if consumer.config.deliver_subject or consumer.config.inactive_threshold_ns > 0:
+                self._lead_of(consumer)
+            return
+        subject = lead.push.subject if lead.push is not None else b""
+        lead.config_changed()
+        if lead.push is not None and lead.push.subject != subject:
+            self.pushes[subject].remove(consumer.name)
+            self._register_push(lead)
+        lead.ready = False
+        self._make_ready(lead)
+
+    def consumer_deleted(self, consumer: Consumer) -> None:
+        """A consumer is gone: who waits on it is told."""
+        lead = self.leads.pop(consumer.name, None)
+        self.hungry.pop(consumer.name, None)
+        self.last_name = ""
+        if lead is None:
+            return
+        if lead.queue is not None:
+            lead.queue.end(STATUS_CONSUMER_DELETED)
+        for request in lead.requests:
+            self._tell(request, STATUS_CONSUMER_DELETED)
+        lead.requests = []
+        if lead.push is not None:
+            self.pushes[lead.push.subject].remove(consumer.name)
+
+    # The pump.
+
+    def pump(self, now_ns: int, wall_ns: int) -> bool:
+        """Do what this turn asks for; True when there is more to do at once."""
+        if not self.leading:
+            return False
+        context = self.context
+        context.now_ns = now_ns
+        context.wall_ns = wall_ns
+        context.pump += 1
+        self.dirty = False
+        if self.counter.broken:
+            if self.counter.in_flight > 0:
+                self.dirty = True
+                return False
+            self._rebuild()
+        self._take_due(now_ns)
+        if self.wake_hungry:
+            self.wake_hungry = False
+            for lead in self.hungry.values():
+                self._make_ready(lead)
+        leads = self.ready
+        self.ready = []
+        for lead in leads:
+            lead.ready = False
+            lead.settle()
+        self._propose_acks()
+        more = False
+        for lead in leads:
+            if self._work(lead):
+                more = True
+        if context.sections:
+            self._propose_acks()
+        self.dirty = more or bool(self.ready)
+        return more
+
+    def _work(self, lead: ConsumerLead) -> bool:
+        """One consumer's turn; True when it could go on."""
+        name = lead.consumer.name
+        if self.leads.get(name) is not lead:
+            return False
+        lead.work()
+        op = lead.op
+        if op is not None:
+            lead.op = None
+            self._propose(OP_DELIVERED, op.encode(), False)
+        if not lead.deleting and lead.is_abandoned():
+            lead.deleting = True
+            self._propose(OP_CONSUMER_DELETE, encode_delete(name, lead.consumer.created_ns), False)
+        if lead.hungry():
+            self.hungry[name] = lead
+        else:
+            self.hungry.pop(name, None)
+        self._arm(lead)
+        if lead.more:
+            self._make_ready(lead)
+        return lead.more
+
+    def _propose(self, kind: int, body: bytes, urgent: bool) -> None:
+        self.counter.in_flight += 1
+        self.output.propose(kind, body, urgent, self.counter)
+
+    def _propose_acks(self) -> None:
+        """All acks of the turn as one operation; urgent only when somebody waits for it."""
+        sections = self.context.sections
+        if not sections:
+            assert not self.double_acks
+            return
+        self.context.sections = []
+        for section in sections:
+            lead = self.leads.get(section.consumer)
+            if lead is not None:
+                lead.acks.section = None
+        body = encode_acks(self.context.wall_ns, sections)
+        if not self.double_acks:
+            self._propose(OP_ACKS, body, False)
+            return
+        waiter = DoubleAckWaiter(self.counter, self.output, self.double_acks)
+        self.double_acks = []
+        self.counter.in_flight += 1
+        self.output.propose(OP_ACKS, body, True, waiter)
+
+    # Deadlines.
+
+    def _arm(self, lead: ConsumerLead) -> None:
+        deadline_ns = lead.next_deadline_ns()
+        if deadline_ns == 0 or deadline_ns == lead.armed_ns:
+            return
+        if lead.armed_ns == 0 or deadline_ns < lead.armed_ns:
+            lead.armed_ns = deadline_ns
+            heapq.heappush(self.deadlines, (deadline_ns, lead.consumer.name))
+
+    def _take_due(self, now_ns: int) -> None:
+        """Consumers whose deadline has passed; one that moved further away is looked at in vain and armed again."""
+        deadlines = self.deadlines
+        while deadlines and deadlines[0][0] <= now_ns:
+            deadline_ns, name = heapq.heappop(deadlines)
+            lead = self.leads.get(name)
+            if lead is not None and lead.armed_ns == deadline_ns:
+                lead.armed_ns = 0
+                self._make_ready(lead)
+
+    def next_deadline_ns(self) -> int:
+        """When `pump` must be called at the latest; 0 = not because of time."""
+        if self.counter.broken:
+            return self.context.now_ns + MILLISECOND_NS
+        return self.deadlines[0][0] if self.leading and self.deadlines else 0
