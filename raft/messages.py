@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from raft.types import Entry, Message
+from raft.types import ENTRY_CONFIG, Entry, Message
 
 APPEND: Final = 1
 APPEND_RESPONSE: Final = 2
@@ -66,7 +66,7 @@ ENTRY_KIND_NAMES: Final[list[str]] = ["Normal", "Lazy", "Config", "Noop"]
 def describe_entry(entry: Entry) -> str:
     """One entry as people read it in transcripts: `3/7 Normal "x"` is term 3, index 7."""
     text = f"{entry.term}/{entry.index} {ENTRY_KIND_NAMES[entry.kind]}"
-    if entry.data:
+    if entry.data and entry.kind != ENTRY_CONFIG:
         text += f' "{entry.data.decode("ascii", "backslashreplace")}"'
     return text
 

@@ -1,4 +1,4 @@
-"""What every test of the suite shares: one guard and nothing else.
+"""What every test of the suite shares: one guard and one option.
 
 Not a home for fixtures of one room (those live in tests/<room>/). The guard: tests/ is on sys.path, so a package
 tests/raft/ would be imported instead of the raft/ that is to be tested. Read next: tests/README.md.
@@ -12,6 +12,11 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 PACKAGES = ("broker", "raft", "storage")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """For the transcripts of tests/datadriven.py."""
+    parser.addoption("--rewrite", action="store_true", help="rewrite transcripts with what came out")
 
 
 def pytest_configure(config: pytest.Config) -> None:
