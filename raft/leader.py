@@ -106,7 +106,8 @@ def follow_membership(state: RaftState) -> None:
 def retire(state: RaftState) -> None:
     """Our own removal is committed: tell everybody, let the best of the others take over at once, and fall silent."""
     for peer in state.peers:
-        send_commit(state, peer)
+        if peer.commit_sent < known_commit(state, peer):
+            send_commit(state, peer)
     successor = best_successor(state)
     if successor is not None:
         state.send(state.new_message(TIMEOUT_NOW, successor.peer))

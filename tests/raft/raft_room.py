@@ -8,8 +8,9 @@ persist N       finish its oldest write
 deliver N [from=nM]    step everything that waits for N (drop N loses it instead)
 stabilize [N…]  ready, persist, deliver, for these or all, until nothing moves;   `quiet` at the end prints nothing
 crash N         lose what is not durable, start again
+add-vote N CANDIDATE TERM INDEX LOGTERM [forced]    a candidate from outside asks
 cut A B · heal  messages between A and B are lost until healed
-status N · log N · peers N
+status N · log N · peers N · members N · trim N INDEX
 
 The network is a list: nothing moves by itself. Every message passes through the codec on its way.
 """
@@ -23,7 +24,7 @@ from raft.codec import decode_membership, decode_messages, encode_messages
 from raft.config import RaftConfig
 from raft.errors import RaftError
 from raft.membership import ADD_LEARNER, PROMOTE, REMOVE, MembershipChange
-from raft.messages import describe_entry, describe_message
+from raft.messages import VOTE, VOTE_FORCED, describe_entry, describe_message
 from raft.node import ROLE_NAMES
 from raft.ready import Ready
 from raft.types import ENTRY_CONFIG, ENTRY_LAZY, ENTRY_NORMAL, Entry, Membership, Message
@@ -133,10 +134,23 @@ class Room:
         self._ready(self.replica(command))
 
     def do_persist(self, command: Command) -> None:
-        self._persist(self.replica(command))
+        replica = self.replica(command)
+        assert replica.writing, f"{command.place}: {command.word(0)} writes nothing"
+        self._persist(replica)
 
     def do_deliver(self, command: Command) -> None:
         self._deliver(_name(command.word(0)), command.options.get("from"))
+
+    def do_add_vote(self, command: Command) -> None:
+        """A request for a vote out of nowhere: receiver, candidate, term, its log's last index and term."""
+        receiver, sender, term, index, log_term = (command.word(i) for i in range(5))
+        message = Message(VOTE, 7, sender, _name(receiver), int(term), int(index), int(log_term))
+        message.hint = VOTE_FORCED if "forced" in command.words else 0
+        self.network.append(message)
+        self._deliver(_name(receiver), sender)
+
+    def do_members(self, command: Command) -> None:
+        self.out.append(_members(self.replica(command).node.membership))
 
     def do_drop(self, command: Command) -> None:
         for message in self._take(_name(command.word(0)), command.options.get("from")):

@@ -9,6 +9,7 @@ Not here: the rules (raft/), nor anything about time: a tick is one action among
 from __future__ import annotations
 
 import random
+from contextlib import suppress
 
 from raft_replica import Replica
 
@@ -212,10 +213,8 @@ class Simulation:
         if replica.node.role != LEADER:
             replica.node.campaign()
             return
-        try:
+        with suppress(RaftError):
             replica.node.transfer_leadership(self.rng.choice(self.names) if self.rng.random() < 0.8 else "")
-        except RaftError:
-            pass
 
     # --- the promises -----------------------------------------------------------------------------------------------
 
