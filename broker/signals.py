@@ -14,6 +14,7 @@ STOP: Final = "stop"
 RELOAD: Final = "reload"
 REOPEN_LOG: Final = "reopen_log"
 LAME_DUCK: Final = "lame_duck"
+INTERRUPT: Final = signal.SIGINT
 
 # What a signal asks of us. SIGTERM is ignored once lame duck mode has begun; SIGINT never is.
 ACTIONS: Final = {

@@ -91,8 +91,13 @@ class RouteLink:
         self.close_reason: str = ""
         self.is_duplicate: bool = False  # closed because another connection to the same server stays
         self.handover: bytes = b""  # with state HANDED_OVER: every byte seen so far
-        self.in_bytes: int = 0
+        self.in_messages: int = 0
+        self.in_bytes: int = 0  # of messages, headers and payload
+        self.out_messages: int = 0
         self.out_bytes: int = 0
+        self.last_activity_ns: int = now_ns  # as ticks saw it
+        self._activity: int = 0  # grows with everything that crosses
+        self._activity_seen: int = 0
         self._output: list[bytes] = []
         self._output_bytes: int = 0
         self.opened_ns: Final = now_ns
@@ -108,10 +113,16 @@ class RouteLink:
             self.owner.mark_dirty(self.cid)
         self._output.append(data)
         self._output_bytes += len(data)
-        self.out_bytes += len(data)
+        self._activity += 1
         if self._output_bytes > self.owner.options.max_pending:
             self._output = []
             self.close("Slow Consumer (Pending Bytes)", "")
+
+    def pending_bytes(self) -> int:
+        return self._output_bytes
+
+    def saw_bytes(self) -> None:
+        self._activity += 1
 
     def take_output(self) -> bytes:
         output = self._output
@@ -253,6 +264,9 @@ class RouteLink:
     def tick(self, now_ns: int) -> None:
         if self.state >= CLOSED:
             return
+        if self._activity != self._activity_seen:
+            self._activity_seen = self._activity
+            self.last_activity_ns = now_ns
         if self.state != REGISTERED:
             limit_ns = max(GREETING_TIMEOUT_NS, self.owner.options.cluster.authorization.timeout_ns)
             if now_ns - self.opened_ns > limit_ns:

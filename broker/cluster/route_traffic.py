@@ -74,8 +74,6 @@ class RouteSession(RouteLink):
     ) -> None:
         super().__init__(owner, cid, remote, address, now_ns)
         self.traffic: Final = traffic
-        self.in_messages: int = 0
-        self.out_messages: int = 0
         self.interest: dict[bytes, Interest] = {}  # the peer's, by subject and queue
         self._reader = lines.RouteReader()
         self._seen_first: bool = False
@@ -86,7 +84,7 @@ class RouteSession(RouteLink):
         """Everything that arrived. In state HANDED_OVER afterwards, `handover` holds all bytes so far."""
         if self.state >= CLOSED:
             return
-        self.in_bytes += len(data)
+        self.saw_bytes()
         self._reader.feed(data)
         if not self._seen_first and not self._sniff():
             return
@@ -186,6 +184,7 @@ class RouteSession(RouteLink):
         """One message to the other side, however many want it there."""
         if self.state == REGISTERED:
             self.out_messages += 1
+            self.out_bytes += len(data)
             self.write(lines.message_bytes(subject, reply, queues, header_length, data))
 
     def _on_message(self) -> None:
@@ -193,6 +192,7 @@ class RouteSession(RouteLink):
         if reader.account != lines.ACCOUNT:
             return
         self.in_messages += 1
+        self.in_bytes += len(reader.data)
         self.traffic.remote_message(
             self, reader.subject, reader.reply, reader.queues, reader.header_length, reader.data
         )
