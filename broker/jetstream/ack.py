@@ -1,13 +1,15 @@
 """Acks as bytes: the ack subject, the payload of an ack, and the body of OP_ACKS.
 
-An ack subject is `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<time ns>.<pending>` (9 tokens), or the
-longer form with domain and account hash (11 tokens or more). `AckSubject` is one reused reader: parsing an ack must not make objects.
+An ack subject is `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<time ns>.<pending>` (9
+tokens), or the longer form with domain and account hash (11 tokens or more). `AckSubject` is one reused reader:
+parsing an ack must not make objects.
 
 Not here: what an ack does. Before the log: `delivery.Delivery.ack`. In the log: `consumer.Consumer.apply_acks`.
 
-Invariants: anything malformed is told as such and never raises. One OP_ACKS carries the acks of one turn of all consumers of a stream:
-`i64 time ns | u16 sections | section*`, section = `u16 name length | u32 acks | u32 others | name | u64 stream sequence[acks] |
-u8 kind[others] | u64 stream sequence[others] | i64 argument[others]`, little-endian.
+Invariants: anything malformed is told as such and never raises. One OP_ACKS carries the acks of one turn of all
+consumers of a stream:
+`i64 time ns | u16 sections | section*`, section = `u16 name length | u32 acks | u32 others | name | u64 stream
+sequence[acks] | u8 kind[others] | u64 stream sequence[others] | i64 argument[others]`, little-endian.
 """
 
 import json

@@ -1,12 +1,13 @@
 """Acks of one consumer as its leader hears them, and waits that end without one.
 
-What an ack does to the overlay happens at once; what it does to the facts is a row in this turn's section of OP_ACKS. Acks that need
-the time (naks, progress) are put off to the pump, which knows it.
+What an ack does to the overlay happens at once; what it does to the facts is a row in this turn's section of OP_ACKS.
+Acks that need the time (naks, progress) are put off to the pump, which knows it.
 
 Not here: reading subjects and payloads (`ack`), answering double acks (`delivery`), deliveries (`consumer_lead`).
 
-Invariants: an ack of something never delivered in this term or before is ignored and not answered, so no client believes in an ack that
-the log does not know. A message delivered `max_deliver` times is given up when its wait is over or it is naked.
+Invariants: an ack of something never delivered in this term or before is ignored and not answered, so no client
+believes in an ack that the log does not know. A message delivered `max_deliver` times is given up when its wait is
+over or it is naked.
 """
 
 from typing import Final
@@ -32,6 +33,7 @@ class AckIntake:
         self.sampled: list[tuple[int, int, int, int]] = []  # sequence, consumer sequence, deliveries, sent ns
         self.sample_percent: int = sample_percent(consumer.config.sample_freq)
         self.all_up_to: int = consumer.ack_floor_stream
+        self.all_consumer: int = consumer.ack_floor_consumer
         self.delivered_sequence: int = consumer.delivered_stream
         self.acked: bool = False
         self.out.load(consumer)
@@ -45,13 +47,15 @@ class AckIntake:
         return section
 
     def ack(self, sequence: int, consumer_sequence: int, answered: bool) -> bool:
-        """An ack or term; False if it means nothing. `answered`: somebody waits, so it must reach the log in any case."""
+        """An ack or term; False if it means nothing. `answered`: somebody waits, so it must reach the log in any
+        case."""
         policy = self.consumer.config.ack_policy
         if policy == ACK_NONE or sequence > self.delivered_sequence:
             return False
         if policy == ACK_ALL:
             if sequence > self.all_up_to:
                 self.all_up_to = sequence
+                self.all_consumer = max(self.all_consumer, consumer_sequence)
                 self.out.settle_up_to(sequence)
                 self._section().add(ACKED_ALL, sequence, consumer_sequence)
                 self.acked = True

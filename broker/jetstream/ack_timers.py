@@ -1,10 +1,11 @@
 """Deadlines of outstanding messages, in buckets of about a millisecond.
 
-The leader's ack-wait, back-off and nak-delay timers. Setting one costs a dictionary look-up and a list append, whatever the order
-of deadlines; nothing is ever removed: an entry counts only if the message's current deadline still falls into the bucket.
+The leader's ack-wait, back-off and nak-delay timers. Setting one costs a dictionary look-up and a list append,
+whatever the order of deadlines; nothing is ever removed: an entry counts only if the message's current deadline still
+falls into the bucket.
 
-Invariants: never fires early; fires at most one bucket width late. `entries` is compacted by the owner (see `bloated`), so that
-acked messages do not pile up for the length of the ack wait. Times are monotonic ns.
+Invariants: never fires early; fires at most one bucket width late. `entries` is compacted by the owner (see
+`bloated`), so that acked messages do not pile up for the length of the ack wait. Times are monotonic ns.
 """
 
 import heapq

@@ -1,7 +1,7 @@
 """What consumers tell the world about themselves: subjects and bodies of their advisories and of the ack metric.
 
-Decisions that are log entries (created, deleted, given up) go out as effects of `apply`; naks, terms and samples are told by the
-leader as it hears them. `type`, `id` and `timestamp` are put in front by `render`.
+Decisions that are log entries (created, deleted, given up) go out as effects of `apply`; naks, terms and samples are
+told by the leader as it hears them. `type`, `id` and `timestamp` are put in front by `render`.
 
 Not here: who is interested, and sending.
 """

@@ -1,8 +1,8 @@
 """What of the stream is still ahead of a consumer: the next message, and exactly how many there are.
 
-The leader's view; the replicated fact is only the last delivered sequence. `next_sequence` runs over messages that do not concern the
-consumer, so that nothing is looked at twice. The count is kept up by looking at new messages only; it is taken anew when messages that
-might have been counted were removed.
+The leader's view; the replicated fact is only the last delivered sequence. `next_sequence` runs over messages that do
+not concern the consumer, so that nothing is looked at twice. The count is kept up by looking at new messages only; it
+is taken anew when messages that might have been counted were removed.
 
 Invariants: after `refresh`, `ahead` = live matching messages at or behind `next_sequence`.
 """

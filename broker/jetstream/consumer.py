@@ -1,14 +1,17 @@
 """A consumer's replicated state: what every replica knows about who got what and who acked what.
 
-Delivered and ack floor are pairs (stream sequence, consumer sequence). `pending` holds messages delivered but not settled, with the
-consumer sequence of their *first* delivery, the time from which the ack wait counts and the number of deliveries. `exceeded` holds
-what was delivered `max_deliver` times in vain: no longer pending, but not done with either (work-queue and interest streams keep it).
+Delivered and ack floor are pairs (stream sequence, consumer sequence). `pending` holds messages delivered but not
+settled, with the consumer sequence of their *first* delivery, the time from which the ack wait counts and the number
+of deliveries. `exceeded` holds what was delivered `max_deliver` times in vain: no longer pending, but not done with
+either (work-queue and interest streams keep it).
 
-Not here: waiting pulls, timers, windows (the leader's: `consumer_lead`), operations on the set of consumers (`consumer_apply`).
+Not here: waiting pulls, timers, windows (the leader's: `consumer_lead`), operations on the set of consumers
+(`consumer_apply`).
 
-Invariants: first deliveries come in stream order, so `order` (first-delivery order, with settled ones still in it up to the next
-sweep) is ascending and its head tells the ack floor in amortised constant time. Everything here is changed by log entries only;
-pending messages that fell off the front of the stream are dropped at the next operation, the same on every replica.
+Invariants: first deliveries come in stream order, so `order` (first-delivery order, with settled ones still in it up
+to the next sweep) is ascending and its head tells the ack floor in amortised constant time. Everything here is changed
+by log entries only; pending messages that fell off the front of the stream are dropped at the next operation, the same
+on every replica.
 """
 
 from array import array
@@ -124,7 +127,9 @@ class Consumer:
                 order.append(sequence)
             consumer_sequence += 1
 
-    def apply_acks(self, section: AckSection, timestamp_ns: int, stream_first: int, done: Acknowledged | None) -> list[int]:
+    def apply_acks(
+        self, section: AckSection, timestamp_ns: int, stream_first: int, done: Acknowledged | None
+    ) -> list[int]:
         """Acks of one turn. Returns the sequences newly given up (for the advisory), mostly none."""
         self.drop_below(stream_first)
         pending = self.pending

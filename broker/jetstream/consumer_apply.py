@@ -1,13 +1,14 @@
 """Operations of consumers as the stream's machine applies them: create or update, delete, delivered, acks.
 
-`StreamMachine.apply` hands kinds OP_CONSUMER_CREATE … OP_ACKS to `apply_consumer_op`. The machine is a `ConsumerOwner`: what this
-module needs of it and nothing more, so that there is no cycle of imports.
+`StreamMachine.apply` hands kinds OP_CONSUMER_CREATE … OP_ACKS to `apply_consumer_op`. The machine is a
+`ConsumerOwner`: what this module needs of it and nothing more, so that there is no cycle of imports.
 
-Not here: what a consumer's state does with them (`consumer`), the leader's side (`delivery`), JSON of the API (`api_consumers`).
+Not here: what a consumer's state does with them (`consumer`), the leader's side (`delivery`), JSON of the API
+(`api_consumers`).
 
-Invariants: every replica decides the same from the same entry, so checks that depend on other consumers are made here (again, after
-the leader's early refusal). An operation on a consumer that is gone is ignored. Bodies come from our own leader: a malformed one is a
-bug and raises.
+Invariants: every replica decides the same from the same entry, so checks that depend on other consumers are made here
+(again, after the leader's early refusal). An operation on a consumer that is gone is ignored. Bodies come from our own
+leader: a malformed one is a bug and raises.
 """
 
 import json
@@ -192,6 +193,7 @@ def _place(consumer: Consumer, store: MessageStore, stream: StreamConfig) -> Non
 
 def _collect_last(consumer: Consumer, store: MessageStore) -> int:
     """The newest message of every subject, in stream order; everything behind the last of them is new."""
+    assert consumer.matcher is not None
     sequences = sorted(store.last_sequence_for(subject) for subject, _count in store.subjects(consumer.matcher))
     consumer.set_skip_list(sequences)
     return sequences[0] if sequences else store.last_sequence + 1

@@ -1,10 +1,10 @@
 """A consumer's configuration: its 35 fields and their JSON.
 
-`ConsumerConfig` is what the log, the snapshot and every INFO carry. Reading is strict, as Go's decoder with unknown fields
-disallowed: names in any case, null means absent, wrong types are told with Go's words.
+`ConsumerConfig` is what the log, the snapshot and every INFO carry. Reading is strict, as Go's decoder with unknown
+fields disallowed: names in any case, null means absent, wrong types are told with Go's words.
 
-Invariants: a configuration in a machine has passed `consumer_rules` (defaults and checks); `same_as` ignores the `_nats.` metadata.
-Read next: `consumer_rules`, `api_consumers`.
+Invariants: a configuration in a machine has passed `consumer_rules` (defaults and checks); `same_as` ignores the
+`_nats.` metadata. Read next: `consumer_rules`, `api_consumers`.
 """
 
 from typing import Final
@@ -182,7 +182,8 @@ def config_from_json(value: object, where: str = "ConsumerConfig.config") -> Con
     if value is None:
         return config
     if not isinstance(value, dict):
-        raise ConfigError(f"json: cannot unmarshal {go_kind(value)} into Go struct field {where} of type server.ConsumerConfig")
+        kind = go_kind(value)
+        raise ConfigError(f"json: cannot unmarshal {kind} into Go struct field {where} of type server.ConsumerConfig")
     for key, item in value.items():
         field = _BY_NAME.get(key) or _BY_NAME.get(key.lower())
         if field is None:

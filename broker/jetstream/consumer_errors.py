@@ -12,7 +12,9 @@ CONSUMER_NOT_FOUND: Final = ApiError(404, 10014, "consumer not found")
 DURABLE_NAME_NOT_IN_SUBJECT: Final = ApiError(
     400, 10016, "consumer expected to be durable but no durable name set in subject"
 )
-DURABLE_NAME_NOT_MATCHING: Final = ApiError(400, 10017, "consumer name in subject does not match durable name in request")
+DURABLE_NAME_NOT_MATCHING: Final = ApiError(
+    400, 10017, "consumer name in subject does not match durable name in request"
+)
 DURABLE_NAME_NOT_SET: Final = ApiError(400, 10018, "consumer expected to be durable but a durable name was not set")
 EPHEMERAL_WITH_DURABLE_NAME: Final = ApiError(
     400, 10020, "consumer expected to be ephemeral but a durable name was set in request"
@@ -51,7 +53,6 @@ FILTER_NOT_MATCHING_SUBJECT: Final = ApiError(
 DURABLE_AND_NAME_DIFFER: Final = ApiError(
     400, 10132, "Consumer Durable and Name have to be equal if both are provided"
 )
-REPLICAS_NEGATIVE: Final = ApiError(400, 10133, "replicas count cannot be negative")
 REPLICAS_MUST_MATCH_STREAM: Final = ApiError(
     400, 10134, "consumer config replicas must match interest retention stream's replicas"
 )
@@ -73,11 +74,6 @@ PRIORITY_GROUPS_WITHOUT_POLICY: Final = ApiError(
 PRIORITY_TIMEOUT_WITHOUT_POLICY: Final = ApiError(400, 10197, "PinnedTTL cannot be set when PriorityPolicy is none")
 ACK_WAIT_NEGATIVE: Final = ApiError(400, 10183, "consumer ack wait needs to be positive")
 BACKOFF_NEGATIVE: Final = ApiError(400, 10184, "consumer backoff needs to be positive")
-
-
-def invalid_config(text: str) -> ApiError:
-    """A configuration without a code of its own."""
-    return ApiError(500, 10052, text)
 
 
 def create_failed(text: str) -> ApiError:
@@ -103,8 +99,3 @@ def max_ack_pending_excess(limit: int) -> ApiError:
 def inactive_threshold_excess(limit: str) -> ApiError:
     """Longer than the stream allows."""
     return ApiError(400, 10153, f"consumer inactive threshold exceeds system limit of {limit}")
-
-
-def pedantic(text: str) -> ApiError:
-    """What would have been corrected silently."""
-    return ApiError(400, 10157, f"pedantic mode: {text}")

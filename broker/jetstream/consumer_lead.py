@@ -1,12 +1,15 @@
 """The leader's volatile side of one consumer: choose the next message, send it, note it.
 
-Everything here runs ahead of the log and dies with the term. A pump is `settle` (acks that need the time, waits that are over), then
-`work` (requests that came, deliveries, requests at their end). What was delivered becomes one OP_DELIVERED, which `delivery` proposes.
+Everything here runs ahead of the log and dies with the term. A pump is `settle` (acks that need the time, waits that
+are over), then
+`work` (requests that came, deliveries, requests at their end). What was delivered becomes one OP_DELIVERED, which
+`delivery` proposes.
 
-Not here: acks (`ack_intake`), proposing (`delivery`), the line of requests (`pull`), windows and heartbeats (`push`), the facts
-(`consumer`), how many messages are ahead (`backlog`).
+Not here: acks (`ack_intake`), proposing (`delivery`), the line of requests (`pull`), windows and heartbeats (`push`),
+the facts (`consumer`), how many messages are ahead (`backlog`).
 
-Invariants: redeliveries go before new messages and pass `max_ack_pending`; a message is delivered only to somebody who is there.
+Invariants: redeliveries go before new messages and pass `max_ack_pending`; a message is delivered only to somebody who
+is there.
 """
 
 from typing import Final
@@ -100,6 +103,15 @@ class ConsumerLead:
         if self.push is not None:
             return self.push.active
         return self.queue is not None and bool(self.queue.waiting)
+
+    def num_waiting(self) -> int:
+        """Requests that wait and have somebody behind them."""
+        queue = self.queue
+        if queue is None:
+            return len(self.requests)
+        if queue.waiting:
+            queue.sweep(self.context.now_ns, False, self.heartbeat(), self.context.pump)
+        return len(queue.waiting) + len(self.requests)
 
     # Work of a pump.
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from broker.core.subjects import is_literal, is_subset, is_valid
 from broker.jetstream import consumer_errors as errors
-from broker.jetstream.api_errors import ApiError
+from broker.jetstream.api_errors import INVALID_CONFIG, PEDANTIC, REPLICAS_NEGATIVE, ApiError
 from broker.jetstream.consumer_config import (
     ACK_ALL,
     ACK_EXPLICIT,
@@ -55,16 +55,16 @@ def set_defaults(config: ConsumerConfig, stream: StreamConfig, pedantic: bool) -
     """Fill in what was left out; in pedantic mode a silent correction is an error."""
     if config.max_deliver == 0 or config.max_deliver < -1:
         if pedantic and config.max_deliver < -1:
-            return errors.pedantic("max_deliver must be set to -1")
+            return PEDANTIC.of(err="max_deliver must be set to -1")
         config.max_deliver = -1
     if config.max_ack_pending < -1:
         if pedantic:
-            return errors.pedantic("max_ack_pending must be set to -1")
+            return PEDANTIC.of(err="max_ack_pending must be set to -1")
         config.max_ack_pending = -1
     for name, attribute in _NOT_NEGATIVE:
         if getattr(config, attribute) < 0:
             if pedantic:
-                return errors.pedantic(f"{name} must not be negative")
+                return PEDANTIC.of(err=f"{name} must not be negative")
             setattr(config, attribute, 0)
     if not config.deliver_subject and config.max_waiting == 0:
         config.max_waiting = MAX_WAITING_DEFAULT
@@ -72,7 +72,7 @@ def set_defaults(config: ConsumerConfig, stream: StreamConfig, pedantic: bool) -
         config.ack_wait_ns = ACK_WAIT_DEFAULT_NS
     if config.backoff_ns:
         if pedantic and config.ack_wait_ns != config.backoff_ns[0]:
-            return errors.pedantic("first backoff value has to equal batch AckWait")
+            return PEDANTIC.of(err="first backoff value has to equal batch AckWait")
         config.ack_wait_ns = config.backoff_ns[0]
     return _set_stream_defaults(config, stream, pedantic)
 
@@ -81,11 +81,11 @@ def _set_stream_defaults(config: ConsumerConfig, stream: StreamConfig, pedantic:
     limits = stream.consumer_limits
     if config.max_ack_pending == 0:
         if pedantic and limits.max_ack_pending > 0:
-            return errors.pedantic("max_ack_pending must be set if it's configured in stream limits")
+            return PEDANTIC.of(err="max_ack_pending must be set if it's configured in stream limits")
         config.max_ack_pending = limits.max_ack_pending
     if config.inactive_threshold_ns == 0:
         if pedantic and limits.inactive_threshold_ns > 0:
-            return errors.pedantic("inactive_threshold must be set if it's configured in stream limits")
+            return PEDANTIC.of(err="inactive_threshold must be set if it's configured in stream limits")
         config.inactive_threshold_ns = limits.inactive_threshold_ns
     if config.max_ack_pending == 0 and config.ack_policy != ACK_NONE:
         config.max_ack_pending = MAX_ACK_PENDING_DEFAULT
@@ -97,9 +97,9 @@ def _set_stream_defaults(config: ConsumerConfig, stream: StreamConfig, pedantic:
 def check(config: ConsumerConfig, stream: StreamConfig) -> ApiError | None:
     """The first thing that is wrong with a defaulted configuration."""
     if config.name and not is_asset_name(config.name):
-        return errors.invalid_config("consumer name can not contain '.', '*', '>', '\\', '/'")
+        return INVALID_CONFIG.of(err="consumer name can not contain '.', '*', '>', '\\', '/'")
     if config.durable_name and not is_asset_name(config.durable_name):
-        return errors.invalid_config("consumer durable name can not contain '.', '*', '>', '\\', '/'")
+        return INVALID_CONFIG.of(err="consumer durable name can not contain '.', '*', '>', '\\', '/'")
     return (
         _check_counts(config, stream)
         or (_check_push(config, stream) if config.deliver_subject else _check_pull(config, stream))
@@ -115,7 +115,7 @@ def _check_counts(config: ConsumerConfig, stream: StreamConfig) -> ApiError | No
     if config.num_replicas > stream.num_replicas:
         return errors.REPLICAS_EXCEED_STREAM
     if config.num_replicas < 0:
-        return errors.REPLICAS_NEGATIVE
+        return REPLICAS_NEGATIVE
     if stream.retention != "limits" and config.num_replicas not in (0, stream.num_replicas):
         return errors.REPLICAS_MUST_MATCH_STREAM
     if any(backoff < 0 for backoff in config.backoff_ns):
@@ -186,7 +186,7 @@ def _check_filters(config: ConsumerConfig) -> ApiError | None:
     filters = [subject.encode() for subject in config.filters()]
     for position, subject in enumerate(filters):
         if not is_valid(subject):
-            return errors.invalid_config("invalid subject")
+            return INVALID_CONFIG.of(err="invalid subject")
         for other_position, other in enumerate(filters):
             if position != other_position and is_subset(subject, other):
                 return errors.OVERLAPPING_FILTERS
@@ -253,7 +253,7 @@ def check_built(config: ConsumerConfig) -> ApiError | None:
         absent = "rate_limit_bps is"
     elif config.direct or config.sourcing:
         absent = "direct and sourcing consumers are"
-    return errors.invalid_config(f"{absent} not supported by this server") if absent else None
+    return INVALID_CONFIG.of(err=f"{absent} not supported by this server") if absent else None
 
 
 def sample_percent(text: str) -> int:

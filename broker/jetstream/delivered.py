@@ -14,8 +14,8 @@ _DELIVERED_HEAD: Final = struct.Struct("<HIIqQ")
 class Delivered:
     """One OP_DELIVERED: what one consumer was sent in one pump; redeliveries first, then new messages.
 
-    Body: `u16 name length | u32 redeliveries | u32 runs | i64 time ns | u64 first consumer sequence | name |
-    u64 stream sequence[redeliveries] | u32 deliveries[redeliveries] | u64 first stream sequence[runs] | u32 length[runs]`.
+    Body: `u16 name length | u32 redeliveries | u32 runs | i64 time ns | u64 first consumer sequence | name | u64
+    stream sequence[redeliveries] | u32 deliveries[redeliveries] | u64 first stream sequence[runs] | u32 length[runs]`.
     Consumer sequences are consecutive over redeliveries, then runs.
     """
 

@@ -4,17 +4,17 @@ Called by the stream's group (`broker/cluster`), only between `become_leader` an
 * `become_leader()` once every entry of earlier terms is applied here; `resign()` when leadership is lost.
 * during a turn: `pull_request`, `ack`, `flow_control`, `interest_changed`; as effects of `apply`: `stored`, `removed`,
   `consumer_created`, `consumer_deleted`.
-* at the end of a turn in which `dirty` is set, or when `next_deadline_ns()` has passed: `pump(now_ns, wall_ns)`. It returns True
-  when there is more to do at once (another turn, after sockets had theirs).
+* at the end of a turn in which `dirty` is set, or when `next_deadline_ns()` has passed: `pump(now_ns, wall_ns)`. It
+returns True when there is more to do at once (another turn, after sockets had theirs).
 
-A delivery leaves at once; its operation is proposed in the same pump. Acks of a turn are one operation, proposed before the
-deliveries; double acks are answered when it was applied.
+A delivery leaves at once; its operation is proposed in the same pump. Acks of a turn are one operation, proposed
+before the deliveries; double acks are answered when it was applied.
 
 Not here: one consumer's choices (`consumer_lead`, `ack_intake`), facts (`consumer`), API requests (`api_consumers`).
 
-Invariants: every operation proposed is counted in `in_flight` until its waiter is told. When one is abandoned though leadership goes on,
-nothing is delivered until all others are told; then everything is rebuilt from the machine, and only waiting requests are kept.
-A consumer without requests, interest, deadline or messages out has nothing here.
+Invariants: every operation proposed is counted in `in_flight` until its waiter is told. When one is abandoned though
+leadership goes on, nothing is delivered until all others are told; then everything is rebuilt from the machine, and
+only waiting requests are kept. A consumer without requests, interest, deadline or messages out has nothing here.
 """
 
 import heapq
@@ -217,7 +217,8 @@ class Delivery:
             self._make_ready(lead)
 
     def interest_changed(self, subject: bytes) -> None:
-        """Somebody, here or behind a route, began or ceased to subscribe to `subject` (a pattern is looked at as a whole)."""
+        """Somebody, here or behind a route, began or ceased to subscribe to `subject` (a pattern is looked at as a
+        whole)."""
         if not self.leading or not self.pushes:
             return
         names = self.pushes.get(subject)
@@ -238,7 +239,8 @@ class Delivery:
             self.dirty = True
 
     def removed(self, sequence: int) -> None:
-        """The stream removed one message otherwise than by an ack (those before its first sequence are noticed without)."""
+        """The stream removed one message otherwise than by an ack (those before its first sequence are noticed
+        without)."""
         for lead in self.leads.values():
             if sequence in lead.acks.out.entries:
                 lead.acks.terminate_removed(sequence)

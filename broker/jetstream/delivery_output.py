@@ -3,11 +3,15 @@
 Implemented by `broker/cluster`; tests put a recording fake here. Not here: any behaviour.
 
 Rules for the implementor:
-* `propose` keeps the order of calls; all operations of a turn may be one entry. `urgent` False: nobody waits for its sync.
-* Each waiter is told once: `applied` right after the operation was applied on this node, `abandoned` when its fate is unknown
-  (leadership lost, proposal refused). Nothing else has to be done about a refused proposal: `Delivery` rebuilds itself.
-* `send` publishes `data` so that the subscribers of `inbox` get it with `subject` in the message line and `reply` as reply;
-  `origin` is the node on which the asker is ("" = this node or unknown). `inbox` equals `subject` for statuses and advisories.
+* `propose` keeps the order of calls; all operations of a turn may be one entry. `urgent` False: nobody waits for its
+sync.
+* Each waiter is told once: `applied` right after the operation was applied on this node, `abandoned` when its fate is
+unknown (leadership lost, proposal refused). Nothing else has to be done about a refused proposal: `Delivery` rebuilds
+itself.
+* `send` publishes `data` so that the subscribers of `inbox` get it with `subject` in the message line and `reply` as
+reply;
+`origin` is the node on which the asker is ("" = this node or unknown). `inbox` equals `subject` for statuses and
+advisories.
 """
 
 from mypy_extensions import mypyc_attr
@@ -18,7 +22,8 @@ class OpWaiter:
     """Who wants to know what became of one proposed operation."""
 
     def applied(self, result: object) -> None:
-        """The operation is committed and applied here; `result` is what the machine gave to `done` (None if nothing)."""
+        """The operation is committed and applied here; `result` is what the machine gave to `done` (None if
+        nothing)."""
 
     def abandoned(self) -> None:
         """Whether it will ever be applied is unknown."""

@@ -39,7 +39,7 @@ def parse_duration(text: str) -> int | None:
         while position < len(text) and (text[position] in "0123456789."):
             position += 1
         number = text[start:position]
-        whole, dot, fraction = number.partition(".")
+        whole, _, fraction = number.partition(".")
         if (not whole and not fraction) or "." in fraction:
             return None
         start = position

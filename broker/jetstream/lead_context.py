@@ -1,4 +1,5 @@
-"""What the leader's sides of all consumers of a stream share: the world, the time of this pump, the acks of this turn."""
+"""What the leader's sides of all consumers of a stream share: the world, the time of this pump, the acks of this
+turn."""
 
 import random
 from typing import Final

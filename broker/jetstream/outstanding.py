@@ -1,12 +1,12 @@
 """What the leader has delivered of one consumer and not seen settled: its overlay over the replicated pending messages.
 
-It runs ahead of the log: a delivery or an ack counts here at once and in the log when its operation is applied. Built from the
-replicated state at the start of a term (`load`), thrown away at its end.
+It runs ahead of the log: a delivery or an ack counts here at once and in the log when its operation is applied. Built
+from the replicated state at the start of a term (`load`), thrown away at its end.
 
 Not here: sending, proposing, what an ack's payload means (`consumer_lead`).
 
-Invariants: `entries` is in first-delivery order, so its front is the oldest. A sequence is in `due` at most once as long as
-its entry says so; settled ones stay in `due` until they are reached. Deadlines are monotonic ns.
+Invariants: `entries` is in first-delivery order, so its front is the oldest. A sequence is in `due` at most once as
+long as its entry says so; settled ones stay in `due` until they are reached. Deadlines are monotonic ns.
 """
 
 from mypy_extensions import i64

@@ -1,11 +1,13 @@
 """Pull requests: reading them, and the line in which they wait at one consumer.
 
-A request ends with its batch, its expiry (408), a status (4xx), or silently when its inbox, once seen to have interest, has none any
-more. Messages go round the line one at a time. Times are monotonic ns.
+A request ends with its batch, its expiry (408), a status (4xx), or silently when its inbox, once seen to have
+interest, has none any more. Messages go round the line one at a time. Times are monotonic ns.
 
-Not here: which message is next and sending it (`consumer_lead`). The line dies with the leader's term: clients ask again.
+Not here: which message is next and sending it (`consumer_lead`). The line dies with the leader's term: clients ask
+again.
 
-Invariants: at most `max_waiting` requests wait; `next_deadline_ns` is never later than the earliest expiry or heartbeat.
+Invariants: at most `max_waiting` requests wait; `next_deadline_ns` is never later than the earliest expiry or
+heartbeat.
 """
 
 import json
@@ -28,8 +30,16 @@ _BATCH_COMPLETED: Final = b"409 Batch Completed"
 _SIZE_EXCEEDED: Final = b"409 Message Size Exceeds MaxBytes"
 SWEEP_PAUSE_NS: Final = 1_000_000_000
 _FIELDS: Final = {
-    "batch": "int", "expires": "time.Duration", "no_wait": "bool", "max_bytes": "int", "idle_heartbeat": "time.Duration",
-    "group": "string", "min_pending": "int64", "min_ack_pending": "int64", "id": "string", "priority": "int",
+    "batch": "int",
+    "expires": "time.Duration",
+    "no_wait": "bool",
+    "max_bytes": "int",
+    "idle_heartbeat": "time.Duration",
+    "group": "string",
+    "min_pending": "int64",
+    "min_ack_pending": "int64",
+    "id": "string",
+    "priority": "int",
 }
 
 
@@ -167,7 +177,8 @@ class PullQueue:
             self.next_deadline_ns = deadline_ns
 
     def interested(self, request: PullRequest, pump: int) -> bool:
-        """Whether somebody still listens. Asked from another node, the request may have come before word of the interest."""
+        """Whether somebody still listens. Asked from another node, the request may have come before word of the
+        interest."""
         if request.checked_in == pump:
             return True
         request.checked_in = pump
@@ -210,7 +221,8 @@ class PullQueue:
             request.heartbeat_ns = now_ns + request.heartbeat
 
     def sweep(self, now_ns: int, end_of_stream: bool, heartbeat: bytes, pump: int) -> int:
-        """Expire, drop, heartbeat; at the end of the stream answer those who will not wait. Returns the batches still open."""
+        """Expire, drop, heartbeat; at the end of the stream answer those who will not wait. Returns the batches still
+        open."""
         self.swept_ns = now_ns
         self.next_deadline_ns = 0
         self.one_shots = False

@@ -1,10 +1,12 @@
 """The leader's side of a push consumer's wire: is anybody there, how much is unanswered, when is a heartbeat due.
 
-Flow control as nats-server's: the window begins at 2 MiB and doubles to 32 MiB with every answer; above half of it the client is
-asked (`100 FlowControl Request`, reply `$JS.FC.<stream>.<consumer>.<4 characters>`), above all of it delivery stalls, and heartbeats
-then say so. Not here: which message is next (`consumer_lead`), subscriptions (`broker/core`).
+Flow control as nats-server's: the window begins at 2 MiB and doubles to 32 MiB with every answer; above half of it the
+client is asked (`100 FlowControl Request`, reply `$JS.FC.<stream>.<consumer>.<4 characters>`), above all of it
+delivery stalls, and heartbeats then say so. Not here: which message is next (`consumer_lead`), subscriptions
+(`broker/core`).
 
-Invariants: at most one unanswered flow-control request; nothing is delivered while `active` is False. Times are monotonic ns.
+Invariants: at most one unanswered flow-control request; nothing is delivered while `active` is False. Times are
+monotonic ns.
 """
 
 import random
