@@ -25,7 +25,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 PURE_LAYERS = ("raft", "storage", "broker/wire", "broker/core", "broker/jetstream", "broker/cluster")
 PURE_MODULES = ("broker/node.py",)
 GROUP = "ternmq"  # the shared library is <GROUP>__mypyc; every compiled module is a small shim around it
-# Measured on two cores, 7,300 lines: one C file a module (all cores work) 32 s, one C file in all 55 s; -O2 and -O3 take
+# Measured on two cores, 7,300 lines: one C file a module (all cores work) 32 s, one in all 55 s; -O2 and -O3 take
 # the same time within the noise, -O1 is no shorter.
 OPT_LEVEL = os.environ.get("TERNMQ_OPT_LEVEL", "3")
 
@@ -34,7 +34,7 @@ class CompileFailed(Exception):
     """mypyc or the C compiler gave up; the message says where to look."""
 
 
-class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg, misc]
+class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
     """hatchling finds this class by its base; pyproject.toml names the file."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
