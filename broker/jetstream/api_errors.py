@@ -1,0 +1,102 @@
+"""The one table of API errors: code, err_code and text as nats-server gives them.
+
+`{name}` in a text is filled by `ApiError.of`. An ApiError is a value, not an exception: `apply` returns it, deterministically.
+Not here: which rule raises which error. Clients look at `err_code`; the odd `code` numbers are nats-server's.
+"""
+
+import json
+from typing import Final
+
+
+class ApiError:
+    """One refusal."""
+
+    def __init__(self, code: int, err_code: int, description: str) -> None:
+        self.code: Final = code
+        self.err_code: Final = err_code
+        self.description: Final = description
+
+    def of(self, **values: object) -> "ApiError":
+        """The same error with the blanks of its text filled."""
+        text = self.description
+        for name, value in values.items():
+            text = text.replace("{" + name + "}", str(value))
+        return ApiError(self.code, self.err_code, text)
+
+    def to_json(self) -> dict[str, object]:
+        """As the value of `error`."""
+        return {"code": self.code, "err_code": self.err_code, "description": self.description}
+
+    def description_json(self) -> bytes:
+        """The text as a JSON string."""
+        return json.dumps(self.description, ensure_ascii=False).encode()
+
+    def __repr__(self) -> str:
+        return f"ApiError({self.code}, {self.err_code}, {self.description!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ApiError) and self.err_code == other.err_code and self.description == other.description
+
+    def __hash__(self) -> int:
+        return self.err_code
+
+
+RESOURCE_LIMITS_EXCEEDED: Final = ApiError(400, 10002, "resource limits exceeded for account")
+BAD_REQUEST: Final = ApiError(400, 10003, "bad request")
+NO_SUITABLE_PEERS: Final = ApiError(400, 10005, "{err}")
+TEMPORARILY_UNAVAILABLE: Final = ApiError(503, 10008, "JetStream system temporarily unavailable")
+CLUSTERING_REQUIRED: Final = ApiError(503, 10010, "JetStream clustering support required")
+INSUFFICIENT_RESOURCES: Final = ApiError(503, 10023, "insufficient resources")
+INVALID_JSON: Final = ApiError(400, 10025, "invalid JSON: {err}")
+MAXIMUM_STREAMS: Final = ApiError(400, 10027, "maximum number of streams reached")
+MEMORY_RESOURCES_EXCEEDED: Final = ApiError(500, 10028, "insufficient memory resources available")
+MIRROR_WITH_SOURCES: Final = ApiError(400, 10031, "stream mirrors can not also contain other sources")
+MIRROR_WITH_SUBJECT_FILTERS: Final = ApiError(400, 10033, "stream mirrors can not contain filtered subjects")
+MIRROR_WITH_SUBJECTS: Final = ApiError(400, 10034, "stream mirrors can not contain subjects")
+NO_MESSAGE_FOUND: Final = ApiError(404, 10037, "no message found")
+NOT_EMPTY_REQUEST: Final = ApiError(400, 10038, "expected an empty request payload")
+NOT_ENABLED_FOR_ACCOUNT: Final = ApiError(503, 10039, "JetStream not enabled for account")
+SEQUENCE_NOT_FOUND: Final = ApiError(400, 10043, "sequence {seq} not found")
+STORAGE_RESOURCES_EXCEEDED: Final = ApiError(500, 10047, "insufficient storage resources available")
+STREAM_CREATE_FAILED: Final = ApiError(500, 10049, "{err}")
+INVALID_CONFIG: Final = ApiError(500, 10052, "{err}")
+MESSAGE_TOO_LARGE: Final = ApiError(400, 10054, "message size exceeds maximum allowed")
+MIRROR_NOT_UPDATABLE: Final = ApiError(400, 10055, "stream mirror configuration can not be updated")
+STREAM_MISMATCH: Final = ApiError(400, 10056, "stream name in subject does not match request")
+MESSAGE_DELETE_FAILED: Final = ApiError(500, 10057, "{err}")
+STREAM_NAME_EXISTS: Final = ApiError(400, 10058, "stream name already in use with a different configuration")
+STREAM_NOT_FOUND: Final = ApiError(404, 10059, "stream not found")
+EXPECTED_STREAM_MISMATCH: Final = ApiError(400, 10060, "expected stream does not match")
+SUBJECTS_OVERLAP: Final = ApiError(400, 10065, "subjects overlap with an existing stream")
+STREAM_UPDATE_FAILED: Final = ApiError(500, 10069, "{err}")
+WRONG_LAST_MESSAGE_ID: Final = ApiError(400, 10070, "wrong last msg ID: {id}")
+WRONG_LAST_SEQUENCE: Final = ApiError(400, 10071, "wrong last sequence: {seq}")
+REPLICAS_NOT_SUPPORTED: Final = ApiError(500, 10074, "replicas > 1 not supported in non-clustered mode")
+NOT_ENABLED: Final = ApiError(503, 10076, "JetStream not enabled")
+STORE_FAILED: Final = ApiError(503, 10077, "{err}")
+HEADERS_TOO_LARGE: Final = ApiError(400, 10097, "header size exceeds maximum allowed of 64k")
+STREAM_SEALED: Final = ApiError(400, 10109, "invalid operation on sealed stream")
+PURGE_FAILED: Final = ApiError(500, 10110, "{err}")
+ROLLUP_FAILED: Final = ApiError(500, 10111, "{err}")
+MAX_BYTES_REQUIRED: Final = ApiError(400, 10113, "account requires a stream config to have max bytes set")
+STREAM_OFFLINE: Final = ApiError(500, 10118, "stream is offline")
+MAX_BYTES_EXCEEDED: Final = ApiError(400, 10122, "stream max bytes exceeds account limit max stream bytes")
+NAME_WITH_PATH_SEPARATORS: Final = ApiError(400, 10128, "Stream name can not contain path separators")
+REPLICAS_NEGATIVE: Final = ApiError(400, 10133, "replicas count cannot be negative")
+MIRROR_WITH_FIRST_SEQUENCE: Final = ApiError(400, 10143, "stream mirrors can not have first sequence configured")
+PEDANTIC: Final = ApiError(400, 10157, "pedantic mode: {err}")
+DUPLICATE_IN_PROCESS: Final = ApiError(409, 10158, "duplicate message id is in process")
+MESSAGE_TTL_INVALID: Final = ApiError(400, 10165, "invalid per-message TTL")
+MESSAGE_TTL_DISABLED: Final = ApiError(400, 10166, "per-message TTL is disabled")
+TOO_MANY_REQUESTS: Final = ApiError(429, 10167, "too many requests")
+COUNTERS_DISABLED: Final = ApiError(400, 10168, "message counters is disabled")
+ATOMIC_BATCH_DISABLED: Final = ApiError(400, 10174, "atomic publish is disabled")
+API_LEVEL_REQUIRED: Final = ApiError(412, 10185, "JetStream minimum api level required")
+SCHEDULES_DISABLED: Final = ApiError(400, 10188, "message schedules is disabled")
+EXPECTED_SUBJECT_WITHOUT_SEQUENCE: Final = ApiError(
+    400, 10193, "missing sequence for expected last sequence per subject"
+)
+MIRROR_WITH_ATOMIC: Final = ApiError(400, 10198, "stream mirrors can not also use atomic publishing")
+FAST_BATCH_DISABLED: Final = ApiError(400, 10205, "batch publish is disabled")
+MIRROR_WITH_BATCHED: Final = ApiError(400, 10209, "stream mirrors can not also use batch publishing")
+SOURCE_HEADER_NOT_ALLOWED: Final = ApiError(400, 10227, "message stream source header is not allowed")

@@ -1,0 +1,247 @@
+"""The shapes of API requests and answers, and the small parts every JSON of the API is made of: times, strict reading, PubAcks.
+
+Answers carry `type`; errors are answers too. Not here: what a stream's INFO contains (`api_streams`), errors' texts (`api_errors`).
+Invariant: reading is as strict as Go's decoder with unknown fields disallowed; names in any case, null means absent.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Final
+
+from broker.jetstream.api_errors import INVALID_JSON, ApiError
+
+TYPE_PREFIX: Final = "io.nats.jetstream.api.v1."
+ZERO_TIME: Final = "0001-01-01T00:00:00Z"
+API_LEVEL: Final = 5
+SERVER_VERSION: Final = "2.15.1"
+
+_SECOND_NS: Final = 1_000_000_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_TIME: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):(\d\d))")
+
+
+class ApiRequest:
+    """A message on an API subject; `origin` is the node the asker is on ("" = this one)."""
+
+    def __init__(
+        self, subject: bytes, reply: bytes, header_length: int, data: bytes, origin: str, wall_ns: int
+    ) -> None:
+        self.subject: Final = subject
+        self.reply: Final = reply
+        self.header_length: Final = header_length
+        self.data: Final = data
+        self.origin: Final = origin
+        self.wall_ns: Final = wall_ns
+
+    def headers(self) -> bytes:
+        """The header block, b"" without one."""
+        return self.data[: self.header_length]
+
+    def payload(self) -> bytes:
+        """What follows the headers."""
+        return self.data[self.header_length :]
+
+
+class Reply:
+    """Answer now; `headers` is a complete header block or b""."""
+
+    def __init__(self, payload: bytes, headers: bytes = b"") -> None:
+        self.payload: Final = payload
+        self.headers: Final = headers
+
+
+class Propose:
+    """Append an operation; `respond` turns what the machine gives to `EffectSink.done` into the answer's payload."""
+
+    def __init__(self, kind: int, body: bytes, respond: Callable[[object], bytes]) -> None:
+        self.kind: Final = kind
+        self.body: Final = body
+        self.respond: Final = respond
+
+
+ApiAnswer = Reply | Propose | None
+
+
+def answer(kind: str, fields: dict[str, object]) -> bytes:
+    """The JSON of a successful answer of type `kind` (such as "stream_info_response")."""
+    return json_bytes({"type": TYPE_PREFIX + kind, **fields})
+
+
+def error_answer(kind: str, error: ApiError) -> bytes:
+    """The JSON of a refusal."""
+    return json_bytes({"type": TYPE_PREFIX + kind, "error": error.to_json()})
+
+
+def json_bytes(value: object) -> bytes:
+    """Compact JSON, not escaping what needs no escape."""
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+# PubAck.
+
+
+def pub_ack_prefix(stream: str) -> bytes:
+    """What precedes the sequence."""
+    return b'{"stream":"%s","seq":' % stream.encode()
+
+
+def pub_ack(stream: str, sequence: int) -> bytes:
+    """The message is stored under `sequence`."""
+    return pub_ack_prefix(stream) + b"%d}" % sequence
+
+
+def pub_ack_duplicate(stream: str, sequence: int) -> bytes:
+    """The message was stored before."""
+    return pub_ack_prefix(stream) + b'%d,"duplicate": true}' % sequence
+
+
+def pub_ack_error(stream: str, error: ApiError) -> bytes:
+    """The message is not stored."""
+    return json_bytes({"error": error.to_json(), "stream": stream, "seq": 0})
+
+
+# Times.
+
+
+def format_time(timestamp_ns: int) -> str:
+    """RFC3339 with up to nine fractional digits, UTC, as Go prints it."""
+    seconds, fraction = divmod(timestamp_ns, _SECOND_NS)
+    text = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    if fraction:
+        text += "." + f"{fraction:09d}".rstrip("0")
+    return text + "Z"
+
+
+def format_time_or_zero(timestamp_ns: int) -> str:
+    """Go's zero time where there is none."""
+    return format_time(timestamp_ns) if timestamp_ns else ZERO_TIME
+
+
+def parse_time(text: str) -> int | None:
+    """Unix ns of an RFC3339 time; None when it is none. Go's zero time is 0."""
+    found = _TIME.fullmatch(text)
+    if found is None:
+        return None
+    year, month, day, hour, minute, second, fraction, sign, off_hours, off_minutes = found.groups()
+    try:
+        moment = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), tzinfo=timezone.utc)
+    except ValueError:
+        return None
+    if moment.year == 1 and text == ZERO_TIME:
+        return 0
+    whole = moment - _EPOCH
+    seconds = whole.days * 86400 + whole.seconds
+    if sign is not None:
+        offset = int(off_hours) * 3600 + int(off_minutes) * 60
+        seconds -= offset if sign == "+" else -offset
+    return seconds * _SECOND_NS + int(((fraction or "") + "000000000")[:9])
+
+
+# Strict reading.
+
+INTEGER: Final = "int"
+INTEGER_64: Final = "int64"
+INTEGER_32: Final = "int32"
+UNSIGNED: Final = "uint64"
+DURATION: Final = "time.Duration"
+BOOLEAN: Final = "bool"
+TEXT: Final = "string"
+TEXTS: Final = "[]string"
+TIME: Final = "time.Time"
+STRING_MAP: Final = "map[string]string"
+
+_RANGES: Final[dict[str, tuple[int, int]]] = {
+    INTEGER: (-(1 << 63), 1 << 63),
+    INTEGER_64: (-(1 << 63), 1 << 63),
+    INTEGER_32: (-(1 << 31), 1 << 31),
+    DURATION: (-(1 << 63), 1 << 63),
+    UNSIGNED: (0, 1 << 64),
+}
+
+
+def is_empty_payload(payload: bytes) -> bool:
+    """Whether a body counts as no request at all."""
+    return payload.strip() in (b"", b"null")
+
+
+def read_object(payload: bytes) -> dict[str, object] | ApiError:
+    """A JSON object; absent counts as an empty one."""
+    if is_empty_payload(payload):
+        return {}
+    try:
+        value = json.loads(payload)
+    except (ValueError, RecursionError):
+        return INVALID_JSON.of(err=_syntax_error(payload))
+    if not isinstance(value, dict):
+        return INVALID_JSON.of(err=f"json: cannot unmarshal {go_kind(value)} into Go value of type server.Request")
+    return value
+
+
+def _syntax_error(payload: bytes) -> str:
+    """Go's words for what is no JSON."""
+    text = payload.decode(errors="replace")
+    try:
+        json.loads(text)
+    except json.JSONDecodeError as error:
+        if error.pos >= len(text.rstrip()):
+            return "unexpected end of JSON input"
+        found = "'" + text[error.pos] + "'"
+        if not text[: error.pos].strip():
+            return f"invalid character {found} looking for beginning of value"
+        return f"invalid character {found} after object key:value pair"
+    except (ValueError, RecursionError):
+        pass
+    return "invalid JSON"
+
+
+def read_fields(payload: bytes, kinds: dict[str, str], struct: str) -> dict[str, object] | ApiError:
+    """The fields of a request, by their exact names; `struct` is what Go calls the whole (in its errors)."""
+    value = read_object(payload)
+    if isinstance(value, ApiError):
+        return value
+    fields: dict[str, object] = {}
+    for key, item in value.items():
+        name = key if key in kinds else key.lower()
+        kind = kinds.get(name)
+        if kind is None:
+            return INVALID_JSON.of(err=f'json: unknown field "{key}"')
+        if item is None:
+            continue
+        if not fits(item, kind):
+            return INVALID_JSON.of(err=unmarshal_error(item, f"{struct}.{name}", kind))
+        fields[name] = item
+    return fields
+
+
+def fits(item: object, kind: str) -> bool:
+    """Whether a JSON value is of a Go type."""
+    if kind in _RANGES:
+        low, high = _RANGES[kind]
+        return isinstance(item, int) and not isinstance(item, bool) and low <= item < high
+    if kind == BOOLEAN:
+        return isinstance(item, bool)
+    if kind == TEXTS:
+        return isinstance(item, list) and all(isinstance(entry, str) for entry in item)
+    if kind == STRING_MAP:
+        return isinstance(item, dict) and all(isinstance(entry, str) for entry in item.values())
+    return isinstance(item, str) and (kind != TIME or parse_time(item) is not None)
+
+
+def unmarshal_error(item: object, field: str, kind: str) -> str:
+    """Go's words for a value of the wrong type."""
+    if kind == TIME:
+        return f'parsing time "{item}" as "2006-01-02T15:04:05Z07:00": cannot parse "{item}" as "2006"'
+    return f"json: cannot unmarshal {go_kind(item)} into Go struct field {field} of type {kind}"
+
+
+def go_kind(value: object) -> str:
+    """What Go's decoder calls a JSON value in its errors."""
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, str):
+        return "string"
+    if isinstance(value, int | float):
+        return f"number {value}" if isinstance(value, float) or abs(value) >= 1 << 31 else "number"
+    return "array" if isinstance(value, list) else "object"

@@ -1,0 +1,208 @@
+"""The operations of a stream group's log, and their bytes.
+
+An entry is a sequence of operations, each `u32 body length | u8 kind | u8 slot | body`; little-endian throughout. `slot` says which
+stream of the group is meant (0: the only one there is now). Bodies of the stream's own operations begin with the leader's time
+(`i64` Unix ns), OP_PUBLISH's with its count; bodies of consumer operations belong to `consumer`, `ack` and `consumer_apply`.
+
+Not here: what an operation does (`stream`). Invariant: a publish body is written once and the same bytes go to peers, log and block.
+"""
+
+import struct
+import sys
+from array import array
+from itertools import accumulate
+from operator import add
+from typing import Final
+
+OP_PUBLISH: Final = 1
+OP_STREAM_CONFIG: Final = 2
+OP_PURGE: Final = 3
+OP_MESSAGE_DELETE: Final = 4
+OP_EXPIRE: Final = 5
+OP_CONSUMER_CREATE: Final = 10
+OP_CONSUMER_DELETE: Final = 11
+OP_DELIVERED: Final = 12
+OP_ACKS: Final = 13
+
+_HEAD: Final = struct.Struct("<IBB")
+_PUBLISH_HEAD: Final = struct.Struct("<Iq")
+_PUBLISH_COLUMNS: Final = 8  # bytes a message in the three columns
+_PURGE: Final = struct.Struct("<qQQH")
+_DELETE: Final = struct.Struct("<qQ")
+_TIME: Final = struct.Struct("<q")
+_SWAP: Final = sys.byteorder != "little"
+
+
+class MalformedOp(Exception):
+    """The bytes are not what the encoder writes: written by another version, or a bug."""
+
+
+# Framing.
+
+
+def frame_op(kind: int, body: bytes, slot: int = 0) -> bytes:
+    """One operation of an entry."""
+    return _HEAD.pack(len(body), kind, slot) + body
+
+
+def split_ops(entry: bytes) -> list[tuple[int, bytes]]:
+    """Kind and body of each operation, in order. Raises MalformedOp."""
+    found: list[tuple[int, bytes]] = []
+    position = 0
+    end = len(entry)
+    while position < end:
+        if end - position < _HEAD.size:
+            raise MalformedOp("cut in an operation's head")
+        length, kind, slot = _HEAD.unpack_from(entry, position)
+        position += _HEAD.size
+        if length > end - position or slot != 0:
+            raise MalformedOp(f"operation {kind} of slot {slot} claims {length} bytes of {end - position}")
+        found.append((kind, entry[position : position + length]))
+        position += length
+    return found
+
+
+# OP_PUBLISH: u32 count | i64 time | u16 subject_length[count] | u16 header_length[count] | u32 data_length[count] | (subject, data)*
+
+
+class PublishBatch:
+    """Gathers the messages of one turn. `bytes` is what the bodies weigh, for bounds."""
+
+    def __init__(self) -> None:
+        self.count: int = 0
+        self.bytes: int = 0
+        self._subject_lengths: list[int] = []
+        self._header_lengths: list[int] = []
+        self._data_lengths: list[int] = []
+        self._parts: list[bytes] = [b""]
+
+    def add(self, subject: bytes, header_length: int, data: bytes) -> int:
+        """Append a message (`data` = headers and payload); returns its position. Subject and headers must be below 64 KiB."""
+        position = self.count
+        subject_length = len(subject)
+        data_length = len(data)
+        self._subject_lengths.append(subject_length)
+        self._header_lengths.append(header_length)
+        self._data_lengths.append(data_length)
+        self._parts.append(subject)
+        self._parts.append(data)
+        self.bytes += subject_length + data_length
+        self.count = position + 1
+        return position
+
+    def encode(self, timestamp_ns: int) -> bytes:
+        """The operation's body."""
+        head = _PUBLISH_HEAD.pack(self.count, timestamp_ns)
+        columns = (
+            _packed("H", self._subject_lengths) + _packed("H", self._header_lengths) + _packed("I", self._data_lengths)
+        )
+        self._parts[0] = head + columns
+        return b"".join(self._parts)
+
+
+class PublishOp:
+    """A decoded OP_PUBLISH. Message i: subject = raw[p : p + sl], data = raw[p + sl : p + sl + dl] with p = positions[i]."""
+
+    def __init__(self, body: bytes) -> None:
+        """Raises MalformedOp."""
+        if len(body) < _PUBLISH_HEAD.size:
+            raise MalformedOp("publish without a head")
+        count, timestamp_ns = _PUBLISH_HEAD.unpack_from(body)
+        start = _PUBLISH_HEAD.size
+        bodies = start + _PUBLISH_COLUMNS * count
+        if bodies > len(body):
+            raise MalformedOp(f"publish of {count} messages in {len(body)} bytes")
+        self.count: int = count
+        self.timestamp_ns: int = timestamp_ns
+        self.subject_lengths: array[int] = _column("H", body[start : start + 2 * count])
+        headers = body[start + 2 * count : start + 4 * count]
+        self.has_headers: bool = headers.count(0) != len(headers)
+        self.header_lengths: array[int] = _column("H", headers)
+        self.data_lengths: array[int] = _column("I", body[start + 4 * count : bodies])
+        self.raw: bytes = body[bodies:]
+        self.positions: array[int] = array("I", accumulate(map(add, self.subject_lengths, self.data_lengths), initial=0))
+        if self.positions.pop() != len(self.raw):
+            raise MalformedOp("publish bodies do not fill the operation")
+
+    def subject(self, index: int) -> bytes:
+        """The subject of one message."""
+        position = self.positions[index]
+        return self.raw[position : position + self.subject_lengths[index]]
+
+    def headers(self, index: int) -> bytes:
+        """The header block of one message; b"" without one."""
+        position = self.positions[index] + self.subject_lengths[index]
+        return self.raw[position : position + self.header_lengths[index]]
+
+
+def _packed(typecode: str, values: list[int]) -> bytes:
+    column = array(typecode, values)
+    if _SWAP:
+        column.byteswap()
+    return column.tobytes()
+
+
+def _column(typecode: str, data: bytes) -> "array[int]":
+    column: array[int] = array(typecode)
+    column.frombytes(data)
+    if _SWAP:
+        column.byteswap()
+    return column
+
+
+# The rest.
+
+
+def encode_config(timestamp_ns: int, config_json: bytes) -> bytes:
+    """OP_STREAM_CONFIG: the whole new configuration, checked before it was proposed."""
+    return _TIME.pack(timestamp_ns) + config_json
+
+
+def decode_config(body: bytes) -> bytes:
+    """The JSON of an OP_STREAM_CONFIG."""
+    return body[_TIME.size :]
+
+
+class PurgeOp:
+    """What to purge: all, or what matches `subject` ("" = everything), before `sequence` (0 = no bound) or but the last `keep`."""
+
+    def __init__(self, subject: str, sequence: int, keep: int) -> None:
+        self.subject: str = subject
+        self.sequence: int = sequence
+        self.keep: int = keep
+
+
+def encode_purge(timestamp_ns: int, purge: PurgeOp) -> bytes:
+    """OP_PURGE: `i64 time | u64 sequence | u64 keep | u16 subject length | subject`."""
+    subject = purge.subject.encode()
+    return _PURGE.pack(timestamp_ns, purge.sequence, purge.keep, len(subject)) + subject
+
+
+def decode_purge(body: bytes) -> PurgeOp:
+    """Inverse of `encode_purge`."""
+    _, sequence, keep, length = _PURGE.unpack_from(body)
+    return PurgeOp(body[_PURGE.size : _PURGE.size + length].decode(), sequence, keep)
+
+
+def encode_delete(timestamp_ns: int, sequence: int) -> bytes:
+    """OP_MESSAGE_DELETE: `i64 time | u64 sequence`."""
+    return _DELETE.pack(timestamp_ns, sequence)
+
+
+def decode_delete(body: bytes) -> int:
+    """The sequence of an OP_MESSAGE_DELETE."""
+    sequence = _DELETE.unpack_from(body)[1]
+    assert isinstance(sequence, int)
+    return sequence
+
+
+def encode_expire(timestamp_ns: int) -> bytes:
+    """OP_EXPIRE: only the time, which ages messages and message ids."""
+    return _TIME.pack(timestamp_ns)
+
+
+def op_time(body: bytes) -> int:
+    """The time of any operation of the stream's own but OP_PUBLISH."""
+    timestamp_ns = _TIME.unpack_from(body)[0]
+    assert isinstance(timestamp_ns, int)
+    return timestamp_ns
