@@ -1,0 +1,85 @@
+"""Reading frames back from block files: few open files, few decoded frames, shared by all streams of a node.
+
+Not here: writing (flush.py has its own descriptors). Reactor thread only. Invariants: every frame is checked (header,
+columns, body) when it is decoded; bounds hold whatever is read. A file is mapped as long as it was then and mapped anew
+when a frame lies beyond.
+"""
+
+import mmap
+from typing import Final
+
+from storage.block_index import FrameRows, decode_rows
+from storage.disk import Disk
+from storage.errors import CorruptBlock
+from storage.frame import HEADER_LENGTH, read_header
+
+VIEWS_MAX: Final = 64
+CACHE_BYTES: Final = 8 * 1024 * 1024
+FRAMES_KEY_BITS: Final = 32
+
+
+class BlockFiles:
+    """The shared reader."""
+
+    def __init__(self, disk: Disk, views_max: int = VIEWS_MAX, cache_bytes: int = CACHE_BYTES) -> None:
+        self.disk = disk
+        self.views_max = views_max
+        self.cache_bytes = cache_bytes
+        self.cached_bytes: int = 0
+        self._views: dict[str, bytes | mmap.mmap] = {}
+        self._frames: dict[tuple[str, int], FrameRows] = {}
+
+    def frame(self, path: str, block: int, offset: int) -> FrameRows:
+        """The frame at `offset`. Raises CorruptBlock, FileMissing."""
+        key = (path, offset)
+        frames = self._frames
+        frame = frames.pop(key, None)
+        if frame is None:
+            frame = self._decode(path, block, offset)
+            self.cached_bytes += frame.length()
+            while self.cached_bytes > self.cache_bytes and frames:
+                self.cached_bytes -= frames.pop(next(iter(frames))).length()
+        frames[key] = frame
+        return frame
+
+    def read(self, path: str, offset: int, length: int) -> bytes:
+        """Raw bytes of a block file."""
+        view = self._view(path, offset + length)
+        return view[offset : offset + length]
+
+    def forget(self, path: str) -> None:
+        """The file goes away or was replaced."""
+        self._views.pop(path, None)
+        for key in [key for key in self._frames if key[0] == path]:
+            self.cached_bytes -= self._frames.pop(key).length()
+
+    def close(self) -> None:
+        """Give everything back."""
+        self._views.clear()
+        self._frames.clear()
+        self.cached_bytes = 0
+
+    def _decode(self, path: str, block: int, offset: int) -> FrameRows:
+        start = self.read(path, offset, HEADER_LENGTH)
+        if len(start) == HEADER_LENGTH:
+            rest_length = int.from_bytes(start[32:36], "little") + int.from_bytes(start[36:40], "little")
+            data = self.read(path, offset, HEADER_LENGTH + rest_length)
+            header = read_header(data, 0, 0, block, offset)
+            if header is not None:
+                rows = decode_rows(header, data[HEADER_LENGTH + len(header.meta) :])
+                if rows is not None:
+                    return rows
+        raise CorruptBlock(path, offset, "a frame of messages fails its checksum")
+
+    def _view(self, path: str, end: int) -> bytes | mmap.mmap:
+        view = self._views.pop(path, None)
+        if view is None or len(view) < end:
+            file = self.disk.open(path)
+            try:
+                view = file.view()
+            finally:
+                file.close()
+            if len(self._views) >= self.views_max:
+                del self._views[next(iter(self._views))]
+        self._views[path] = view
+        return view

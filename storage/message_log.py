@@ -1,0 +1,406 @@
+"""The store of one stream's messages: what both kinds (file, memory) do in the same way.
+
+Appends go to the open frame of the last block, in memory; deletions touch counters, the subject index and the set of
+missing sequences; a block without live messages is dropped. Where flushed frames are is the file store's business.
+Not here: disk (stream_store.py), searching (message_search.py). Reactor thread only.
+Invariants: messages, bytes, first/last sequence and time are exact after every call; a search or delete that raises
+CorruptBlock has changed nothing. Costs: append O(messages given); delete, get O(log blocks); truncate_front O(messages removed).
+"""
+
+from array import array
+
+from mypy_extensions import i64, mypyc_attr
+
+from storage.block import Block
+from storage.block_index import FAR, NO_PREVIOUS, FrameRows, StoredMessage
+from storage.message_rows import MessageRows
+from storage.message_search import (
+    count_literal,
+    count_match,
+    last_literal,
+    next_literal,
+    next_match,
+    previous_literal,
+    previous_match,
+)
+from storage.subject_index import SubjectMatcher, SubjectState, forget_message
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class MessageLog(MessageRows):
+    """The messages of one stream."""
+
+    def __init__(self, message_cost: int, header_cost: int, block_bytes: int, frame_bytes: int) -> None:
+        super().__init__()
+        self.message_cost: int = message_cost
+        self.header_cost: int = header_cost
+        self.block_bytes: int = block_bytes
+        self.frame_bytes: int = frame_bytes
+        self.next_block: int = 1
+        self.pending_bytes: int = 0
+
+    # Appending.
+
+    def append_batch(
+        self,
+        first_sequence: int,
+        timestamp_ns: int,
+        raw: bytes,
+        positions: "array[int]",
+        subject_lengths: "array[int]",
+        header_lengths: "array[int]",
+        data_lengths: "array[int]",
+    ) -> None:
+        """Messages with consecutive sequences whose bytes lie in `raw`, in ascending order of position.
+
+        Message i: subject = raw[p:][:sl], data = headers and payload behind it; its time is timestamp_ns + i. The
+        arrays and `raw` are kept: the caller changes them no more.
+        """
+        count = len(positions)
+        if count == 0:
+            return
+        previous = self._index_batch(first_sequence, raw, positions, subject_lengths)
+        self._extend(first_sequence, count, timestamp_ns)
+        self.bytes += self.message_cost * count + sum(subject_lengths) + sum(data_lengths)
+        if self.header_cost:
+            self.bytes += self.header_cost * (count - header_lengths.count(0))
+        length = positions[-1] + subject_lengths[-1] + data_lengths[-1] - positions[0]
+        self.pending_bytes += length
+        pieces = min(count, length // self.frame_bytes)
+        if pieces <= 1:
+            frame = self._block(first_sequence).growing(first_sequence)
+            frame.add_run(timestamp_ns, raw, positions, subject_lengths, header_lengths, data_lengths, previous)
+            self._grown(frame, count, timestamp_ns)
+            return
+        step = (count + pieces - 1) // pieces
+        for low in range(0, count, step):
+            high = min(count, low + step)
+            frame = self._block(first_sequence + low).growing(first_sequence + low)
+            frame.add_run(
+                timestamp_ns + low,
+                raw,
+                positions[low:high],
+                subject_lengths[low:high],
+                header_lengths[low:high],
+                data_lengths[low:high],
+                previous[low:high],
+            )
+            self._grown(frame, high - low, timestamp_ns + low)
+
+    def _index_batch(
+        self, first_sequence: int, raw: bytes, positions: "array[int]", subject_lengths: "array[int]"
+    ) -> "array[int]":
+        """Enter the messages into the subject index; the distance of each to its subject's message before."""
+        index = self.index
+        sequence: i64 = first_sequence
+        at: i64 = 0
+        previous = array("I", bytes(4 * len(positions)))
+        for position, length in zip(positions, subject_lengths):  # noqa: B905 (mypyc compiles the plain form)
+            start: i64 = position
+            subject = raw[start : start + length]
+            state = index.get(subject)
+            if state is None:
+                index[subject] = SubjectState(sequence)
+            else:
+                distance: i64 = sequence - state.last
+                if distance >= FAR or not state.last_exact:
+                    distance = FAR
+                previous[at] = distance
+                state.last = sequence
+                state.last_exact = True
+                state.count += 1
+            at += 1
+            sequence += 1
+        return previous
+
+    def append(self, sequence: int, timestamp_ns: int, subject: bytes, header_length: int, data: bytes) -> None:
+        """One message. A sequence above last_sequence + 1 leaves skipped ones behind."""
+        state = self.index.get(subject)
+        distance = NO_PREVIOUS
+        if state is None:
+            self.index[subject] = SubjectState(sequence)
+        else:
+            distance = min(FAR, sequence - state.last) if state.last_exact else FAR
+            state.last = sequence
+            state.last_exact = True
+            state.count += 1
+        self._extend(sequence, 1, timestamp_ns)
+        self.bytes += self.message_cost + len(subject) + len(data) + (self.header_cost if header_length else 0)
+        self.pending_bytes += len(subject) + len(data)
+        frame = self._block(sequence).growing(sequence)
+        frame.add_one(timestamp_ns, subject + data, len(subject), header_length, distance)
+        self._grown(frame, 1, timestamp_ns)
+
+    def skip_to(self, last_sequence: int) -> None:
+        """Advance the last sequence without messages."""
+        if last_sequence <= self.last_sequence:
+            return
+        if self.messages == 0:
+            self.first_sequence = last_sequence + 1
+        else:
+            self.missing.add_run(self.last_sequence + 1, last_sequence)
+        self.last_sequence = last_sequence
+        self._count_deleted()
+
+    def _extend(self, first_sequence: int, count: int, timestamp_ns: int) -> None:
+        assert first_sequence > self.last_sequence, f"append {first_sequence} behind {self.last_sequence}"
+        if first_sequence > self.last_sequence + 1:
+            self.skip_to(first_sequence - 1)
+        if self.messages == 0:
+            self.first_sequence = first_sequence
+            self.first_timestamp_ns = timestamp_ns
+        self.messages += count
+        self.last_sequence = first_sequence + count - 1
+        self.last_timestamp_ns = timestamp_ns + count - 1
+        self._count_deleted()
+
+    def _block(self, sequence: int) -> Block:
+        """The block the next message goes into."""
+        if self.blocks:
+            block = self.blocks[-1]
+            if block.length < self.block_bytes:
+                return block
+            block.seal()
+        block = Block(self.next_block, sequence)
+        self.next_block += 1
+        self.blocks.append(block)
+        return block
+
+    def _grown(self, frame: FrameRows, rows: int, timestamp_ns: int) -> None:
+        block = self.blocks[-1]
+        last = frame.first_sequence + frame.count - 1
+        block.grown(frame, last, timestamp_ns, timestamp_ns + rows - 1, rows)
+        if frame.body_length >= self.frame_bytes:
+            block.seal()
+
+    def _count_deleted(self) -> None:
+        self.num_deleted = self.last_sequence - self.first_sequence + 1 - self.messages if self.messages else 0
+
+    # Removing.
+
+    def delete(self, sequence: int) -> int:
+        """Remove one message. Bytes freed; 0 when there was none. Raises CorruptBlock and changes nothing then."""
+        if not self.is_live(sequence):
+            return 0
+        frame = self.live_frame(sequence)
+        row = sequence - frame.first_sequence
+        first = self.first_sequence
+        first_time = self.first_timestamp_ns
+        if sequence == first:
+            first = self.missing.next_absent(sequence + 1)
+            first_time = self.time_of(first) if self.messages > 1 else 0
+        subject = frame.subject(row)
+        size = self._size(len(subject), frame.header_lengths[row], frame.data_lengths[row])
+        self._forget(subject, sequence, frame.previous[row])
+        self.messages -= 1
+        self.bytes -= size
+        block_number = self.block_at(sequence)
+        self.blocks[block_number].live -= 1
+        if sequence == self.first_sequence:
+            self.first_sequence = first if self.messages else self.last_sequence + 1
+            self.first_timestamp_ns = first_time
+            self.missing.remove_below(self.first_sequence)
+        else:
+            self.missing.add(sequence)
+        if self.blocks[block_number].live == 0:
+            self._drop_block(block_number)
+        self._count_deleted()
+        return size
+
+    def truncate_front(self, first: int) -> tuple[int, int]:
+        """Remove everything below `first`; (messages, bytes) removed. first_sequence is at least `first` then.
+
+        After CorruptBlock everything before the bad frame is removed.
+        """
+        if first <= self.first_sequence:
+            return (0, 0)
+        if first > self.last_sequence:
+            return self._clear(first)
+        new_first = self.missing.next_absent(first)
+        removed = 0
+        freed = 0
+        first_time = self.time_of(new_first) if new_first <= self.last_sequence else 0
+        for number in range(self.block_at(self.first_sequence), len(self.blocks)):
+            block = self.blocks[number]
+            if block.first_sequence >= first:
+                break
+            for at in range(block.frame_at(self.first_sequence), len(block.frame_firsts)):
+                start = block.frame_firsts[at]
+                if start >= first:
+                    break
+                if start + block.frame_counts[at] > self.first_sequence:
+                    frame = self.load_frame(block, at)
+                    high = min(first - start, block.frame_counts[at])
+                    messages, size = self._remove_rows(block, frame, max(0, self.first_sequence - start), high)
+                    self.first_sequence = start + high
+                    removed += messages
+                    freed += size
+        while self.blocks and self.blocks[0].live == 0:
+            self._drop_block(0)
+        self.first_sequence = new_first
+        self.first_timestamp_ns = first_time
+        self.missing.remove_below(new_first)
+        self._count_deleted()
+        return (removed, freed)
+
+    def _remove_rows(self, block: Block, frame: FrameRows, low: int, high: int) -> tuple[int, int]:
+        removed = 0
+        freed = 0
+        missing = self.missing
+        for row in range(low, high):
+            sequence = frame.first_sequence + row
+            if not missing.count or not missing.contains(sequence):
+                subject = frame.subject(row)
+                freed += self._size(len(subject), frame.header_lengths[row], frame.data_lengths[row])
+                forget_message(self.index, subject, sequence, 0, False)
+                removed += 1
+        block.live -= removed
+        self.messages -= removed
+        self.bytes -= freed
+        return (removed, freed)
+
+    def _clear(self, first: int) -> tuple[int, int]:
+        result = (self.messages, self.bytes)
+        for number in range(len(self.blocks) - 1, -1, -1):
+            self.blocks[number].live = 0
+            self._drop_block(number)
+        self.index.clear()
+        self.missing.clear()
+        self.messages = 0
+        self.bytes = 0
+        self.first_sequence = first
+        self.last_sequence = first - 1
+        self.first_timestamp_ns = 0
+        self.num_deleted = 0
+        return result
+
+    def _forget(self, subject: bytes, sequence: int, distance: int) -> None:
+        before = sequence - distance if distance not in (NO_PREVIOUS, FAR) else 0
+        forget_message(self.index, subject, sequence, before, before > 0 and self.is_live(before))
+
+    def _drop_block(self, number: int) -> None:
+        """A block has no live message any more."""
+        block = self.blocks.pop(number)
+        block.open_frame = None
+        self.block_dropped(block)
+
+    def block_dropped(self, block: Block) -> None:
+        """For the file store, which has a file to remove."""
+
+    def _size(self, subject_length: int, header_length: int, data_length: int) -> int:
+        return self.message_cost + subject_length + data_length + (self.header_cost if header_length else 0)
+
+    # Asking.
+
+    def get(self, sequence: int) -> StoredMessage | None:
+        """One message, None when there is none. Raises CorruptBlock."""
+        if not self.is_live(sequence):
+            return None
+        frame = self.live_frame(sequence)
+        return frame.message(sequence - frame.first_sequence)
+
+    @property
+    def num_subjects(self) -> int:
+        """Subjects with at least one message."""
+        return len(self.index)
+
+    def subjects(self, matcher: SubjectMatcher | None) -> list[tuple[bytes, int]]:
+        """Subjects and their numbers of messages, in no particular order."""
+        if matcher is not None and matcher.literal is not None:
+            count = self.count_for(matcher.literal)
+            return [(matcher.literal, count)] if count else []
+        result: list[tuple[bytes, int]] = []
+        for subject, state in self.index.items():
+            if matcher is None or matcher.matches(subject):
+                result.append((subject, int(state.count)))
+        return result
+
+    def count_for(self, subject: bytes) -> int:
+        """Messages of this subject."""
+        state = self.index.get(subject)
+        return 0 if state is None else state.count
+
+    def first_sequence_for(self, subject: bytes) -> int:
+        """The subject's first message; 0 when it has none."""
+        state = self.index.get(subject)
+        if state is None:
+            return 0
+        return state.first if state.first_exact else next_literal(self, subject, state, state.first)
+
+    def last_sequence_for(self, subject: bytes) -> int:
+        """The subject's last message; 0 when it has none."""
+        state = self.index.get(subject)
+        return 0 if state is None else last_literal(self, subject, state)
+
+    def next_sequence(self, start: int, matcher: SubjectMatcher | None) -> int:
+        """The first message with sequence ≥ start that matches; 0 when there is none."""
+        if matcher is None:
+            found = self.missing.next_absent(max(start, self.first_sequence))
+            return found if found <= self.last_sequence else 0
+        literal = matcher.literal
+        if literal is not None:
+            state = self.index.get(literal)
+            return 0 if state is None else next_literal(self, literal, state, start)
+        return next_match(self, start, matcher)
+
+    def previous_sequence(self, start: int, matcher: SubjectMatcher | None) -> int:
+        """The last message with sequence ≤ start that matches; 0 when there is none."""
+        start = min(start, self.last_sequence)
+        if start < self.first_sequence:
+            return 0
+        if matcher is None:
+            found = self.missing.previous_absent(start)
+            return found if found >= self.first_sequence else 0
+        literal = matcher.literal
+        if literal is None:
+            return previous_match(self, start, matcher)
+        state = self.index.get(literal)
+        if state is None or start < state.first:
+            return 0
+        if start >= state.last:
+            return last_literal(self, literal, state)
+        return previous_literal(self, literal, start, int(state.last))
+
+    def count_from(self, start: int, matcher: SubjectMatcher | None) -> int:
+        """Messages with sequence ≥ start that match."""
+        if start > self.last_sequence:
+            return 0
+        if matcher is None:
+            start = max(start, self.first_sequence)
+            return self.last_sequence - start + 1 - self.missing.count_from(start)
+        literal = matcher.literal
+        if literal is not None:
+            state = self.index.get(literal)
+            return 0 if state is None else count_literal(self, literal, state, start)
+        return count_match(self, start, matcher)
+
+    def sequence_at_time(self, timestamp_ns: int) -> int:
+        """The first message with time ≥ this, last_sequence + 1 when there is none. Times ascend with sequences."""
+        low = 0
+        high = len(self.blocks)
+        while low < high:
+            middle = (low + high) // 2
+            if self.blocks[middle].last_timestamp_ns < timestamp_ns:
+                low = middle + 1
+            else:
+                high = middle
+        if low == len(self.blocks):
+            return self.last_sequence + 1
+        block = self.blocks[low]
+        start = block.first_sequence
+        end = block.last_sequence
+        while start < end:
+            sequence = (start + end) // 2
+            number = block.frame_at(sequence)
+            frame = self.load_frame(block, number)
+            row = min(sequence - frame.first_sequence, block.frame_counts[number] - 1)
+            if frame.time(row) < timestamp_ns:
+                start = sequence + 1
+            else:
+                end = sequence
+        found = self.next_sequence(start, None)
+        return found if found else self.last_sequence + 1
+
+    def deleted_sequences(self) -> list[int]:
+        """Sequences without a message between the first and the last one, ascending."""
+        return self.missing.members() if self.messages else []
