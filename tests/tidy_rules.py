@@ -1,8 +1,8 @@
 """The house rules that a program can check: the table of layers, sizes, names, and what must not stand in a file.
 
 Not the tests (tests/test_tidy.py runs these rules over the tree and over known-bad snippets) and not style: ruff and
-mypy have that (tests/test_types.py). Each rule takes text or a parsed file and returns complaints, one line each; an empty
-list means tidy. To allow an import, change LAYERS, and say why in the same commit.
+mypy have that (tests/test_types.py). Each rule takes text or a parsed file and returns complaints, one a line; no
+complaint means tidy. To allow an import, change LAYERS, and say why in the same commit.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def layer_of(name: str) -> Layer | None:
 
 
 def imports(module: Module, *, at_run_time: bool = False) -> Iterator[tuple[int, str]]:
-    """(line, dotted name) of all that is imported; `from a import b` gives a.b. At run time: no TYPE_CHECKING blocks."""
+    """(line, dotted name) of all that is imported; `from a import b` gives a.b. At run time: without TYPE_CHECKING."""
     skipped: set[ast.AST] = set()
     if at_run_time:
         for node in ast.walk(module.tree):
