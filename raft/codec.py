@@ -225,6 +225,8 @@ def decode_messages(body: bytes) -> list[Message]:
 
 def _decode_beats(decoder: Decoder, sender: PeerId, receiver: PeerId, messages: list[Message]) -> None:
     count = decoder.u32()
+    if count == 0:
+        return
     if count * _BEAT_BYTES > len(decoder.body):
         raise CodecError("more heartbeats than bytes")
     kinds = decoder.take(count)

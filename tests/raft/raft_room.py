@@ -17,6 +17,8 @@ The network is a list: nothing moves by itself. Every message passes through the
 
 from __future__ import annotations
 
+from typing import Any
+
 from datadriven import Command
 from raft_replica import Replica
 
@@ -29,6 +31,7 @@ from raft.node import ROLE_NAMES
 from raft.ready import Ready
 from raft.types import ENTRY_CONFIG, ENTRY_LAZY, ENTRY_NORMAL, Entry, Membership, Message
 
+SWITCHES = ("pre_vote", "check_quorum", "eager_commit")
 CHANGES = {"add-learner": ADD_LEARNER, "promote": PROMOTE, "remove": REMOVE}
 
 
@@ -70,8 +73,9 @@ class Room:
         strangers = [name for name in options.pop("strangers", "").split(",") if name]
         names = [f"n{i + 1}" for i in range(int(command.word(0)))]
         voters = [name for name in names if name not in learners and name not in strangers]
-        numbers = {key: int(value) for key, value in options.items()}
-        settings = {"election_ticks_min": 10, "election_ticks_max": 20, "heartbeat_ticks": 2, **numbers}
+        settings: dict[str, Any] = {"election_ticks_min": 10, "election_ticks_max": 20, "heartbeat_ticks": 2}
+        for key, value in options.items():
+            settings[key] = value == "1" if key in SWITCHES else int(value)
         for position, name in enumerate(names):
             config = RaftConfig(name, 7, **settings)
             membership = Membership(()) if name in strangers else Membership(tuple(voters), tuple(learners))

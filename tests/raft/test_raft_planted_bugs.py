@@ -132,7 +132,7 @@ def test_found(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in range(200):
         storm = 0.007 * (1 + seed % 5)
         simulation = Simulation(
-            seed, 3, 0, storm, pre_vote=seed % 2, check_quorum=0, append_bytes_max=1, inflight_max=1
+            seed, 3, 0, storm, pre_vote=seed % 2 == 1, check_quorum=False, append_bytes_max=1, inflight_max=1
         )
         try:
             simulation.run(6000)
