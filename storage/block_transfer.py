@@ -138,10 +138,8 @@ def recover_promotion(disk: Disk, directory: str, store: MessageLog, state: Stre
     if not disk.exists(incoming):
         return
     manifest = None
-    try:
+    if disk.exists(f"{incoming}/{MANIFEST}"):
         manifest = decode_manifest(read_file(disk, f"{incoming}/{MANIFEST}"))
-    except FileMissing:
-        pass
     if manifest is not None and is_whole(disk, directory, incoming, manifest, store, state):
         listed = {info.id for info in manifest}
         moves = [(block_path(incoming, block_id), block_path(directory, block_id)) for block_id in sorted(listed)]

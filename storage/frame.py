@@ -1,6 +1,7 @@
 """The frame: the unit that is written at once and found whole or not at all, in log files and in block files.
 
-    magic 4s | crc u32 | file u64 | offset u64 | synced u64 | meta_length u32 | body_length u32 | meta | body | zeros to 8
+    magic 4s | crc u32 | file u64 | offset u64 | synced u64 | meta_length u32 | body_length u32
+    | meta | body | zeros up to a multiple of 8
 
 `crc` covers everything from `file` to the end of meta, seeded with the caller's seed; meta holds the checksums of the
 body, so a damaged body still says what was in it. `file` and `offset` bind a frame to its place: what an earlier use of

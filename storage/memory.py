@@ -9,6 +9,7 @@ from typing import Final
 
 from storage.block import Block, BlockInfo
 from storage.errors import CorruptState
+from storage.flush import FlushJob
 from storage.message_log import MessageLog
 from storage.stream_recovery import LoadedBlock, assemble, parse_block
 from storage.stream_state import decode_state, encode_state, state_length
@@ -26,7 +27,9 @@ class MemoryStreamStore(MessageLog):
         super().__init__(MESSAGE_COST, HEADER_COST, block_bytes, frame_bytes)
 
     @staticmethod
-    def open(state: bytes | None, block_bytes: int = BLOCK_BYTES, frame_bytes: int = FRAME_BYTES) -> "MemoryStreamStore":
+    def open(
+        state: bytes | None, block_bytes: int = BLOCK_BYTES, frame_bytes: int = FRAME_BYTES
+    ) -> "MemoryStreamStore":
         """The store as of `state` (None: empty). Raises CorruptState, CorruptBlock."""
         store = MemoryStreamStore(block_bytes, frame_bytes)
         store.install(state, [])
@@ -78,9 +81,14 @@ class MemoryStreamStore(MessageLog):
 
     # A store without files has nothing to flush or to send.
 
-    def begin_flush(self) -> None:
+    def begin_flush(self) -> FlushJob | None:
         """There is never anything to flush."""
         self.pending_bytes = 0
+        return None
+
+    def flush_done(self, job: FlushJob) -> None:
+        """Never called: there are no jobs."""
+        raise AssertionError("a memory store has no jobs")
 
     def snapshot_durable(self) -> None:
         """Nothing waits for it."""

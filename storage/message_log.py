@@ -3,8 +3,9 @@
 Appends go to the open frame of the last block, in memory; deletions touch counters, the subject index and the set of
 missing sequences; a block without live messages is dropped. Where flushed frames are is the file store's business.
 Not here: disk (stream_store.py), searching (message_search.py). Reactor thread only.
-Invariants: messages, bytes, first/last sequence and time are exact after every call; a search or delete that raises
-CorruptBlock has changed nothing. Costs: append O(messages given); delete, get O(log blocks); truncate_front O(messages removed).
+Invariants: messages, bytes, first and last sequence and time are exact after every call; a search or a delete that
+raises CorruptBlock has changed nothing. Costs: append O(messages given); delete, get O(log blocks); truncate_front
+O(messages removed).
 """
 
 from array import array
@@ -93,9 +94,9 @@ class MessageLog(MessageRows):
         """Enter the messages into the subject index; the distance of each to its subject's message before."""
         index = self.index
         sequence: i64 = first_sequence
-        at: i64 = 0
         previous = array("I", bytes(4 * len(positions)))
-        for position, length in zip(positions, subject_lengths):  # noqa: B905 (mypyc compiles the plain form)
+        at: i64 = 0
+        for position, length in zip(positions, subject_lengths):  # noqa: B905, SIM113 (mypyc compiles the plain forms)
             start: i64 = position
             subject = raw[start : start + length]
             state = index.get(subject)

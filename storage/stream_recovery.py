@@ -86,7 +86,7 @@ def limit_frames(blocks: list[LoadedBlock]) -> None:
     following = -1
     for loaded in reversed(blocks):
         block = loaded.block
-        for at in range(block.flushed - 1, -1, -1):
+        for at in range(len(block.frame_firsts) - 1, -1, -1):
             first = block.frame_firsts[at]
             if following >= 0 and first + block.frame_counts[at] > following:
                 block.frame_counts[at] = max(0, following - first)
@@ -105,7 +105,7 @@ def assemble(log: MessageLog, state: StreamState, blocks: list[LoadedBlock], dir
     for loaded in blocks:
         block = loaded.block
         log.next_block = max(log.next_block, block.id + 1)
-        for at in range(block.flushed):
+        for at in range(len(block.frame_firsts)):
             frame = loaded.frames[at]
             live, size = enter_frame(log, frame, block.frame_counts[at])
             block.live += live
@@ -114,7 +114,7 @@ def assemble(log: MessageLog, state: StreamState, blocks: list[LoadedBlock], dir
         if block.live == 0:
             empty.append(loaded)
             continue
-        last = block.flushed - 1
+        last = len(block.frame_firsts) - 1
         block.last_sequence = block.frame_firsts[last] + block.frame_counts[last] - 1
         block.first_timestamp_ns = loaded.frames[0].time(0)
         block.last_timestamp_ns = loaded.frames[last].time(max(0, block.frame_counts[last] - 1))
@@ -178,7 +178,7 @@ def incomplete(log: MessageLog, blocks: list[LoadedBlock], directory: str) -> Co
     spans = [
         (loaded.block.frame_firsts[at], loaded.block.frame_counts[at])
         for loaded in blocks
-        for at in range(loaded.block.flushed)
+        for at in range(len(loaded.block.frame_firsts))
     ]
     sequence = log.missing.next_absent(log.first_sequence)
     first_lost = 0

@@ -1,6 +1,6 @@
 """A stream's messages on disk: blocks that are written at checkpoints, between which the log holds what is new.
 
-A checkpoint, all of it in one turn: `begin_flush`, then `state_bytes` into the machine's snapshot. When the job has run:
+A checkpoint: in one turn `begin_flush`, then `state_bytes` into the machine's snapshot. When the job has run:
 `flush_done`; when the snapshot that holds the state is durable: `snapshot_durable`. Only then may the log's entries be
 released, and only then are the files of emptied blocks removed (by the next job): until then an older state needs them.
 Not here: blocks from peers (block_transfer.py), reading files (block_files.py), the job (flush.py).
