@@ -1,13 +1,14 @@
 """The history of a publishing workload, and the checker that judges it against what the stream holds afterwards.
 
-Pure: no client, no clock of its own. Promises checked: what was acknowledged is stored, at the acknowledged sequence and
-with the published bytes; nothing is stored twice; nothing is stored that nobody sent; sequences have no holes.
+Pure: no client, no clock of its own. Promises checked: what was acknowledged is stored, at the acknowledged sequence
+and with the published bytes; nothing is stored twice; nothing is stored that nobody sent; sequences have no holes.
 A message that was never acknowledged may be stored or not. Its own tests: test_clients_history.py.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass
@@ -40,7 +41,9 @@ def judge(sent: list[Publish], stored: list[Stored]) -> list[str]:
             complaints.append(f"hole: sequence {expected} expected, {message.sequence} found")
         expected = message.sequence + 1
         if message.message_id in found:
-            complaints.append(f"stored twice: {message.message_id} at {found[message.message_id]} and {message.sequence}")
+            complaints.append(
+                f"stored twice: {message.message_id} at {found[message.message_id]} and {message.sequence}"
+            )
         found.setdefault(message.message_id, message.sequence)
         publish = by_id.get(message.message_id)
         if publish is None:
@@ -61,4 +64,4 @@ def judge(sent: list[Publish], stored: list[Stored]) -> list[str]:
 def longest_gap_s(sent: list[Publish]) -> float:
     """The longest time during which no publisher got any acknowledgement."""
     times = sorted(publish.acked_at_s for publish in sent if publish.sequence)
-    return max((later - earlier for earlier, later in zip(times, times[1:], strict=False)), default=0.0)
+    return max((later - earlier for earlier, later in pairwise(times)), default=0.0)

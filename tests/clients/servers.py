@@ -46,7 +46,9 @@ class Program:
         """TernMQ as `import broker` would find it here."""
         spec = importlib.util.find_spec("broker")
         script = BIN / "ternmq-server"
-        installed = spec is not None and spec.origin is not None and not Path(spec.origin).is_relative_to(ROOT / "broker")
+        installed = (
+            spec is not None and spec.origin is not None and not Path(spec.origin).is_relative_to(ROOT / "broker")
+        )
         if installed and script.exists():
             return Program([str(script)], reference=False)
         return Program([sys.executable, "-c", FROM_SOURCE], reference=False)
@@ -94,7 +96,9 @@ class Node:
         text += f"  max_file_store: 20GB\n{sync}}}\n"
         if cluster_ports:
             routes = "".join(f"    nats://127.0.0.1:{port}\n" for port in cluster_ports)
-            text += f'cluster {{\n  name: trial\n  listen: "127.0.0.1:{self.cluster_port}"\n  routes: [\n{routes}  ]\n}}\n'
+            text += (
+                f'cluster {{\n  name: trial\n  listen: "127.0.0.1:{self.cluster_port}"\n  routes: [\n{routes}  ]\n}}\n'
+            )
         self.conf_path.write_text(text + extra)
 
     def start(self) -> None:
@@ -137,7 +141,9 @@ class Node:
     def healthy(self) -> bool:
         """What /healthz says; a process that ended says it loudly."""
         if not self.running():
-            raise AssertionError(f"{self.name} ended (exit {self.process and self.process.returncode}):\n{self.log_tail()}")
+            raise AssertionError(
+                f"{self.name} ended (exit {self.process and self.process.returncode}):\n{self.log_tail()}"
+            )
         try:
             return bool(self.get("/healthz")["status"] == "ok")
         except urllib.error.HTTPError:
@@ -160,11 +166,14 @@ class Node:
 class Cluster:
     """One node alone, or several in one cluster. A context manager: everything it started is gone afterwards."""
 
-    def __init__(self, program: Program, directory: Path, size: int = 3, sync_interval: str = "", extra: str = "") -> None:
+    def __init__(
+        self, program: Program, directory: Path, size: int = 3, sync_interval: str = "", extra: str = ""
+    ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         ports = free_ports(size * 3)
         self.nodes = [
-            Node(program, f"n{i + 1}", directory, (ports[3 * i], ports[3 * i + 1], ports[3 * i + 2])) for i in range(size)
+            Node(program, f"n{i + 1}", directory, (ports[3 * i], ports[3 * i + 1], ports[3 * i + 2]))
+            for i in range(size)
         ]
         cluster_ports = [node.cluster_port for node in self.nodes] if size > 1 else []
         for node in self.nodes:
@@ -194,7 +203,9 @@ class Cluster:
         for node in self.nodes:
             wait_until(f"{node.name} healthy", node.healthy, seconds)
         if len(self.nodes) > 1:
-            wait_until("a meta leader", lambda: self.nodes[0].get("/jsz").get("meta_cluster", {}).get("leader"), seconds)
+            wait_until(
+                "a meta leader", lambda: self.nodes[0].get("/jsz").get("meta_cluster", {}).get("leader"), seconds
+            )
 
     @property
     def urls(self) -> list[str]:
