@@ -25,6 +25,7 @@ class Block:
         self.length: int = 0  # bytes of all sealed frames
         self.flushed: int = 0
         self.flushed_length: int = 0
+        self.serial: int = 0  # its number among all blocks whose frames were read from files; 0: none were
         self.crc: int = 0  # of the frames' header checksums, flushed ones
         self.in_file: bool = False  # a file of this name may exist
         self.incoming: bool = False  # the file was fetched from a peer and is not in its final place yet
@@ -48,13 +49,13 @@ class Block:
         self.frame_offsets.append(self.length)
         return frame
 
-    def grown(self, frame: FrameRows, last_sequence: int, first_time: int, last_time: int, rows: int) -> None:
-        """`rows` messages were added to the open frame."""
+    def grown(self, frame: FrameRows, timestamp_ns: int, rows: int) -> None:
+        """`rows` messages were added to the open frame, the first of them with this time."""
         self.frame_counts[-1] = frame.count
-        self.last_sequence = last_sequence
+        self.last_sequence = frame.first_sequence + frame.count - 1
         if self.first_timestamp_ns == 0:
-            self.first_timestamp_ns = first_time
-        self.last_timestamp_ns = last_time
+            self.first_timestamp_ns = timestamp_ns
+        self.last_timestamp_ns = timestamp_ns + rows - 1
         self.live += rows
 
     def seal(self) -> None:

@@ -8,6 +8,7 @@ when a frame lies beyond.
 import mmap
 from typing import Final
 
+from storage.block import Block
 from storage.block_index import FrameRows, decode_rows
 from storage.disk import Disk
 from storage.errors import CorruptBlock
@@ -15,7 +16,7 @@ from storage.frame import HEADER_LENGTH, read_header
 
 VIEWS_MAX: Final = 64
 CACHE_BYTES: Final = 8 * 1024 * 1024
-FRAMES_KEY_BITS: Final = 32
+FRAME_BITS: Final = 24
 
 
 class BlockFiles:
@@ -26,20 +27,33 @@ class BlockFiles:
         self.views_max = views_max
         self.cache_bytes = cache_bytes
         self.cached_bytes: int = 0
+        self.frames_read: int = 0
         self._views: dict[str, bytes | mmap.mmap] = {}
-        self._frames: dict[tuple[str, int], FrameRows] = {}
+        self._frames: dict[int, FrameRows] = {}
+        self._serial: int = 0
 
-    def frame(self, path: str, block: int, offset: int) -> FrameRows:
-        """The frame at `offset`. Raises CorruptBlock, FileMissing."""
-        key = (path, offset)
+    def cached(self, block: Block, number: int) -> FrameRows | None:
+        """The frame, if it was read lately."""
+        if block.serial == 0:
+            return None
+        key = block.serial << FRAME_BITS | number
+        frame = self._frames.pop(key, None)
+        if frame is not None:
+            self._frames[key] = frame
+        return frame
+
+    def frame(self, path: str, block: Block, number: int) -> FrameRows:
+        """The frame, from the file. Raises CorruptBlock, FileMissing."""
+        frame = self._decode(path, block.id, block.frame_offsets[number])
+        self.frames_read += 1
+        if block.serial == 0:
+            self._serial += 1
+            block.serial = self._serial
         frames = self._frames
-        frame = frames.pop(key, None)
-        if frame is None:
-            frame = self._decode(path, block, offset)
-            self.cached_bytes += frame.length()
-            while self.cached_bytes > self.cache_bytes and frames:
-                self.cached_bytes -= frames.pop(next(iter(frames))).length()
-        frames[key] = frame
+        frames[block.serial << FRAME_BITS | number] = frame
+        self.cached_bytes += frame.length()
+        while self.cached_bytes > self.cache_bytes and len(frames) > 1:
+            self.cached_bytes -= frames.pop(next(iter(frames))).length()
         return frame
 
     def read(self, path: str, offset: int, length: int) -> bytes:
@@ -48,10 +62,8 @@ class BlockFiles:
         return view[offset : offset + length]
 
     def forget(self, path: str) -> None:
-        """The file goes away or was replaced."""
+        """The file goes away or was replaced. Its decoded frames are no longer asked for and age out."""
         self._views.pop(path, None)
-        for key in [key for key in self._frames if key[0] == path]:
-            self.cached_bytes -= self._frames.pop(key).length()
 
     def close(self) -> None:
         """Give everything back."""

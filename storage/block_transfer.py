@@ -92,7 +92,7 @@ class Incoming:
         replace_file(self._disk, f"{self.directory}/{MANIFEST}", encode_manifest(manifest))
 
     def dropped(self, blocks: list[Block]) -> list[tuple[str, str]]:
-        """Moves for fetched blocks that were emptied before they were moved: over themselves, they are removed later."""
+        """Moves for fetched blocks that were emptied before they could be moved; they are removed later."""
         kept = {block_path(self.directory, block.id) for block in blocks if block.incoming}
         result: list[tuple[str, str]] = []
         for name in self._disk.list(self.directory):

@@ -77,16 +77,10 @@ class MessageLog(MessageRows):
         for low in range(0, count, step):
             high = min(count, low + step)
             frame = self._block(first_sequence + low).growing(first_sequence + low)
-            frame.add_run(
-                timestamp_ns + low,
-                raw,
-                positions[low:high],
-                subject_lengths[low:high],
-                header_lengths[low:high],
-                data_lengths[low:high],
-                previous[low:high],
-            )
-            self._grown(frame, high - low, timestamp_ns + low)
+            time = timestamp_ns + low
+            subjects, headers, datas = subject_lengths[low:high], header_lengths[low:high], data_lengths[low:high]
+            frame.add_run(time, raw, positions[low:high], subjects, headers, datas, previous[low:high])
+            self._grown(frame, high - low, time)
 
     def _index_batch(
         self, first_sequence: int, raw: bytes, positions: "array[int]", subject_lengths: "array[int]"
@@ -96,7 +90,7 @@ class MessageLog(MessageRows):
         sequence: i64 = first_sequence
         previous = array("I", bytes(4 * len(positions)))
         at: i64 = 0
-        for position, length in zip(positions, subject_lengths):  # noqa: B905, SIM113 (mypyc compiles the plain forms)
+        for position, length in zip(positions, subject_lengths):  # noqa: B905 (mypyc compiles the plain form)
             start: i64 = position
             subject = raw[start : start + length]
             state = index.get(subject)
@@ -110,7 +104,7 @@ class MessageLog(MessageRows):
                 state.last = sequence
                 state.last_exact = True
                 state.count += 1
-            at += 1
+            at += 1  # noqa: SIM113
             sequence += 1
         return previous
 
@@ -169,8 +163,7 @@ class MessageLog(MessageRows):
 
     def _grown(self, frame: FrameRows, rows: int, timestamp_ns: int) -> None:
         block = self.blocks[-1]
-        last = frame.first_sequence + frame.count - 1
-        block.grown(frame, last, timestamp_ns, timestamp_ns + rows - 1, rows)
+        block.grown(frame, timestamp_ns, rows)
         if frame.body_length >= self.frame_bytes:
             block.seal()
 

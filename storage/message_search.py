@@ -19,6 +19,9 @@ from storage.subject_index import SubjectMatcher, SubjectState
 SCAN_STEP: Final = 256
 CHAIN_STEP: Final = 16
 BOUNDS_AFTER: Final = 4096
+FEW_SUBJECTS: Final = 64
+FEW_MATCHES: Final = 16
+CHAIN_COST: Final = 16  # following the chain costs about as much a message as scanning this many
 NOT_FOUND: Final = 0
 CHAIN_BROKEN: Final = -1
 
@@ -218,44 +221,73 @@ def next_match(rows: MessageRows, start: int, matcher: SubjectMatcher) -> int:
     memo: dict[bytes, bool] = {}
     start = max(start, rows.first_sequence)
     last = rows.last_sequence
-    stop = min(last, start + BOUNDS_AFTER - 1)
-    found = scan_forward(rows, start, stop, None, matcher, memo)
-    if found or stop == last:
-        return found
-    start = stop + 1
-    # Nothing near: let the index say where a match can be at all, then scan between these bounds.
+    if len(rows.index) > FEW_SUBJECTS:
+        stop = min(last, start + BOUNDS_AFTER - 1)
+        found = scan_forward(rows, start, stop, None, matcher, memo)
+        if found or stop == last:
+            return found
+        start = stop + 1
+    # Nothing near: let the index say which subjects match at all, and where.
     low = last + 1
     high = 0
+    matched: list[bytes] = []
     for subject, state in rows.index.items():
         if state.last >= start and matcher.matches(subject):
+            matched.append(subject)
             low = min(low, max(start, state.first))
             high = max(high, state.last)
-    return scan_forward(rows, low, high, None, matcher, memo) if low <= high else NOT_FOUND
+    if len(matched) > FEW_MATCHES:
+        return scan_forward(rows, low, high, None, matcher, memo)
+    best = NOT_FOUND
+    for subject in matched:
+        found = next_literal(rows, subject, rows.index[subject], start)
+        if found and (not best or found < best):
+            best = found
+    return best
 
 
 def previous_match(rows: MessageRows, start: int, matcher: SubjectMatcher) -> int:
     """The last live match of a pattern at or before `start`; NOT_FOUND otherwise."""
     memo: dict[bytes, bool] = {}
-    stop = max(rows.first_sequence, start - BOUNDS_AFTER + 1)
-    found = scan_backward(rows, start, stop, None, matcher, memo)
-    if found or stop == rows.first_sequence:
-        return found
-    start = stop - 1
+    if len(rows.index) > FEW_SUBJECTS:
+        stop = max(rows.first_sequence, start - BOUNDS_AFTER + 1)
+        found = scan_backward(rows, start, stop, None, matcher, memo)
+        if found or stop == rows.first_sequence:
+            return found
+        start = stop - 1
     low = start + 1
     high = 0
+    matched: list[bytes] = []
     for subject, state in rows.index.items():
         if state.first <= start and matcher.matches(subject):
+            matched.append(subject)
             low = min(low, state.first)
             high = max(high, min(start, state.last))
-    return scan_backward(rows, high, low, None, matcher, memo) if low <= high else NOT_FOUND
+    if len(matched) > FEW_MATCHES:
+        return scan_backward(rows, high, low, None, matcher, memo)
+    best = NOT_FOUND
+    for subject in matched:
+        state = rows.index[subject]
+        if start >= state.last:
+            best = max(best, last_literal(rows, subject, state))
+        else:
+            best = max(best, previous_literal(rows, subject, start, int(state.last)))
+    return best
 
 
 def count_literal(rows: MessageRows, subject: bytes, state: SubjectState, start: int) -> int:
     """Live messages of the subject at or behind `start`."""
     if start <= state.first:
         return state.count
+    if state.count == rows.messages:
+        return rows.last_sequence - start + 1 - rows.missing.count_from(start)
     total = 0
     chain = int(state.last)
+    if state.count * CHAIN_COST > chain - start:
+        first = int(state.first)
+        if start - first < chain - start:
+            return int(state.count) - count_scan(rows, first, start - 1, subject, None)
+        return count_scan(rows, start, chain, subject, None)
     while chain >= start:
         before = before_in_chain(rows, subject, chain)
         if before == CHAIN_BROKEN:
@@ -271,8 +303,10 @@ def count_match(rows: MessageRows, start: int, matcher: SubjectMatcher) -> int:
     total = 0
     low = rows.last_sequence + 1
     high = 0
+    matched: list[bytes] = []
     for subject, state in rows.index.items():
         if matcher.matches(subject):
+            matched.append(subject)
             total += state.count
             low = min(low, state.first)
             high = max(high, state.last)
@@ -280,6 +314,8 @@ def count_match(rows: MessageRows, start: int, matcher: SubjectMatcher) -> int:
         return total
     if start > high:
         return 0
+    if len(matched) <= FEW_MATCHES and total * CHAIN_COST < high - start:
+        return sum([count_literal(rows, subject, rows.index[subject], start) for subject in matched])
     if start - low < high - start:
         return total - count_scan(rows, low, start - 1, None, matcher)
     return count_scan(rows, start, high, None, matcher)
@@ -289,10 +325,29 @@ def count_scan(rows: MessageRows, low: int, high: int, literal: bytes | None, ma
     """Live matches in [low, high], by scanning."""
     memo: dict[bytes, bool] = {}
     total = 0
-    while low <= high:
-        found = scan_forward(rows, low, high, literal, matcher, memo)
+    for number in range(rows.block_at(low), len(rows.blocks)):
+        block = rows.blocks[number]
+        if block.first_sequence > high:
+            break
+        for at in range(block.frame_at(low), len(block.frame_firsts)):
+            first = block.frame_firsts[at]
+            row = max(0, low - first)
+            end = min(block.frame_counts[at], high - first + 1)
+            if row < end:
+                total += count_in_frame(rows, rows.load_frame(block, at), row, end, literal, matcher, memo)
+    return total
+
+
+def count_in_frame(
+    rows: MessageRows, frame: FrameRows, low: int, high: int, literal: bytes | None, matcher: SubjectMatcher | None,
+    memo: dict[bytes, bool],
+) -> int:
+    """Live matches among rows [low, high)."""
+    total = 0
+    while low < high:
+        found = first_in_frame(rows, frame, low, high, literal, matcher, memo)
         if not found:
             break
         total += 1
-        low = found + 1
+        low = found - frame.first_sequence + 1
     return total

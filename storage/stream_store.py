@@ -91,13 +91,16 @@ class FileStreamStore(MessageLog):
 
     def read_frame(self, block: Block, number: int) -> FrameRows:
         """A frame from its file."""
-        offset = block.frame_offsets[number]
+        frame = self._files.cached(block, number)
+        if frame is not None:
+            return frame
         try:
-            return self._files.frame(self._path(block), block.id, offset)
+            return self._files.frame(self._path(block), block, number)
         except FileMissing as error:
             path = block_path(self._directory, block.id)
             if block.incoming and self._disk.exists(path):  # moved by the job that runs right now
-                return self._files.frame(path, block.id, offset)
+                return self._files.frame(path, block, number)
+            offset = block.frame_offsets[number]
             first = block.frame_firsts[number]
             raise CorruptBlock(error.path, offset, "the file of a block is missing", first, block.last_sequence)
 

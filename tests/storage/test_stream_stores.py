@@ -222,7 +222,8 @@ class FileMachine(StoreMachine):
         manifest = self.store.manifest()
         for info in peer.missing_blocks(manifest):
             for offset in range(0, info.length, 100):
-                peer.receive_block(info.id, offset, self.store.read_block(info.id, offset, min(100, info.length - offset)))
+                piece = self.store.read_block(info.id, offset, min(100, info.length - offset))
+                peer.receive_block(info.id, offset, piece)
         peer.install(self.state, manifest)
         peer.snapshot_durable()
         job = peer.begin_flush()
