@@ -12,7 +12,7 @@ from typing import Any, Final
 from broker import config
 from broker.monitor.go_text import ZERO_TIME, time_text
 from broker.monitor.query import BadQuery, Query
-from broker.monitor.statistics import JetStreamStatistics, MetaStatistics, ServerFacts, Statistics, StreamStatistics
+from broker.monitor.statistics import JetStreamStatistics, MetaStatistics, Statistics, StreamStatistics
 
 ACCOUNT: Final = "$G"
 API_LEVEL: Final = 5
@@ -20,7 +20,7 @@ UNLIMITED: Final = 18_446_744_073_709_551_615  # uint64(-1), which is how nats-s
 LIMIT_DEFAULT: Final = 1024
 
 
-def jsz(statistics: Statistics, options: config.Options, facts: ServerFacts, query: Query) -> dict[str, Any]:
+def jsz(statistics: Statistics, options: config.Options, query: Query) -> dict[str, Any]:
     """The page. Errors: BadQuery."""
     account = query.text("acc")
     wants_consumers = query.boolean("consumers")
@@ -36,7 +36,7 @@ def jsz(statistics: Statistics, options: config.Options, facts: ServerFacts, que
         return {**_stats_disabled(), **head, "disabled": True, "config": _config_disabled(), **_counts([]), "total": 0}
     if query.boolean("leader-only") and not _leads_meta(statistics):
         raise BadQuery("filtered response")
-    page: dict[str, Any] = {**jetstream_stats(jetstream), **head, "config": jetstream_config(options, facts)}
+    page: dict[str, Any] = {**jetstream_stats(jetstream), **head, "config": jetstream_config(options)}
     page["limits"] = {}
     page |= _counts(jetstream["streams"])
     if jetstream["meta"] is not None:
@@ -66,11 +66,11 @@ def jetstream_stats(jetstream: JetStreamStatistics) -> dict[str, Any]:
     }
 
 
-def jetstream_config(options: config.Options, facts: ServerFacts) -> dict[str, Any]:
+def jetstream_config(options: config.Options) -> dict[str, Any]:
     """What the server may use. `sync_interval` is nanoseconds; 0 with `sync_always`, our default."""
     page: dict[str, Any] = {
-        "max_memory": facts["max_memory"],
-        "max_storage": facts["max_storage"],
+        "max_memory": options.jetstream.max_memory,
+        "max_storage": options.jetstream.max_file,
         "store_dir": os.path.join(options.jetstream.store_dir, "jetstream"),
         "sync_interval": options.jetstream.sync_interval_ns,
     }

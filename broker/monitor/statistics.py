@@ -160,5 +160,3 @@ class ServerFacts(TypedDict):
     cores: int
     http_requests: dict[str, int]  # by path
     events: dict[tuple[str, str], int]  # (level, name) → how often
-    max_memory: int  # what JetStream may use, after "automatic" was resolved
-    max_storage: int

@@ -49,7 +49,7 @@ def varz(statistics: Statistics, options: config.Options, facts: ServerFacts) ->
         "leaf": {},
         "mqtt": {},
         "websocket": {},
-        "jetstream": _jetstream(statistics, options, facts),
+        "jetstream": _jetstream(statistics, options),
         "tls_timeout": 2,
         "write_deadline": options.write_deadline_ns,
         "start": time_text(facts["start_ns"]),
@@ -108,11 +108,11 @@ def _cluster(statistics: Statistics, options: config.Options) -> dict[str, Any]:
     return page | {"tls_timeout": 2, "pool_size": -1}  # one route a pair
 
 
-def _jetstream(statistics: Statistics, options: config.Options, facts: ServerFacts) -> dict[str, Any]:
+def _jetstream(statistics: Statistics, options: config.Options) -> dict[str, Any]:
     jetstream = statistics["jetstream"]
     if jetstream is None:
         return {}
-    page: dict[str, Any] = {"config": jetstream_config(options, facts), "stats": jetstream_stats(jetstream)}
+    page: dict[str, Any] = {"config": jetstream_config(options), "stats": jetstream_stats(jetstream)}
     if jetstream["meta"] is not None:
         page["meta"] = meta_cluster(jetstream["meta"])
     page["limits"] = {}

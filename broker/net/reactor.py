@@ -60,6 +60,7 @@ class Reactor:
         self._listeners: dict[int, Listener] = {}
         self._nursery: trio.Nursery | None = None
         self._is_stopping = False
+        self._ended = trio.Event()
         self._next_tick_ns = clock.monotonic_ns()
         self._next_deadline_ns = 0
         self.turns = 0
@@ -95,6 +96,12 @@ class Reactor:
                 with trio.move_on_after(wait_s):
                     await trio.lowlevel.wait_readable(self._epoll.fileno())
             self._nursery.cancel_scope.cancel()
+        self._nursery = None
+        self._ended.set()
+
+    async def wait_ended(self) -> None:
+        """Until `run` has ended after `stop`."""
+        await self._ended.wait()
 
     async def finish_jobs(self, wait_s: float = STOP_WAIT_S) -> bool:
         """After `run`: the node's last jobs, and the turns that follow them. False: not all came back in time."""

@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
+from broker.monitor.statistics import Statistics
+
 CLIENT: Final = 0
 CLUSTER_IN: Final = 1
 CLUSTER_OUT: Final = 2
@@ -93,4 +95,4 @@ class Node(Protocol):
 
     def shutdown(self) -> None: ...  # jobs of the turns that follow are the last ones: checkpoints
 
-    def statistics(self) -> dict[str, object]: ...
+    def statistics(self, detail: str) -> Statistics: ...  # lists that a page in `pages.DETAILS` wants may else be empty

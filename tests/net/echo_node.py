@@ -1,10 +1,13 @@
-"""A node of a few lines: it answers PING with PONG per connection, closes on QUIT, and hands out the jobs it was given."""
+"""A node of a few lines: it answers PING with PONG, closes on QUIT, and hands out the jobs it was given."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+from monitor.trees import connection, standalone
+
+from broker.monitor.statistics import Statistics
 from broker.net.seam import Job
 
 
@@ -86,5 +89,5 @@ class EchoNode:
     def shutdown(self) -> None:
         self.note("shutdown")
 
-    def statistics(self) -> dict[str, object]:
-        return {}
+    def statistics(self, detail: str) -> Statistics:
+        return standalone(connections=[connection(cid=cid) for cid in self.output])

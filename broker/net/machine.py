@@ -1,0 +1,75 @@
+"""What the machine has and what this process uses of it.
+
+Is: a few reads under /proc and /sys, for limits given as "automatic" and for the monitoring pages.
+Read next: `server.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import time
+from typing import Final
+
+CGROUP_MEMORY: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def memory_bytes() -> int:
+    """What this process may use: the machine's memory, or its control group's limit."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    for path in CGROUP_MEMORY:
+        try:
+            with open(path, encoding="ascii") as file:
+                text = file.read().strip()
+        except OSError:
+            continue
+        if text.isdigit():
+            total = min(total, int(text))
+    return total
+
+
+def disk_free_bytes(path: str) -> int:
+    """Free space where `path` is, or would be."""
+    path = os.path.abspath(path)
+    while not os.path.exists(path):
+        path = os.path.dirname(path)
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def size_text(size: int) -> str:
+    """For people, as nats-server's log says it: `17.65 GB`."""
+    amount = float(size)
+    for unit in ("B", "KB", "MB", "GB"):
+        if amount < 1024:
+            return f"{amount:.2f} {unit}" if unit != "B" else f"{size} B"
+        amount /= 1024
+    return f"{amount:.2f} TB"
+
+
+class CpuMeter:
+    """Per cent of one core used since the last reading, as `ps` counts."""
+
+    def __init__(self) -> None:
+        self._last = (time.monotonic(), self._used_s())
+        self._percent = 0.0
+
+    def percent(self) -> float:
+        """Readings closer together than a second repeat the last answer."""
+        now_s, used_s = time.monotonic(), self._used_s()
+        elapsed_s = now_s - self._last[0]
+        if elapsed_s >= 1:
+            self._percent = round(100 * (used_s - self._last[1]) / elapsed_s, 1)
+            self._last = (now_s, used_s)
+        return self._percent
+
+    @staticmethod
+    def _used_s() -> float:
+        usage = resource.getrusage(resource.RUSAGE_SELF)
+        return usage.ru_utime + usage.ru_stime

@@ -1,0 +1,145 @@
+"""The daemon: one server in a process of its own, with signals, a log, a pid file and a ports file.
+
+Is: `run_server`, which `cli.py` calls, from listening sockets to exit code.
+Is not: what a server is (`net/lifecycle.py`).
+Invariants: sockets are bound before trio, structlog and the node are even imported (together half a second); exit
+code 0 after a clean stop or lame duck, 1 with one line in the log otherwise.
+Read next: `net/lifecycle.py`.
+"""
+
+from __future__ import annotations
+
+import signal
+import traceback
+
+from broker import config
+from broker.compiled import is_compiled
+from broker.logs import Log
+from broker.net.lifecycle import NodeMaker, Server, open_node
+from broker.net.listener import BindError
+
+
+def run_server(options: config.Options, argv0: str, make_node: NodeMaker = open_node) -> int:
+    """Serves until a signal ends it. Returns the exit code."""
+    try:
+        log = Log(
+            options.log_file,
+            options.ternmq.log_format,
+            options.debug,
+            options.trace,
+            options.logtime,
+            options.logtime_utc,
+            options.log_size_limit,
+            options.log_max_num,
+        )
+    except OSError as error:
+        Log().text("fatal", f"error opening logfile: {error}")
+        return 1
+    server = Server(options, lambda level, name, fields: log.event(level, name, dict(fields)), make_node=make_node)
+    try:
+        server.bind()
+    except BindError as error:
+        log.text("fatal", f"Error listening on port: {error}")
+        return 1
+    import trio
+
+    if not is_compiled():
+        server.event("warning", "interpreted")
+    try:
+        trio.run(Daemon(server, log, argv0).run)
+    except BaseExceptionGroup as errors:
+        return _explain(log, errors)
+    finally:
+        log.output.close()
+    return 0
+
+
+def _explain(log: Log, errors: BaseExceptionGroup[BaseException]) -> int:
+    """Says why the server ended: a sentence for trouble with the machine, a trace for a bug of ours."""
+    from storage.errors import StorageError
+
+    error = _first(errors)
+    if not isinstance(error, Exception):
+        raise error
+    if isinstance(error, (OSError, StorageError)):
+        log.text("fatal", f"Can't start JetStream: {error}" if isinstance(error, StorageError) else str(error))
+    else:
+        log.text("fatal", f"{type(error).__name__}: {error}")
+        traceback.print_exception(error)
+    return 1
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The innermost first of a group of errors."""
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+class Daemon:
+    """A server with what surrounds it in a process of its own: signals, the log, pid and ports files."""
+
+    def __init__(self, server: Server, log: Log, argv0: str) -> None:
+        self._server = server
+        self._log = log
+        self._argv0 = argv0
+        self._ports_file = ""
+
+    async def run(self) -> None:
+        """Until a signal ends it. Errors: as `Server.run`, and OSError where a process file cannot be written."""
+        import trio
+
+        from broker.process_files import remove_file, write_pid_file
+
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._obey_signals)
+                await nursery.start(self._server.run)
+                if self._server.options.pid_file:
+                    write_pid_file(self._server.options.pid_file)
+                self._write_ports_file()
+                await self._server.wait_ended()
+                nursery.cancel_scope.cancel()
+        finally:
+            if self._ports_file:
+                remove_file(self._ports_file)
+
+    def _write_ports_file(self) -> None:
+        from broker.process_files import write_ports_file
+
+        options = self._server.options
+        if not options.ports_file_dir:
+            return
+        listeners = {"nats": (options.host, options.port)}
+        if options.http_port:
+            listeners["monitoring"] = (options.http_host or options.host, options.http_port)
+        if options.cluster.configured():
+            listeners["cluster"] = (options.cluster.host, options.cluster.port)
+        self._ports_file = write_ports_file(options.ports_file_dir, self._argv0, listeners)
+
+    async def _obey_signals(self) -> None:
+        import trio
+
+        from broker import signals
+
+        with trio.open_signal_receiver(*signals.ACTIONS) as received:
+            async for number in received:
+                action = signals.ACTIONS[signal.Signals(number)]
+                self._server.event("info", "signal", {"signal": signals.SIGNAL_NAMES[signal.Signals(number)]})
+                if action == signals.LAME_DUCK:
+                    self._server.lame_duck()
+                elif action == signals.REOPEN_LOG:
+                    self._reopen_log()
+                elif action == signals.RELOAD:
+                    self._server.event("warning", "reload_unsupported")
+                elif number == signal.SIGINT or not self._server.is_lame_duck:
+                    self._server.stop()
+
+    def _reopen_log(self) -> None:
+        try:
+            self._log.output.reopen()
+        except OSError as error:
+            self._server.event("error", "log_reopen_failed", {"reason": str(error)})
+        else:
+            self._server.event("info", "log_reopened")
