@@ -93,8 +93,7 @@ class RouteLink:
         self.handover: bytes = b""  # with state HANDED_OVER: every byte seen so far
         self.in_messages: int = 0
         self.in_bytes: int = 0  # of messages, headers and payload
-        self.out_messages: int = 0
-        self.out_bytes: int = 0
+        self.out_bytes: int = 0  # of messages, lines included
         self.last_activity_ns: int = now_ns  # as ticks saw it
         self._activity: int = 0  # grows with everything that crosses
         self._activity_seen: int = 0

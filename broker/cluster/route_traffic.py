@@ -2,7 +2,7 @@
 
 Is: `RouteSession`, which reads the operations of a connection and acts on them; and `RouteTraffic`, what it asks of the
 router.
-Is not: matching (`core.router`) or the table of routes (`routes`).
+Is not: matching (`core.router`, joined by `route_bridge`) or the table of routes (`routes`).
 Invariants: interest and messages count only while the session is registered; a session that ends takes its interest
 with it; only account $G is ours; interest of one peer is bounded.
 Read next: `routes.py`.
@@ -49,6 +49,21 @@ class RouteTraffic:
         """A peer wants (weight above zero, again for a changed weight) or no longer wants (zero) a subject."""
         raise NotImplementedError
 
+    def interest_of(self, session: "RouteSession") -> list[bytes]:
+        """The subjects that a peer wants, for people."""
+        raise NotImplementedError
+
+    def interest_count(self, session: "RouteSession") -> int:
+        raise NotImplementedError
+
+    def messages_out(self, session: "RouteSession") -> int:
+        """How many messages went to a peer."""
+        raise NotImplementedError
+
+    def session_ended(self, session: "RouteSession") -> None:
+        """Whatever the peer wanted over this session counts no more; nothing is sent to it any more."""
+        raise NotImplementedError
+
     def remote_message(
         self,
         session: "RouteSession",
@@ -74,7 +89,6 @@ class RouteSession(RouteLink):
     ) -> None:
         super().__init__(owner, cid, remote, address, now_ns)
         self.traffic: Final = traffic
-        self.interest: dict[bytes, Interest] = {}  # the peer's, by subject and queue
         self._reader = lines.RouteReader()
         self._seen_first: bool = False
 
@@ -155,37 +169,16 @@ class RouteSession(RouteLink):
             self.write(lines.interest_line(subject, queue, weight))
 
     def _on_interest(self, subject: bytes, queue: bytes, weight: int) -> None:
-        key = subject + b" " + queue
-        known = self.interest.get(key)
-        if weight <= 0:
-            if known is None:
-                return
-            del self.interest[key]
-        elif known is not None:
-            if known.weight == weight:
-                return
-            known.weight = weight
-        elif len(self.interest) >= INTEREST_MAX:
+        if weight > 0 and self.traffic.interest_count(self) >= INTEREST_MAX:
             self.close("Maximum Subscriptions Exceeded", "maximum subscriptions exceeded")
             return
-        else:
-            self.interest[key] = Interest(subject, queue, weight)
         self.traffic.remote_interest(self, subject, queue, weight)
 
-    def forget_interest(self) -> None:
-        """The session ends, or another connection takes its place."""
-        for interest in list(self.interest.values()):
-            self.traffic.remote_interest(self, interest.subject, interest.queue, 0)
-        self.interest = {}
+    def end(self) -> None:
+        """The connection is gone, or another one takes its place."""
+        self.traffic.session_ended(self)
 
     # Messages
-
-    def send_message(self, subject: bytes, reply: bytes, queues: list[bytes], header_length: int, data: bytes) -> None:
-        """One message to the other side, however many want it there."""
-        if self.state == REGISTERED:
-            self.out_messages += 1
-            self.out_bytes += len(data)
-            self.write(lines.message_bytes(subject, reply, queues, header_length, data))
 
     def _on_message(self) -> None:
         reader = self._reader

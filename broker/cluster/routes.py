@@ -98,7 +98,7 @@ class RouteTable(RouteOwner):
         session = self.sessions.pop(cid, None)
         if session is None:
             return
-        session.forget_interest()
+        session.end()
         address = session.address
         info = session.info
         if info is not None and self.routes.get(info.server_id) is session:
@@ -139,6 +139,10 @@ class RouteTable(RouteOwner):
         """Connections to close once their output has left, with the reason."""
         closing = self._closing
         self._closing = []
+        for cid, _reason in closing:
+            session = self.sessions.get(cid)
+            if session is not None:
+                session.end()  # not earlier: the router may have been in the middle of a delivery
         return closing
 
     def take_events(self) -> list[tuple[str, str, dict[str, object]]]:
@@ -153,6 +157,37 @@ class RouteTable(RouteOwner):
             for address in self._book.addresses()
             if address.configured and not address.is_self and address.server_id not in self.routes
         ]
+
+    def statistics(self, with_subjects: bool) -> list[dict[str, object]]:
+        """One row a route, in the order of server ids, for the monitoring pages."""
+        rows: list[dict[str, object]] = []
+        for server_id in sorted(self.routes):
+            session = self.routes[server_id]
+            info = session.info
+            address = session.address
+            row: dict[str, object] = {
+                "rid": session.cid,
+                "remote_id": server_id,
+                "remote_name": info.server_name if info is not None else "",
+                "did_solicit": session.is_dialled,
+                "is_configured": address is not None and address.configured,
+                "ip": session.remote[0],
+                "port": session.remote[1],
+                "opened_ns": session.opened_ns,
+                "last_activity_ns": session.last_activity_ns,
+                "pending_bytes": session.pending_bytes(),
+                "in_msgs": session.in_messages,
+                "in_bytes": session.in_bytes,
+                "out_msgs": self.traffic.messages_out(session),
+                "out_bytes": session.out_bytes,
+                "subscriptions": [],
+            }
+            if with_subjects:
+                row["subscriptions"] = [
+                    subject.decode("utf-8", "replace") for subject in self.traffic.interest_of(session)
+                ]
+            rows.append(row)
+        return rows
 
     # What sessions say
 
@@ -223,7 +258,7 @@ class RouteTable(RouteOwner):
             existing.duplicate()
         gone = self.routes.get(info.server_id)
         if gone is not None:
-            gone.forget_interest()
+            gone.end()
         full = self.sessions[session.cid]
         self.routes[info.server_id] = full
         fields: dict[str, object] = {"name": info.server_name, "server_id": info.server_id}

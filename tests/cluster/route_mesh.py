@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import deque
 
+from broker.cluster.route_lines import message_bytes
 from broker.cluster.route_session import HANDED_OVER
 from broker.cluster.route_traffic import Interest, RouteSession, RouteTraffic
 from broker.cluster.routes import RouteTable
@@ -27,11 +28,27 @@ class SmallRouter(RouteTraffic):
 
     def remote_interest(self, session: RouteSession, subject: bytes, queue: bytes, weight: int) -> None:
         assert session.info is not None
+        if not weight and (subject, queue) not in self.remote:
+            return
         wanted = self.remote.setdefault((subject, queue), {})
         if weight:
             wanted[session.info.server_id] = (session, weight)
         else:
             wanted.pop(session.info.server_id, None)
+
+    def interest_of(self, session: RouteSession) -> list[bytes]:
+        return [key[0] for key, wanted in self.remote.items() if session in [each for each, _ in wanted.values()]]
+
+    def interest_count(self, session: RouteSession) -> int:
+        return len(self.interest_of(session))
+
+    def messages_out(self, session: RouteSession) -> int:
+        return 0
+
+    def session_ended(self, session: RouteSession) -> None:
+        for wanted in self.remote.values():
+            for server_id in [key for key, (each, _weight) in wanted.items() if each is session]:
+                del wanted[server_id]
 
     def remote_message(
         self,
@@ -64,7 +81,7 @@ class SmallRouter(RouteTraffic):
                 session = rng.choice([member for member, weight in members for _ in range(weight)])
                 targets.setdefault(session.cid, (session, []))[1].append(queue)
         for session, chosen in targets.values():
-            session.send_message(subject, reply, chosen, 0, data)
+            session.write(message_bytes(subject, reply, chosen, 0, data))
 
 
 class Node:

@@ -211,7 +211,7 @@ def test_output_is_bounded() -> None:
     table.options.max_pending = 10_000
     session = registered(table)
     for _ in range(20):
-        session.send_message(b"foo", b"", [], 0, b"x" * 1000)
+        session.write(lines.message_bytes(b"foo", b"", [], 0, b"x" * 1000))
     assert session.close_reason == "Slow Consumer (Pending Bytes)"
     assert session.take_output() == b""
 

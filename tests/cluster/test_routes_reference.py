@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from broker.cluster.route_lines import message_bytes
 from broker.cluster.route_traffic import RouteSession
 from broker.cluster.routes import RouteTable
 from broker.config import Options, RouteUrl
@@ -209,7 +210,7 @@ def test_messages_cross_in_both_directions(
     assert (b"jobs", b"workers") in ours.router.remote
     ours.router.publish(b"there", b"", b"hello", ours.rng)
     ours.router.publish(b"jobs", b"answer", b"task", ours.rng)
-    session.send_message(b"there", b"", [], 12, b"NATS/1.0\r\n\r\nwith headers")
+    session.write(message_bytes(b"there", b"", [], 12, b"NATS/1.0\r\n\r\nwith headers"))
     ours.pump()
     client.until(b"HMSG there 1 12 24\r\nNATS/1.0\r\n\r\nwith headers\r\n")
     assert b"MSG there 1 5\r\nhello\r\n" in client.received
