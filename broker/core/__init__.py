@@ -1,0 +1,1 @@
+"""Core NATS: subjects, subscriptions, sessions of clients, and the router between them. Pure."""
