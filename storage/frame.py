@@ -26,7 +26,8 @@ _CHECKED: Final = struct.Struct("<QQQII")
 _PREFIX: Final = struct.Struct("<4sI")
 _HEADER: Final = struct.Struct("<4sIQQQII")
 
-assert sys.byteorder == "little", "arrays are written as they lie in memory: little-endian machines only"
+if sys.byteorder != "little":
+    raise ImportError("arrays are written as they lie in memory: storage runs on little-endian machines only")
 
 
 def identity_seed(identity: str) -> int:
