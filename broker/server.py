@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import signal
 import traceback
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from broker import config
 from broker.compiled import is_compiled
 from broker.logs import Log
-from broker.net.lifecycle import NodeMaker, Server, open_node
-from broker.net.listener import BindError
+from broker.net.listener import BindError, Listeners
+
+if TYPE_CHECKING:
+    from broker.net.lifecycle import NodeMaker, Server
 
 
-def run_server(options: config.Options, argv0: str, make_node: NodeMaker = open_node) -> int:
+def run_server(options: config.Options, argv0: str, make_node: NodeMaker | None = None) -> int:
     """Serves until a signal ends it. Returns the exit code."""
     try:
         log = Log(
@@ -35,14 +39,19 @@ def run_server(options: config.Options, argv0: str, make_node: NodeMaker = open_
     except OSError as error:
         Log().text("fatal", f"error opening logfile: {error}")
         return 1
-    server = Server(options, lambda level, name, fields: log.event(level, name, dict(fields)), make_node=make_node)
     try:
-        server.bind()
+        listeners = Listeners(options)
     except BindError as error:
         log.text("fatal", f"Error listening on port: {error}")
         return 1
     import trio
 
+    from broker.net.lifecycle import Server, open_node
+
+    def on_event(level: str, name: str, fields: Mapping[str, object]) -> None:
+        log.event(level, name, dict(fields))
+
+    server = Server(listeners, on_event, make_node=make_node or open_node)
     if not is_compiled():
         server.event("warning", "interpreted")
     try:
@@ -95,7 +104,8 @@ class Daemon:
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._obey_signals)
-                await nursery.start(self._server.run)
+                nursery.start_soon(self._server.run)
+                await self._server.wait_ready()
                 if self._server.options.pid_file:
                     write_pid_file(self._server.options.pid_file)
                 self._write_ports_file()

@@ -3,8 +3,8 @@
 Is: `Server`, which lives inside any trio program (`testing.py` runs three in one).
 Is not: the process around it with its signals, log and files (`broker/server.py`); anything that handles a message:
 that is the node, moved by `reactor.py`.
-Invariants: the listeners are bound before anything slow happens (harnesses connect after 100 ms; whoever comes early
-waits in the backlog); a clean stop checkpoints, a crash (`crash`) does nothing at all.
+Invariants: whoever connects before the node is ready waits in the backlog; a clean stop checkpoints, a crash does
+nothing at all.
 Read next: `reactor.py`.
 """
 
@@ -16,30 +16,24 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Final
+
+import trio
 
 from broker import config
-from broker.net.listener import BindError, Listener, bind
-from broker.net.seam import CLIENT, CLUSTER_IN, Node
+from broker.clock import SystemClock
+from broker.monitor import pages
+from broker.monitor.statistics import ServerFacts
+from broker.net import machine
+from broker.net.http import HttpServer, Page
+from broker.net.listener import Listeners
+from broker.net.reactor import LINGER_S, OnEvent, Reactor
+from broker.net.seam import CLIENT, Node
 
-if TYPE_CHECKING:
-    import trio
-
-    from broker.monitor.statistics import ServerFacts
-    from broker.net.http import Page
-    from broker.net.reactor import Reactor
-
-OnEvent = Callable[[str, str, Mapping[str, object]], None]
 NodeMaker = Callable[[config.Options], Node]
 AUTOMATIC_SHARE: Final = (3, 4)  # of the machine's memory and of the disk's free space, where nothing is configured
 CLOSE_INTERVAL_S: Final = 1.0  # lame duck: at most so long between two clients
 SHUTDOWN_REASON: Final = "Server Shutdown"
-
-
-class Started(Protocol):
-    """trio's TaskStatus, as far as it is used."""
-
-    def started(self, value: None = None) -> None: ...
 
 
 def open_node(options: config.Options) -> Node:
@@ -52,58 +46,32 @@ def open_node(options: config.Options) -> Node:
 
 
 class Server:
-    """`bind`, then `run` in a task of its own until `stop`, `lame_duck` or `crash`."""
+    """`run` in a task of its own until `stop`, `lame_duck` or `crash`."""
 
     def __init__(
         self,
-        options: config.Options,
+        listeners: Listeners,
         on_event: OnEvent,
         *,
         make_node: NodeMaker = open_node,
         is_embedded: bool = False,
     ) -> None:
         """`is_embedded`: others share this thread's trio loop, so the reactor never lingers in a system call."""
-        self.options = options
+        self.options = listeners.options
         self.node: Node | None = None
+        self._listeners = listeners
         self._on_event = on_event
         self._make_node = make_node
         self._is_embedded = is_embedded
-        self._listeners: list[Listener] = []
-        self._monitor: socket.socket | None = None
         self._events: dict[tuple[str, str], int] = {}
         self._requests: dict[str, int] = {}
         self._start_ns = time.time_ns()
-        self._cpu: Any = None
-        self._asked: trio.Event | None = None  # set when the server shall end
-        self._ended: trio.Event | None = None
+        self._cpu = machine.CpuMeter()
+        self._ready = trio.Event()
+        self._asked = trio.Event()  # to end
+        self._ended = trio.Event()
         self._is_lame_duck = False
         self._is_crash = False
-
-    def bind(self) -> None:
-        """Opens the listeners; from then on `options` carries the bound ports. Errors: BindError."""
-        options = self.options
-        try:
-            client = Listener(CLIENT, bind(options.host, options.port), options.host)
-            self._listeners.append(client)
-            self.options = replace(options, port=client.port)
-            if options.cluster.configured():
-                cluster = Listener(CLUSTER_IN, bind(options.cluster.host, options.cluster.port), options.cluster.host)
-                self._listeners.append(cluster)
-                self.options = replace(self.options, cluster=replace(options.cluster, port=cluster.port))
-            if options.http_port:
-                self._monitor = bind(options.http_host or options.host, options.http_port)
-                self.options = replace(self.options, http_port=self._monitor.getsockname()[1])
-        except BindError:
-            self.close_listeners()
-            raise
-
-    def close_listeners(self) -> None:
-        for listener in self._listeners:
-            listener.close()
-        self._listeners.clear()
-        if self._monitor is not None:
-            self._monitor.close()
-            self._monitor = None
 
     def event(self, level: str, name: str, fields: Mapping[str, object] | None = None) -> None:
         """Counts it for /metrics and passes it on to the log."""
@@ -113,8 +81,7 @@ class Server:
 
     def stop(self) -> None:
         """A clean end."""
-        if self._asked is not None:
-            self._asked.set()
+        self._asked.set()
 
     def lame_duck(self) -> None:
         """A slow end: no new clients, time for the present ones to go elsewhere. `stop` cuts it short."""
@@ -127,27 +94,23 @@ class Server:
         self._is_crash = True
         self.stop()
 
+    async def wait_ready(self) -> None:
+        """Until clients are served. Run `run` beside it: where that raises, this waits for ever."""
+        await self._ready.wait()
+
     async def wait_ended(self) -> None:
         """Until `run` has ended."""
-        assert self._ended is not None, "run comes first"
         await self._ended.wait()
 
     @property
     def is_lame_duck(self) -> bool:
         return self._is_lame_duck
 
-    async def run(self, task_status: Started | None = None) -> None:
+    async def run(self) -> None:
         """From recovery to exit. Errors: OSError and storage errors while opening; later only bugs of ours."""
-        import trio
-
-        from broker.clock import SystemClock
-        from broker.net.reactor import LINGER_S, Reactor
-
-        self._asked, self._ended = trio.Event(), trio.Event()
         try:
             self._resolve_limits()
             node = self.node = self._make_node(self.options)
-            self._announce(node)
             reactor = Reactor(
                 node,
                 SystemClock(),
@@ -156,40 +119,39 @@ class Server:
                 inline_allowed=not self.options.cluster.configured(),
                 linger_s=0.0 if self._is_embedded else LINGER_S,
             )
-        except BaseException:
-            self.close_listeners()
-            raise
-        try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(reactor.run)
-                if self._monitor is not None:
-                    nursery.start_soon(self._serve_monitor)
-                for listener in self._listeners:
-                    reactor.listen(listener)
-                self._listeners.clear()  # the reactor's from here on
-                reactor.wake()
-                self.event("info", "server_ready")
-                if task_status is not None:
-                    task_status.started()
-                await self._asked.wait()
-                if self._is_lame_duck and not self._is_crash:
-                    await self._fade(node, reactor)
-                if not self._is_crash:
-                    await self._end(node, reactor)
-                nursery.cancel_scope.cancel()
+            try:
+                await self._live(node, reactor)
+            finally:
+                reactor.abandon()
         finally:
-            reactor.abandon()
-            self.close_listeners()
+            self._listeners.close()
         if not self._is_crash:
             self.event("info", "server_exiting")
         self._ended.set()
+
+    async def _live(self, node: Node, reactor: Reactor) -> None:
+        self._announce(node)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(reactor.run)
+            if self._listeners.monitor is not None:
+                nursery.start_soon(self._serve_monitor, self._listeners.monitor)
+            for listener in self._listeners.streams:
+                reactor.listen(listener)
+            self._listeners.streams = []  # the reactor's from here on
+            reactor.wake()
+            self.event("info", "server_ready")
+            self._ready.set()
+            await self._asked.wait()
+            if self._is_lame_duck and not self._is_crash:
+                await self._fade(node, reactor)
+            if not self._is_crash:
+                await self._end(node, reactor)
+            nursery.cancel_scope.cancel()
 
     def _resolve_limits(self) -> None:
         jetstream = self.options.jetstream
         if not jetstream.enabled:
             return
-        from broker.net import machine
-
         upper, lower = AUTOMATIC_SHARE
         memory, file = jetstream.max_memory, jetstream.max_file
         if memory == config.STORE_AUTOMATIC:
@@ -209,35 +171,26 @@ class Server:
         self.event("info", "server_id", {"server_id": server["server_id"]})
         if options.config_file:
             self.event("info", "config_file", {"path": options.config_file, "digest": options.config_digest})
-        if self._monitor is not None:
+        if self._listeners.monitor is not None:
             host = options.http_host or options.host
             self.event("info", "monitor_listener", {"host": host, "port": options.http_port})
         if options.jetstream.enabled:
-            from broker.net.machine import size_text
-
             self.event("info", "jetstream_starting")
-            self.event("info", "jetstream_max_memory", {"size": size_text(options.jetstream.max_memory)})
-            self.event("info", "jetstream_max_file", {"size": size_text(options.jetstream.max_file)})
+            self.event("info", "jetstream_max_memory", {"size": machine.size_text(options.jetstream.max_memory)})
+            self.event("info", "jetstream_max_file", {"size": machine.size_text(options.jetstream.max_file)})
             path = os.path.join(options.jetstream.store_dir, "jetstream")
             self.event("info", "jetstream_store", {"path": path})
         self.event("info", "client_listener", {"host": options.host, "port": options.port})
         if options.cluster.configured():
             self.event("info", "route_listener", {"host": options.cluster.host, "port": options.cluster.port})
 
-    async def _serve_monitor(self) -> None:
-        import trio
-
-        from broker.net.http import HttpServer
-
-        assert self._monitor is not None
-        listener = trio.SocketListener(trio.socket.from_stdlib_socket(self._monitor))
+    async def _serve_monitor(self, sock: socket.socket) -> None:
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+        self._listeners.monitor = None  # trio's from here on
         await trio.serve_listeners(HttpServer(self._page).serve, [listener])
 
     def _page(self, target: str) -> Page:
-        from broker.monitor import pages
-        from broker.net.http import Page
-
-        assert self.node is not None
+        assert self.node is not None, "served before the node was there"
         path, query = pages.split_target(target)
         if path not in pages.PATHS:
             answer = pages.not_found()
@@ -248,10 +201,6 @@ class Server:
         return Page(answer.status, answer.media_type, answer.body, answer.is_public)
 
     def _facts(self) -> ServerFacts:
-        from broker.net import machine
-
-        if self._cpu is None:
-            self._cpu = machine.CpuMeter()
         return {
             "start_ns": self._start_ns,
             "mem": machine.resident_bytes(),
@@ -263,8 +212,6 @@ class Server:
 
     async def _fade(self, node: Node, reactor: Reactor) -> None:
         """Lame duck mode: clients are told, get the grace period, then leave one by one."""
-        import trio
-
         self.event("info", "lame_duck")
         reactor.stop_listening(CLIENT)
         node.lame_duck()

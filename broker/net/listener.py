@@ -1,6 +1,7 @@
 """Listening sockets: bound early, accepted from later.
 
-Is: binding (port -1 or 0: any free one), accepting in bounded bites, and the pause when descriptors run out.
+Is: binding (port -1 or 0: any free one), accepting in bounded bites, and the pause when descriptors run out. Imports
+next to nothing, so that a starting process listens within a tenth of a second.
 Is not: what an accepted connection may do; limits such as max_connections are the node's.
 Read next: `reactor.py`.
 """
@@ -9,7 +10,11 @@ from __future__ import annotations
 
 import errno
 import socket
+from dataclasses import replace
 from typing import Final
+
+from broker.config import Options
+from broker.net.seam import CLIENT, CLUSTER_IN
 
 ACCEPTS_MAX: Final = 64  # per wake-up
 BACKLOG: Final = 4096
@@ -81,3 +86,35 @@ def bind(host: str, port: int) -> socket.socket:
         reason = "bind: address already in use" if error.errno == errno.EADDRINUSE else f"bind: {error.strerror}"
         raise BindError(f"listen tcp {shown}: {reason}") from error
     return sock
+
+
+class Listeners:
+    """Every listening socket of a server. `options` carries the bound ports."""
+
+    def __init__(self, options: Options) -> None:
+        """Opens them all or none. Errors: BindError."""
+        self.streams: list[Listener] = []
+        self.monitor: socket.socket | None = None
+        try:
+            client = Listener(CLIENT, bind(options.host, options.port), options.host)
+            self.streams.append(client)
+            self.options = replace(options, port=client.port)
+            if options.cluster.configured():
+                cluster = Listener(CLUSTER_IN, bind(options.cluster.host, options.cluster.port), options.cluster.host)
+                self.streams.append(cluster)
+                self.options = replace(self.options, cluster=replace(options.cluster, port=cluster.port))
+            if options.http_port:
+                self.monitor = bind(options.http_host or options.host, options.http_port)
+                self.options = replace(self.options, http_port=self.monitor.getsockname()[1])
+        except BindError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Closes those that nobody has taken over."""
+        for listener in self.streams:
+            listener.close()
+        self.streams.clear()
+        if self.monitor is not None:
+            self.monitor.close()
+            self.monitor = None

@@ -14,7 +14,7 @@ Read next: `reactor.py`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from broker.monitor.statistics import Statistics
 
@@ -87,7 +87,7 @@ class Node(Protocol):
 
     def take_output(self, cid: int) -> bytes: ...
 
-    def job_done(self, job: Job, error: Exception | None) -> None: ...
+    def job_done(self, job: Any, error: Exception | None) -> None: ...  # the very object it gave
 
     def disk_stalled(self, stalled_ns: int) -> None: ...
 
