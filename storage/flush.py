@@ -88,6 +88,8 @@ class FlushJob:
 
 def promote(disk: Disk, directory: str, incoming: str, promotions: list[tuple[str, str]]) -> None:
     """Move fetched blocks to their final places. The list of them goes last, so that a crash can be rolled forward."""
+    if not disk.exists(incoming):
+        return  # done by an earlier try of the same job
     for source, target in promotions:
         if disk.exists(source):
             disk.rename(source, target)

@@ -29,6 +29,8 @@ from storage.wal_batch import (
 )
 from storage.wal_recovery import Recovery
 
+__all__ = ["Wal", "WalBatch", "check_identity"]
+
 FILE_BYTES: Final = 64 * 1024 * 1024
 RECENT_BYTES_MAX: Final = 64 * 1024
 RECORD_OVERHEAD: Final = 40

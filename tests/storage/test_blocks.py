@@ -298,6 +298,28 @@ def test_a_damaged_or_incomplete_transfer_is_refused_and_changes_nothing() -> No
         source.read_block(999, 0, 10)
 
 
+def test_a_takeover_that_meets_a_full_disk_is_finished_later() -> None:
+    source = open_store(CrashDisk(random.Random(1)))
+    fill(source, 80)
+    state = checkpoint(source)
+    disk = CrashDisk(random.Random(2))
+    peer = open_store(disk)
+    peer.install(state, fetch(source, peer))
+    peer.snapshot_durable()
+    fill(peer, 50)
+    disk.capacity = disk.used_bytes()
+    job = peer.begin_flush()
+    assert job is not None
+    with pytest.raises(DiskFull) as caught:
+        job.run()
+    peer.flush_failed(job, caught.value)
+    assert len(contents(peer)) == 130
+    disk.capacity = None
+    state = checkpoint(peer)
+    disk.crash()
+    assert contents(open_store(disk, state)) == contents(peer)
+
+
 def test_a_power_cut_during_a_takeover_leaves_the_old_or_the_new_stream() -> None:
     source = open_store(CrashDisk(random.Random(1)))
     fill(source, 80)
