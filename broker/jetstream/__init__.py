@@ -1,1 +1,2 @@
-"""JetStream: replicated streams and consumers as pure functions of a log. Start at `stream` (the machine) and `ops` (its log)."""
+"""JetStream: replicated streams and consumers as pure functions of a log. Start at `stream` (the machine) and `ops`
+(its log)."""

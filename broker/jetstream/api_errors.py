@@ -1,7 +1,8 @@
 """The one table of API errors: code, err_code and text as nats-server gives them.
 
-`{name}` in a text is filled by `ApiError.of`. An ApiError is a value, not an exception: `apply` returns it, deterministically.
-Not here: which rule raises which error. Clients look at `err_code`; the odd `code` numbers are nats-server's.
+`{name}` in a text is filled by `ApiError.of`. An ApiError is a value, not an exception: `apply` returns it,
+deterministically. Not here: which rule raises which error. Clients look at `err_code`; the odd `code` numbers are
+nats-server's.
 """
 
 import json
@@ -44,7 +45,7 @@ class ApiError:
 RESOURCE_LIMITS_EXCEEDED: Final = ApiError(400, 10002, "resource limits exceeded for account")
 BAD_REQUEST: Final = ApiError(400, 10003, "bad request")
 NO_SUITABLE_PEERS: Final = ApiError(400, 10005, "{err}")
-TEMPORARILY_UNAVAILABLE: Final = ApiError(503, 10008, "JetStream system temporarily unavailable")
+CLUSTER_NOT_AVAIL: Final = ApiError(503, 10008, "JetStream system temporarily unavailable")
 CLUSTERING_REQUIRED: Final = ApiError(503, 10010, "JetStream clustering support required")
 INSUFFICIENT_RESOURCES: Final = ApiError(503, 10023, "insufficient resources")
 INVALID_JSON: Final = ApiError(400, 10025, "invalid JSON: {err}")
@@ -64,10 +65,10 @@ MESSAGE_TOO_LARGE: Final = ApiError(400, 10054, "message size exceeds maximum al
 MIRROR_NOT_UPDATABLE: Final = ApiError(400, 10055, "stream mirror configuration can not be updated")
 STREAM_MISMATCH: Final = ApiError(400, 10056, "stream name in subject does not match request")
 MESSAGE_DELETE_FAILED: Final = ApiError(500, 10057, "{err}")
-STREAM_NAME_EXISTS: Final = ApiError(400, 10058, "stream name already in use with a different configuration")
+STREAM_NAME_EXIST: Final = ApiError(400, 10058, "stream name already in use with a different configuration")
 STREAM_NOT_FOUND: Final = ApiError(404, 10059, "stream not found")
 EXPECTED_STREAM_MISMATCH: Final = ApiError(400, 10060, "expected stream does not match")
-SUBJECTS_OVERLAP: Final = ApiError(400, 10065, "subjects overlap with an existing stream")
+STREAM_SUBJECT_OVERLAP: Final = ApiError(400, 10065, "subjects overlap with an existing stream")
 STREAM_UPDATE_FAILED: Final = ApiError(500, 10069, "{err}")
 WRONG_LAST_MESSAGE_ID: Final = ApiError(400, 10070, "wrong last msg ID: {id}")
 WRONG_LAST_SEQUENCE: Final = ApiError(400, 10071, "wrong last sequence: {seq}")
@@ -88,7 +89,7 @@ PEDANTIC: Final = ApiError(400, 10157, "pedantic mode: {err}")
 DUPLICATE_IN_PROCESS: Final = ApiError(409, 10158, "duplicate message id is in process")
 MESSAGE_TTL_INVALID: Final = ApiError(400, 10165, "invalid per-message TTL")
 MESSAGE_TTL_DISABLED: Final = ApiError(400, 10166, "per-message TTL is disabled")
-TOO_MANY_REQUESTS: Final = ApiError(429, 10167, "too many requests")
+STREAM_TOO_MANY_REQUESTS: Final = ApiError(429, 10167, "too many requests")
 COUNTERS_DISABLED: Final = ApiError(400, 10168, "message counters is disabled")
 ATOMIC_BATCH_DISABLED: Final = ApiError(400, 10174, "atomic publish is disabled")
 API_LEVEL_REQUIRED: Final = ApiError(412, 10185, "JetStream minimum api level required")

@@ -1,4 +1,5 @@
-"""The shapes of API requests and answers, and the small parts every JSON of the API is made of: times, strict reading, PubAcks.
+"""The shapes of API requests and answers, and the small parts every JSON of the API is made of: times, strict
+reading, PubAcks.
 
 Answers carry `type`; errors are answers too. Not here: what a stream's INFO contains (`api_streams`), errors' texts (`api_errors`).
 Invariant: reading is as strict as Go's decoder with unknown fields disallowed; names in any case, null means absent.
@@ -6,8 +7,7 @@ Invariant: reading is as strict as Go's decoder with unknown fields disallowed; 
 
 import json
 import re
-from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from broker.jetstream.api_errors import INVALID_JSON, ApiError
@@ -18,7 +18,7 @@ API_LEVEL: Final = 5
 SERVER_VERSION: Final = "2.15.1"
 
 _SECOND_NS: Final = 1_000_000_000
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TIME: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):(\d\d))")
 
 
@@ -42,26 +42,6 @@ class ApiRequest:
     def payload(self) -> bytes:
         """What follows the headers."""
         return self.data[self.header_length :]
-
-
-class Reply:
-    """Answer now; `headers` is a complete header block or b""."""
-
-    def __init__(self, payload: bytes, headers: bytes = b"") -> None:
-        self.payload: Final = payload
-        self.headers: Final = headers
-
-
-class Propose:
-    """Append an operation; `respond` turns what the machine gives to `EffectSink.done` into the answer's payload."""
-
-    def __init__(self, kind: int, body: bytes, respond: Callable[[object], bytes]) -> None:
-        self.kind: Final = kind
-        self.body: Final = body
-        self.respond: Final = respond
-
-
-ApiAnswer = Reply | Propose | None
 
 
 def answer(kind: str, fields: dict[str, object]) -> bytes:
@@ -126,7 +106,7 @@ def parse_time(text: str) -> int | None:
         return None
     year, month, day, hour, minute, second, fraction, sign, off_hours, off_minutes = found.groups()
     try:
-        moment = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), tzinfo=timezone.utc)
+        moment = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), tzinfo=UTC)
     except ValueError:
         return None
     if moment.year == 1 and text == ZERO_TIME:

@@ -1,4 +1,5 @@
-"""What applying an operation tells the world. The machine calls these on every replica; only the leader's sink acts on them.
+"""What applying an operation tells the world. The machine calls these on every replica; only the leader's sink acts
+on them.
 
 `ordinal` is the operation's place in its entry, so that a leader finds who waits for it. Not here: any behaviour.
 Invariant: nothing a sink does may change the machine.
@@ -30,8 +31,8 @@ class EffectSink:
         """The stream grew: consumers may have something to deliver."""
 
     def removed(self, sequence: int) -> None:
-        """The message left the stream by delete, purge or a limit per subject. Not told: acks, and what moves the front (expiry,
-        limits, whole purges: compare `store.first_sequence`)."""
+        """The message left the stream by delete, purge or a limit per subject. Not told: acks, and what moves the
+        front (expiry, limits, whole purges: compare `store.first_sequence`)."""
 
     def advisory(self, subject: str, fields: dict[str, object]) -> None:
         """An advisory to publish (without `id` and `timestamp`)."""

@@ -1,8 +1,9 @@
 """The operations of a stream group's log, and their bytes.
 
-An entry is a sequence of operations, each `u32 body length | u8 kind | u8 slot | body`; little-endian throughout. `slot` says which
-stream of the group is meant (0: the only one there is now). Bodies of the stream's own operations begin with the leader's time
-(`i64` Unix ns), OP_PUBLISH's with its count; bodies of consumer operations belong to `consumer`, `ack` and `consumer_apply`.
+An entry is a sequence of operations, each `u32 body length | u8 kind | u8 slot | body`; little-endian throughout.
+`slot` says which stream of the group is meant (0: the only one there is now). Bodies of the stream's own operations
+begin with the leader's time (`i64` Unix ns), OP_PUBLISH's with its count; bodies of consumer operations belong to
+`consumer`, `ack` and `consumer_apply`.
 
 Not here: what an operation does (`stream`). Invariant: a publish body is written once and the same bytes go to peers, log and block.
 """
@@ -13,6 +14,8 @@ from array import array
 from itertools import accumulate
 from operator import add
 from typing import Final
+
+from broker.jetstream.publish_headers import strip_status
 
 OP_PUBLISH: Final = 1
 OP_STREAM_CONFIG: Final = 2
@@ -62,7 +65,8 @@ def split_ops(entry: bytes) -> list[tuple[int, bytes]]:
     return found
 
 
-# OP_PUBLISH: u32 count | i64 time | u16 subject_length[count] | u16 header_length[count] | u32 data_length[count] | (subject, data)*
+# OP_PUBLISH: u32 count | i64 time | u16 subject_length[count] | u16 header_length[count] | u32 data_length[count] |
+# (subject, data)*
 
 
 class PublishBatch:
@@ -77,7 +81,13 @@ class PublishBatch:
         self._parts: list[bytes] = [b""]
 
     def add(self, subject: bytes, header_length: int, data: bytes) -> int:
-        """Append a message (`data` = headers and payload); returns its position. Subject and headers must be below 64 KiB."""
+        """Append a message (`data` = headers and payload); returns its position. Subject and headers must be below 64
+        KiB.
+
+        A status line on it is removed, as nothing stored has one.
+        """
+        if header_length and data[8:10] != b"\r\n":
+            header_length, data = strip_status(header_length, data)
         position = self.count
         subject_length = len(subject)
         data_length = len(data)
@@ -101,7 +111,8 @@ class PublishBatch:
 
 
 class PublishOp:
-    """A decoded OP_PUBLISH. Message i: subject = raw[p : p + sl], data = raw[p + sl : p + sl + dl] with p = positions[i]."""
+    """A decoded OP_PUBLISH. Message i: subject = raw[p : p + sl], data = raw[p + sl : p + sl + dl] with p =
+    positions[i]."""
 
     def __init__(self, body: bytes) -> None:
         """Raises MalformedOp."""
@@ -120,7 +131,9 @@ class PublishOp:
         self.header_lengths: array[int] = _column("H", headers)
         self.data_lengths: array[int] = _column("I", body[start + 4 * count : bodies])
         self.raw: bytes = body[bodies:]
-        self.positions: array[int] = array("I", accumulate(map(add, self.subject_lengths, self.data_lengths), initial=0))
+        self.positions: array[int] = array(
+            "I", accumulate(map(add, self.subject_lengths, self.data_lengths), initial=0)
+        )
         if self.positions.pop() != len(self.raw):
             raise MalformedOp("publish bodies do not fill the operation")
 
@@ -164,7 +177,8 @@ def decode_config(body: bytes) -> bytes:
 
 
 class PurgeOp:
-    """What to purge: all, or what matches `subject` ("" = everything), before `sequence` (0 = no bound) or but the last `keep`."""
+    """What to purge: all, or what matches `subject` ("" = everything), before `sequence` (0 = no bound) or but the
+    last `keep`."""
 
     def __init__(self, subject: str, sequence: int, keep: int) -> None:
         self.subject: str = subject

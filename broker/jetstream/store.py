@@ -4,7 +4,9 @@ Not here: any implementation. Sequences of a store only grow; timestamps grow wi
 """
 
 from array import array
-from typing import Protocol
+from typing import Protocol, TypeAlias
+
+Bytes: TypeAlias = bytes  # a store has an attribute `bytes`
 
 
 class SubjectMatcher(Protocol):
@@ -57,7 +59,7 @@ class MessageStore(Protocol):
         self,
         first_sequence: int,
         timestamp_ns: int,
-        raw: "bytes",
+        raw: Bytes,
         positions: "array[int]",
         subject_lengths: "array[int]",
         header_lengths: "array[int]",
@@ -65,7 +67,7 @@ class MessageStore(Protocol):
     ) -> None:
         """Consecutive messages; see `ops.PublishOp` for the columns. Message i has the time timestamp_ns + i."""
 
-    def append(self, sequence: int, timestamp_ns: int, subject: "bytes", header_length: int, data: "bytes") -> None:
+    def append(self, sequence: int, timestamp_ns: int, subject: Bytes, header_length: int, data: Bytes) -> None:
         """One message; a gap before its sequence is skipped."""
 
     def skip_to(self, last_sequence: int) -> None:
@@ -80,16 +82,16 @@ class MessageStore(Protocol):
     def truncate_front(self, first: int) -> tuple[int, int]:
         """Remove everything before `first`; messages and bytes removed. The first sequence becomes at least `first`."""
 
-    def first_sequence_for(self, subject: "bytes") -> int:
+    def first_sequence_for(self, subject: Bytes) -> int:
         """The oldest message on a literal subject, 0 for none."""
 
-    def last_sequence_for(self, subject: "bytes") -> int:
+    def last_sequence_for(self, subject: Bytes) -> int:
         """The newest message on a literal subject, 0 for none."""
 
-    def count_for(self, subject: "bytes") -> int:
+    def count_for(self, subject: Bytes) -> int:
         """Messages on a literal subject."""
 
-    def subjects(self, matcher: SubjectMatcher) -> list[tuple["bytes", int]]:
+    def subjects(self, matcher: SubjectMatcher) -> list[tuple[Bytes, int]]:
         """Subjects that match, with their counts."""
 
     def next_sequence(self, start: int, matcher: SubjectMatcher | None) -> int:
@@ -107,5 +109,5 @@ class MessageStore(Protocol):
     def deleted_sequences(self) -> list[int]:
         """Sequences between first and last that hold no message."""
 
-    def state_bytes(self) -> "bytes":
+    def state_bytes(self) -> Bytes:
         """What a snapshot must say about the store."""

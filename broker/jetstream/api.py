@@ -1,0 +1,124 @@
+"""Which request a message on an API subject is, who answers it, and what an answer is.
+
+`parse` splits `$JS.API.<verb>.<stream>.<consumer>…`. Reads and changes of one stream are answered by the leader of
+its group (`api_streams`, `api_messages`, `api_consumers`), creation and lists by the meta leader's node, direct gets
+by any replica.
+
+Not here: dispatch between nodes (`broker/cluster`), and what a request does.
+"""
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from broker.jetstream.delivery import Delivery
+from broker.jetstream.stream import StreamMachine
+
+API_PREFIX: Final = "$JS.API."
+
+ANY: Final = 0  # whichever node hears it
+META: Final = 1  # the meta leader's node
+STREAM: Final = 2  # the leader of the stream's group
+REPLICA: Final = 3  # any node that holds the stream, the leader first
+
+# verb → (tokens that follow at least, where)
+_VERBS: Final[dict[str, tuple[int, int]]] = {
+    "INFO": (0, META),
+    "STREAM.CREATE": (1, META),
+    "STREAM.UPDATE": (1, META),
+    "STREAM.DELETE": (1, META),
+    "STREAM.NAMES": (0, META),
+    "STREAM.LIST": (0, META),
+    "STREAM.INFO": (1, STREAM),
+    "STREAM.PURGE": (1, STREAM),
+    "STREAM.MSG.GET": (1, STREAM),
+    "STREAM.MSG.DELETE": (1, STREAM),
+    "DIRECT.GET": (1, REPLICA),
+    "CONSUMER.CREATE": (1, STREAM),
+    "CONSUMER.DURABLE.CREATE": (2, STREAM),
+    "CONSUMER.NAMES": (1, STREAM),
+    "CONSUMER.LIST": (1, STREAM),
+    "CONSUMER.INFO": (2, STREAM),
+    "CONSUMER.DELETE": (2, STREAM),
+    "CONSUMER.MSG.NEXT": (2, STREAM),
+}
+_OPEN_ENDED: Final = ("CONSUMER.CREATE", "DIRECT.GET")  # may carry a subject behind the fixed tokens
+
+
+class ApiSubject:
+    """A parsed API subject; `rest` is what follows stream (and consumer), joined with dots."""
+
+    def __init__(self, verb: str, place: int, stream: str, consumer: str, rest: str) -> None:
+        self.verb: Final = verb
+        self.place: Final = place
+        self.stream: Final = stream
+        self.consumer: Final = consumer
+        self.rest: Final = rest
+
+
+def parse(subject: bytes) -> ApiSubject | None:
+    """The request a subject names; None when it is none that is known."""
+    try:
+        text = subject.decode()
+    except UnicodeDecodeError:
+        return None
+    if not text.startswith(API_PREFIX):
+        return None
+    tokens = text[len(API_PREFIX) :].split(".")
+    for words in (3, 2, 1):
+        if len(tokens) < words:
+            continue
+        verb = ".".join(tokens[:words])
+        found = _VERBS.get(verb)
+        if found is None:
+            continue
+        needed, place = found
+        following = tokens[words:]
+        if "" in following or len(following) < needed:
+            return None
+        if len(following) > needed and verb not in _OPEN_ENDED:
+            return None
+        stream = following[0] if following else ""
+        if verb == "DIRECT.GET":
+            return ApiSubject(verb, place, stream, "", ".".join(following[1:]))
+        consumer = following[1] if len(following) > 1 else ""
+        return ApiSubject(verb, place, stream, consumer, ".".join(following[2:]))
+    return None
+
+
+class Reply:
+    """Answer now; `headers` is a complete header block or b""."""
+
+    def __init__(self, payload: bytes, headers: bytes = b"") -> None:
+        self.payload: Final = payload
+        self.headers: Final = headers
+
+
+class Propose:
+    """Append an operation; `respond` turns what the machine gives to `EffectSink.done` into the answer's payload."""
+
+    def __init__(self, kind: int, body: bytes, respond: Callable[[object], bytes]) -> None:
+        self.kind: Final = kind
+        self.body: Final = body
+        self.respond: Final = respond
+
+
+ApiAnswer = Reply | Propose | None
+
+
+class StreamLeader(Protocol):
+    """The leader of a stream's group, as the API sees it."""
+
+    @property
+    def machine(self) -> StreamMachine:
+        """The stream."""
+
+    @property
+    def delivery(self) -> Delivery:
+        """The leader's side of its consumers."""
+
+    @property
+    def wall_ns(self) -> int:
+        """The time of this turn."""
+
+    def cluster_info(self) -> dict[str, object] | None:
+        """`cluster` of an INFO: name, leader, replicas …"""

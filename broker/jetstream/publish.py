@@ -1,0 +1,384 @@
+"""OP_PUBLISH applied: which messages of a batch are stored, under which sequences.
+
+Two paths. `_store_all`: nothing in the batch needs a look of its own (no headers, no limit that could refuse), so the arrays go to the
+store as they are. `_Admission`: one message after the other, where runs of accepted ones still become one
+`append_batch`.
+
+Limits are applied behind each append. Not here: early refusals (`admission`), removal (`retention`).
+
+Invariants: message k stored of a batch has the batch's time + k, so that times are strictly ascending; refused and
+duplicate messages take neither sequence nor time; a message nobody is interested in (interest retention) takes a
+sequence and is acknowledged, but is not stored. A duplicate is told before any expectation is checked, so that a
+retry whose first ack was lost gets its sequence.
+"""
+
+from array import array
+from itertools import accumulate
+from operator import add
+from typing import Final
+
+from mypy_extensions import i64
+
+from broker.core.subjects import SubjectMatcher, is_literal
+from broker.jetstream.api_errors import (
+    ATOMIC_BATCH_DISABLED,
+    COUNTERS_DISABLED,
+    EXPECTED_STREAM_MISMATCH,
+    EXPECTED_SUBJECT_WITHOUT_SEQUENCE,
+    MESSAGE_TOO_LARGE,
+    MESSAGE_TTL_DISABLED,
+    ROLLUP_FAILED,
+    SCHEDULES_DISABLED,
+    SOURCE_HEADER_NOT_ALLOWED,
+    STORE_FAILED,
+    STREAM_SEALED,
+    WRONG_LAST_MESSAGE_ID,
+    WRONG_LAST_SEQUENCE,
+    ApiError,
+)
+from broker.jetstream.effects import EffectSink
+from broker.jetstream.ops import PublishOp, PurgeOp
+from broker.jetstream.publish_headers import (
+    ABSENT,
+    NOT_A_NUMBER,
+    PublishHeaders,
+    has_our_headers,
+    only_message_id,
+)
+from broker.jetstream.retention import (
+    enforce_limits,
+    enforce_subject_limit,
+    expire,
+    has_interest,
+    message_size,
+    purge,
+)
+from broker.jetstream.stream_config import DISCARD_NEW, RETENTION_INTEREST, StreamConfig
+from broker.jetstream.stream_state import StreamState
+
+MAX_MSGS_REACHED: Final = STORE_FAILED.of(err="maximum messages exceeded")
+MAX_BYTES_REACHED: Final = STORE_FAILED.of(err="maximum bytes exceeded")
+MAX_SUBJECT_MSGS_REACHED: Final = STORE_FAILED.of(err="maximum messages per subject exceeded")
+ROLLUP_NOT_PERMITTED: Final = ROLLUP_FAILED.of(err="rollup not permitted")
+
+_REFUSED: Final = -1
+_SKIPPED: Final = 0
+_ACCEPTED: Final = 1
+_SIZE_OVERHEAD: Final = 34  # the most that `message_size` adds to a message
+
+
+def apply_publish(state: StreamState, op: PublishOp, ordinal: int, sink: EffectSink) -> None:
+    """The whole operation."""
+    if op.count == 0:
+        return
+    time_ns = state.advance(op.timestamp_ns)
+    expire(state, time_ns)
+    state.dedupe.expire(time_ns)
+    if _needs_look(state, op):
+        _Admission(state, op, time_ns, ordinal, sink).run()
+    else:
+        _store_all(state, op, time_ns, ordinal, sink)
+
+
+def _needs_look(state: StreamState, op: PublishOp) -> bool:
+    config = state.config
+    if op.has_headers or config.sealed or config.retention == RETENTION_INTEREST:
+        return True
+    if config.max_msg_size >= 0 and max(op.data_lengths) > config.max_msg_size:
+        return True
+    return config.discard == DISCARD_NEW and _may_overflow(state, op)
+
+
+def _may_overflow(state: StreamState, op: PublishOp) -> bool:
+    """Whether `discard: new` could refuse a message of this batch."""
+    config = state.config
+    store = state.store
+    if config.max_msgs_per_subject > 0:
+        return True
+    if config.max_msgs > 0 and store.messages + op.count > config.max_msgs:
+        return True
+    return config.max_bytes > 0 and store.bytes + len(op.raw) + _SIZE_OVERHEAD * op.count >= config.max_bytes
+
+
+def _store_all(state: StreamState, op: PublishOp, time_ns: int, ordinal: int, sink: EffectSink) -> None:
+    store = state.store
+    first = store.last_sequence + 1
+    store.append_batch(first, time_ns, op.raw, op.positions, op.subject_lengths, op.header_lengths, op.data_lengths)
+    state.last_time_ns = time_ns + op.count - 1
+    state.last_message_id = b""
+    if state.config.max_msgs_per_subject > 0:
+        _enforce_subjects(state, op, 0, op.count, sink)
+    enforce_limits(state)
+    sink.published(ordinal, 0, op.count, first)
+    sink.stored(first, first + op.count - 1)
+
+
+def _enforce_subjects(state: StreamState, op: PublishOp, low: int, high: int, sink: EffectSink) -> None:
+    seen: dict[bytes, bool] = {}
+    raw = op.raw
+    positions = op.positions
+    lengths = op.subject_lengths
+    index: i64 = low
+    end: i64 = high
+    while index < end:
+        position: i64 = positions[index]
+        subject = raw[position : position + lengths[index]]
+        if subject not in seen:
+            seen[subject] = True
+            enforce_subject_limit(state, subject, sink)
+        index += 1
+
+
+class _Admission:
+    """One batch, message by message. Accepted messages wait in `segments` until `_flush`."""
+
+    def __init__(self, state: StreamState, op: PublishOp, time_ns: int, ordinal: int, sink: EffectSink) -> None:
+        self.state: Final = state
+        self.op: Final = op
+        self.ordinal: Final = ordinal
+        self.sink: Final = sink
+        self.time_ns: int = time_ns  # of the next message that is stored
+        self.id_time_ns: Final = time_ns
+        self.pending: int = 0  # accepted and not flushed
+        self.pending_bytes: int = 0
+        self.next_sequence: int = state.store.last_sequence + 1
+        self.starts: list[int] = []  # runs of accepted messages: [start, end) in the batch
+        self.ends: list[int] = []
+        config = state.config
+        self.check_interest: Final = config.retention == RETENTION_INTEREST
+        self.check_size: Final = config.max_msg_size >= 0
+        self.check_new: Final = config.discard == DISCARD_NEW and _may_overflow(state, op)
+        self.interest: dict[bytes, bool] = {}
+
+    def run(self) -> None:
+        """All messages."""
+        op = self.op
+        sealed = self.state.config.sealed
+        plain = not (self.check_interest or self.check_size or self.check_new)
+        header_lengths = op.header_lengths
+        index = 0
+        while index < op.count:
+            if sealed:
+                self.sink.refused(self.ordinal, index, STREAM_SEALED)
+            elif header_lengths[index]:
+                self._with_headers(index, plain)
+            elif plain or self._check_limits(index) == _ACCEPTED:
+                self._accept(index, b"")
+            index += 1
+        self._flush()
+        self.state.last_time_ns = max(self.id_time_ns, self.time_ns - 1)
+
+    def _with_headers(self, index: int, plain: bool) -> None:
+        headers = self.op.headers(index)
+        message_id = only_message_id(headers)
+        if message_id:
+            known = self.state.dedupe.sequences.get(message_id)
+            if known is not None:
+                self.sink.duplicate(self.ordinal, index, known)
+            elif plain or self._check_limits(index, message_id) == _ACCEPTED:
+                self._accept(index, message_id)
+        elif has_our_headers(headers):
+            self._with_expectations(index, PublishHeaders(headers))
+        elif plain or self._check_limits(index) == _ACCEPTED:
+            self._accept(index, b"")
+
+    def _accept(self, index: int, message_id: bytes) -> None:
+        sequence = self.next_sequence
+        self.next_sequence = sequence + 1
+        self.pending += 1
+        self.state.last_message_id = message_id
+        if message_id:
+            self.state.dedupe.add(message_id, sequence, self.id_time_ns)
+        ends = self.ends
+        if ends and ends[-1] == index:
+            ends[-1] = index + 1
+        else:
+            self.starts.append(index)
+            ends.append(index + 1)
+
+    def _refuse(self, index: int, error: ApiError) -> int:
+        self.sink.refused(self.ordinal, index, error)
+        return _REFUSED
+
+    # Limits.
+
+    def _check_limits(self, index: int, message_id: bytes = b"") -> int:
+        """Size, interest and `discard: new`. Refusals are told and skipped messages done with here."""
+        op = self.op
+        state = self.state
+        data_length = op.data_lengths[index]
+        if self.check_size and data_length > state.config.max_msg_size:
+            return self._refuse(index, MESSAGE_TOO_LARGE)
+        if self.check_interest and not self._interested(op.subject(index)):
+            self._skip(index, message_id)
+            return _SKIPPED
+        if self.check_new:
+            size = message_size(state.config, op.subject_lengths[index], op.header_lengths[index], data_length)
+            error = self._check_discard_new(state.config, op.subject(index), size)
+            if error is not None:
+                return self._refuse(index, error)
+            self.pending_bytes += size
+        return _ACCEPTED
+
+    def _interested(self, subject: bytes) -> bool:
+        known = self.interest.get(subject)
+        if known is None:
+            known = has_interest(self.state, subject)
+            self.interest[subject] = known
+        return known
+
+    def _skip(self, index: int, message_id: bytes) -> None:
+        """Nobody is interested: it gets a sequence and is acknowledged."""
+        self._flush()
+        sequence = self.next_sequence
+        self.next_sequence = sequence + 1
+        self.state.store.skip_to(sequence)
+        self.state.last_message_id = message_id
+        if message_id:
+            self.state.dedupe.add(message_id, sequence, self.id_time_ns)
+        self.sink.published(self.ordinal, index, 1, sequence)
+
+    def _check_discard_new(self, config: StreamConfig, subject: bytes, size: int) -> ApiError | None:
+        store = self.state.store
+        replaced = 0  # size of the message that makes place on the same subject
+        if config.max_msgs_per_subject > 0:
+            if self.pending:
+                self._flush()
+            if store.count_for(subject) >= config.max_msgs_per_subject:
+                if config.discard_new_per_subject:
+                    return MAX_SUBJECT_MSGS_REACHED
+                oldest = store.get(store.first_sequence_for(subject))
+                assert oldest is not None
+                replaced = message_size(config, len(subject), oldest.header_length, len(oldest.data))
+        if 0 < config.max_msgs <= store.messages + self.pending and not replaced:
+            return MAX_MSGS_REACHED
+        if 0 < config.max_bytes <= store.bytes + self.pending_bytes + size and replaced <= size:
+            return MAX_BYTES_REACHED
+        return None
+
+    # Expectations.
+
+    def _with_expectations(self, index: int, headers: PublishHeaders) -> None:
+        known = self.state.dedupe.sequences.get(headers.message_id) if headers.message_id else None
+        error = self._check_absent(headers)
+        if error is None and known is not None:
+            self.sink.duplicate(self.ordinal, index, known)
+            return
+        if error is None:
+            error = self._check_expectations(index, headers) or self._check_rollup(headers)
+        if error is not None:
+            self._refuse(index, error)
+            return
+        if self._check_limits(index, headers.message_id) == _ACCEPTED:
+            self._accept(index, headers.message_id)
+        elif self.next_sequence <= self.state.store.last_sequence or headers.rollup == b"":
+            return
+        if headers.rollup:
+            self._flush()
+            subject = self.op.subject(index).decode() if headers.rollup == b"sub" else ""
+            purge(self.state, PurgeOp(subject, 0, 1), self.sink)
+
+    def _check_absent(self, headers: PublishHeaders) -> ApiError | None:
+        """Wrong stream, or something this stream does not do."""
+        if headers.expected_stream and headers.expected_stream != self.state.config.name.encode():
+            return EXPECTED_STREAM_MISMATCH
+        if headers.increment:
+            return COUNTERS_DISABLED
+        if headers.ttl and headers.ttl != b"0":
+            return MESSAGE_TTL_DISABLED
+        if headers.schedule or headers.scheduler:
+            return SCHEDULES_DISABLED
+        if headers.batch_id:
+            return ATOMIC_BATCH_DISABLED
+        if headers.stream_source:
+            return SOURCE_HEADER_NOT_ALLOWED
+        return None
+
+    def _check_expectations(self, index: int, headers: PublishHeaders) -> ApiError | None:
+        expected = headers.expected_last_subject_sequence
+        if expected != ABSENT:
+            self._flush()
+            last = self._last_sequence_for(headers.expected_subject or self.op.subject(index))
+            if last != expected:
+                return WRONG_LAST_SEQUENCE.of(seq=last)
+        elif headers.expected_subject:
+            return EXPECTED_SUBJECT_WITHOUT_SEQUENCE
+        expected = headers.expected_last_sequence
+        if expected != ABSENT and (expected == NOT_A_NUMBER or expected != self.next_sequence - 1):
+            return WRONG_LAST_SEQUENCE.of(seq=self.next_sequence - 1)
+        if headers.expected_last_message_id and headers.expected_last_message_id != self.state.last_message_id:
+            return WRONG_LAST_MESSAGE_ID.of(id=self.state.last_message_id.decode(errors="replace"))
+        return None
+
+    def _last_sequence_for(self, subject: bytes) -> int:
+        store = self.state.store
+        if is_literal(subject):
+            return store.last_sequence_for(subject)
+        try:
+            matcher = SubjectMatcher([subject.decode()])
+        except UnicodeDecodeError:
+            return 0
+        return store.previous_sequence(store.last_sequence, matcher)
+
+    def _check_rollup(self, headers: PublishHeaders) -> ApiError | None:
+        if not headers.rollup:
+            return None
+        config = self.state.config
+        if not config.allow_rollup_headers or config.deny_purge:
+            return ROLLUP_NOT_PERMITTED
+        if headers.rollup not in (b"sub", b"all"):
+            return ROLLUP_FAILED.of(err=f'rollup value invalid: "{headers.rollup.decode(errors="replace")}"')
+        return None
+
+    # Storing.
+
+    def _flush(self) -> None:
+        """Store what was accepted, then apply limits."""
+        count = self.pending
+        if count == 0:
+            return
+        op = self.op
+        store = self.state.store
+        first = self.next_sequence - count
+        if count == op.count:
+            store.append_batch(
+                first, self.time_ns, op.raw, op.positions, op.subject_lengths, op.header_lengths, op.data_lengths
+            )
+        else:
+            self._append_runs(first)
+        self.time_ns += count
+        sequence = first
+        for run in range(len(self.starts)):
+            low = self.starts[run]
+            high = self.ends[run]
+            if self.state.config.max_msgs_per_subject > 0:
+                _enforce_subjects(self.state, op, low, high, self.sink)
+            self.sink.published(self.ordinal, low, high - low, sequence)
+            sequence += high - low
+        enforce_limits(self.state)
+        self.sink.stored(first, sequence - 1)
+        self.pending = 0
+        self.pending_bytes = 0
+        self.starts = []
+        self.ends = []
+
+    def _append_runs(self, first: int) -> None:
+        """Some messages of the batch: their bytes joined, so that blocks hold nothing else."""
+        op = self.op
+        parts: list[bytes] = []
+        subject_lengths: array[int] = array("H")
+        header_lengths: array[int] = array("H")
+        data_lengths: array[int] = array("I")
+        for run in range(len(self.starts)):
+            low = self.starts[run]
+            high = self.ends[run]
+            end = op.positions[high] if high < op.count else len(op.raw)
+            parts.append(op.raw[op.positions[low] : end])
+            subject_lengths.extend(op.subject_lengths[low:high])
+            header_lengths.extend(op.header_lengths[low:high])
+            data_lengths.extend(op.data_lengths[low:high])
+        positions: array[int] = array("I", accumulate(map(add, subject_lengths, data_lengths), initial=0))
+        positions.pop()
+        self.state.store.append_batch(
+            first, self.time_ns, b"".join(parts), positions, subject_lengths, header_lengths, data_lengths
+        )

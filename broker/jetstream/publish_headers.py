@@ -1,0 +1,80 @@
+"""The headers by which a publisher talks to a stream, read from a header block.
+
+Keys are matched byte for byte and the first one counts, as in nats-server. Not here: what they do (`publish`).
+"""
+
+from typing import Final
+
+PREAMBLE: Final = b"NATS/1.0"
+_OURS: Final = b"Nats-"
+_ONLY_ID: Final = b"NATS/1.0\r\nNats-Msg-Id: "
+_ONLY_ID_LENGTH: Final = len(_ONLY_ID)
+_NUMBER_MAX: Final = (1 << 64) - 1
+
+ABSENT: Final = -1
+NOT_A_NUMBER: Final = -2  # never equal to a sequence
+
+
+def header_value(headers: bytes, key: bytes) -> bytes:
+    """The value of a header, without surrounding blanks; b"" when it is absent or empty."""
+    start = headers.find(b"\r\n" + key + b":")
+    if start < 0:
+        return b""
+    start += 2 + len(key) + 1
+    end = headers.find(b"\r\n", start)
+    return headers[start:end].strip(b" ") if end >= 0 else b""
+
+
+def only_message_id(headers: bytes) -> bytes:
+    """The message id where that is all a publisher says, b"" otherwise (which may still be anything)."""
+    if headers.startswith(_ONLY_ID) and headers.count(_OURS) == 1:
+        return headers[_ONLY_ID_LENGTH : headers.find(b"\r", _ONLY_ID_LENGTH)].strip(b" ")
+    return b""
+
+
+def has_our_headers(headers: bytes) -> bool:
+    """Whether there may be anything for the stream."""
+    return _OURS in headers
+
+
+class PublishHeaders:
+    """All of them; numbers are ABSENT or NOT_A_NUMBER where there is none."""
+
+    def __init__(self, headers: bytes) -> None:
+        self.message_id: bytes = header_value(headers, b"Nats-Msg-Id")
+        self.expected_stream: bytes = header_value(headers, b"Nats-Expected-Stream")
+        self.expected_last_sequence: int = _number(header_value(headers, b"Nats-Expected-Last-Sequence"))
+        self.expected_last_subject_sequence: int = _number(
+            header_value(headers, b"Nats-Expected-Last-Subject-Sequence")
+        )
+        self.expected_subject: bytes = header_value(headers, b"Nats-Expected-Last-Subject-Sequence-Subject")
+        self.expected_last_message_id: bytes = header_value(headers, b"Nats-Expected-Last-Msg-Id")
+        self.rollup: bytes = header_value(headers, b"Nats-Rollup").lower()
+        self.ttl: bytes = header_value(headers, b"Nats-TTL")
+        self.increment: bytes = header_value(headers, b"Nats-Incr")
+        self.schedule: bytes = header_value(headers, b"Nats-Schedule")
+        self.scheduler: bytes = header_value(headers, b"Nats-Scheduler")
+        self.batch_id: bytes = header_value(headers, b"Nats-Batch-Id")
+        self.stream_source: bytes = header_value(headers, b"Nats-Stream-Source")
+
+
+def _number(value: bytes) -> int:
+    """Go's parseInt64: digits only."""
+    if not value:
+        return ABSENT
+    if not value.isdigit():
+        return NOT_A_NUMBER
+    number = int(value) if len(value) <= 20 else _NUMBER_MAX + 1
+    return number if number <= _NUMBER_MAX else NOT_A_NUMBER
+
+
+def strip_status(header_length: int, data: bytes) -> tuple[int, bytes]:
+    """A message without the status line a publisher put there; only a status leaves no headers at all."""
+    end = data.find(b"\r\n")
+    if end <= len(PREAMBLE) or end > header_length or not data.startswith(PREAMBLE):
+        return header_length, data
+    rest = data[end:header_length]
+    if rest == b"\r\n\r\n":
+        return 0, data[header_length:]
+    stripped = PREAMBLE + rest
+    return len(stripped), stripped + data[header_length:]

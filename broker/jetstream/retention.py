@@ -1,0 +1,185 @@
+"""How messages leave a stream: age, limits, limits per subject, purge, and nobody needing them any more.
+
+Functions over the `StreamState`; each leaves the store within its rule. Not here: when they are called (`stream`, `publish`), single
+deletes (`stream`). Invariants: deterministic; what is removed behind the front of the stream is told to consumers and the sink, what
+moves the front shows in `store.first_sequence`.
+"""
+
+from typing import Final
+
+from broker.core.subjects import SubjectMatcher, is_literal
+from broker.jetstream.consumer import Consumer
+from broker.jetstream.effects import EffectSink
+from broker.jetstream.ops import PurgeOp
+from broker.jetstream.stream_config import FILE_STORAGE, StreamConfig
+from broker.jetstream.stream_state import StreamState
+
+EVERYTHING: Final = SubjectMatcher([">"])
+
+_FILE_COST: Final = 22 + 8
+_FILE_HEADER_COST: Final = 4
+_MEMORY_COST: Final = 16
+
+
+def message_size(config: StreamConfig, subject_length: int, header_length: int, data_length: int) -> int:
+    """What a message counts for in `max_bytes`: NATS's rule."""
+    if config.storage == FILE_STORAGE:
+        return _FILE_COST + subject_length + data_length + (_FILE_HEADER_COST if header_length else 0)
+    return _MEMORY_COST + subject_length + data_length
+
+
+def expire(state: StreamState, now_ns: int) -> None:
+    """Drop what is older than `max_age`."""
+    max_age_ns = state.config.max_age_ns
+    store = state.store
+    if max_age_ns <= 0 or store.messages == 0 or store.first_timestamp_ns + max_age_ns > now_ns:
+        return
+    store.truncate_front(store.sequence_at_time(now_ns - max_age_ns + 1))
+
+
+def enforce_limits(state: StreamState) -> None:
+    """Drop from the front what is more than `max_msgs` and `max_bytes` allow."""
+    config = state.config
+    store = state.store
+    excess = store.messages - config.max_msgs
+    if config.max_msgs > 0 and excess > 0:
+        if store.num_deleted == 0:
+            store.truncate_front(store.first_sequence + excess)
+        else:
+            while excess > 0:
+                store.delete(store.first_sequence)
+                excess -= 1
+    if config.max_bytes > 0:
+        while store.bytes > config.max_bytes and store.messages > 0:
+            store.delete(store.first_sequence)
+
+
+def enforce_subject_limit(state: StreamState, subject: bytes, sink: EffectSink) -> None:
+    """Drop the oldest messages of one subject beyond `max_msgs_per_subject`."""
+    store = state.store
+    excess = store.count_for(subject) - state.config.max_msgs_per_subject
+    while excess > 0:
+        sequence = store.first_sequence_for(subject)
+        store.delete(sequence)
+        _tell_removed(state, sequence, sink)
+        excess -= 1
+
+
+def enforce_subject_limits(state: StreamState, sink: EffectSink) -> None:
+    """`enforce_subject_limit` for all subjects."""
+    for subject, count in sorted(state.store.subjects(EVERYTHING)):
+        if count > state.config.max_msgs_per_subject:
+            enforce_subject_limit(state, subject, sink)
+
+
+def _tell_removed(state: StreamState, sequence: int, sink: EffectSink) -> None:
+    """A message behind the front is gone."""
+    for consumer in state.consumers.values():
+        if sequence in consumer.pending or sequence in consumer.exceeded:
+            consumer.drop_missing(state.store.first_sequence, [sequence])
+    sink.removed(sequence)
+
+
+def delete_message(state: StreamState, sequence: int, sink: EffectSink) -> bool:
+    """Remove one message; False when there is none."""
+    if state.store.get(sequence) is None:
+        return False
+    state.store.delete(sequence)
+    _tell_removed(state, sequence, sink)
+    return True
+
+
+# Purge.
+
+
+def purge(state: StreamState, op: PurgeOp, sink: EffectSink) -> int:
+    """Returns how many messages were removed."""
+    store = state.store
+    before = store.messages
+    if op.subject in ("", ">"):
+        if op.keep:
+            first = _first_kept(state, op.keep)
+        elif op.sequence:
+            first = op.sequence
+        else:
+            first = store.last_sequence + 1
+        store.truncate_front(min(first, store.last_sequence + 1))
+        if first > store.last_sequence + 1:
+            store.skip_to(first - 1)
+        for consumer in state.consumers.values():
+            consumer.drop_missing(store.first_sequence, [])
+        return before - store.messages
+    return _purge_subject(state, op, sink)
+
+
+def _first_kept(state: StreamState, keep: int) -> int:
+    store = state.store
+    excess = store.messages - keep
+    if excess <= 0:
+        return store.first_sequence
+    if store.num_deleted == 0:
+        return store.first_sequence + excess
+    sequence = store.first_sequence
+    while excess > 0:
+        sequence = store.next_sequence(sequence + 1, None)
+        excess -= 1
+    return sequence
+
+
+def _purge_subject(state: StreamState, op: PurgeOp, sink: EffectSink) -> int:
+    store = state.store
+    matcher = SubjectMatcher([op.subject])
+    if op.keep and is_literal(op.subject.encode()):
+        excess = store.count_for(op.subject.encode()) - op.keep
+    elif op.keep:
+        excess = sum([count for _, count in store.subjects(matcher)]) - op.keep
+    else:
+        excess = store.messages
+    end = op.sequence if op.sequence else store.last_sequence + 1
+    removed: list[int] = []
+    sequence = store.next_sequence(store.first_sequence, matcher)
+    while sequence and sequence < end and len(removed) < excess:
+        store.delete(sequence)
+        removed.append(sequence)
+        sequence = store.next_sequence(sequence + 1, matcher)
+    for consumer in state.consumers.values():
+        consumer.drop_missing(store.first_sequence, removed)
+    for gone in removed:
+        sink.removed(gone)
+    return len(removed)
+
+
+# Interest.
+
+
+def has_interest(state: StreamState, subject: bytes) -> bool:
+    """Whether any consumer wants messages of this subject."""
+    for consumer in state.consumers.values():  # noqa: SIM110 (a generator is slow under mypyc)
+        if consumer.matches(subject):
+            return True
+    return False
+
+
+def is_needed(state: StreamState, sequence: int, done: Consumer | None) -> bool:
+    """Whether a consumer other than `done` still needs the message."""
+    message = state.store.get(sequence)
+    if message is None:
+        return False
+    for consumer in state.consumers.values():
+        if consumer is not done and consumer.needs(sequence, message.subject):
+            return True
+    return False
+
+
+def drop_unneeded(state: StreamState, gone: Consumer | None) -> None:
+    """Interest retention: remove what no consumer needs, of what `gone` wanted (None: of everything)."""
+    store = state.store
+    if not state.consumers:
+        store.truncate_front(store.last_sequence + 1)
+        return
+    matcher = None if gone is None else gone.matcher
+    sequence = store.next_sequence(store.first_sequence, matcher)
+    while sequence:
+        if not is_needed(state, sequence, None):
+            store.delete(sequence)
+        sequence = store.next_sequence(sequence + 1, matcher)

@@ -1,0 +1,184 @@
+"""A stream: the machine that every replica runs over the same log. `apply` takes one operation; effects say what came
+of it.
+
+Read next: `publish` (how messages get in), `retention` (how they go), `consumer_apply` (consumers), `ops` (the bytes).
+Not here: consensus, who may ask (`api_*`), early refusals (`admission`), deliveries (`delivery`).
+
+Invariants: same operations, same state, on every replica; no clock: time is what the leader stamped, made to never go
+back.
+"""
+
+import json
+from typing import Any, Final
+
+import cbor2
+
+from broker.jetstream.api_errors import (
+    MESSAGE_DELETE_FAILED,
+    PURGE_FAILED,
+    SEQUENCE_NOT_FOUND,
+    STREAM_SEALED,
+)
+from broker.jetstream.consumer import Consumer, restore_consumer
+from broker.jetstream.consumer_apply import apply_consumer_op
+from broker.jetstream.effects import EffectSink
+from broker.jetstream.ops import (
+    OP_CONSUMER_CREATE,
+    OP_EXPIRE,
+    OP_MESSAGE_DELETE,
+    OP_PUBLISH,
+    OP_PURGE,
+    OP_STREAM_CONFIG,
+    PublishOp,
+    PurgeOp,
+    decode_config,
+    decode_delete,
+    decode_purge,
+    op_time,
+)
+from broker.jetstream.publish import apply_publish
+from broker.jetstream.retention import (
+    delete_message,
+    drop_unneeded,
+    enforce_limits,
+    enforce_subject_limits,
+    expire,
+    is_needed,
+    purge,
+)
+from broker.jetstream.store import MessageStore
+from broker.jetstream.stream_config import RETENTION_INTEREST, RETENTION_LIMITS, StreamConfig
+from broker.jetstream.stream_state import StreamState
+
+SNAPSHOT_VERSION: Final = 1
+
+
+class StreamMachine(StreamState):
+    """See the module's text. The store is empty, or as of the snapshot that `restore` is given next."""
+
+    def __init__(self, config: StreamConfig, store: MessageStore, created_ns: int) -> None:
+        super().__init__(config, store, created_ns)
+        if config.first_sequence > 1 and store.last_sequence == 0:
+            store.skip_to(config.first_sequence - 1)
+
+    def apply(self, kind: int, body: bytes, ordinal: int, sink: EffectSink) -> None:
+        """One committed operation. Raises MalformedOp on bytes that no leader of this version wrote."""
+        if kind == OP_PUBLISH:
+            apply_publish(self, PublishOp(body), ordinal, sink)
+        elif kind >= OP_CONSUMER_CREATE:
+            apply_consumer_op(self, kind, body, ordinal, sink)
+        else:
+            now_ns = self.advance(op_time(body))
+            self._age(now_ns)
+            if kind == OP_EXPIRE:
+                sink.done(ordinal, None)
+            elif kind == OP_PURGE:
+                sink.done(ordinal, self._purge(decode_purge(body), sink))
+            elif kind == OP_MESSAGE_DELETE:
+                sink.done(ordinal, self._delete(decode_delete(body), sink))
+            else:
+                assert kind == OP_STREAM_CONFIG, f"operation {kind}: written by a newer version?"
+                self._reconfigure(decode_config(body), sink)
+                sink.done(ordinal, None)
+
+    def _age(self, now_ns: int) -> None:
+        expire(self, now_ns)
+        self.dedupe.expire(now_ns)
+
+    def expiry_due(self, wall_ns: int) -> bool:
+        """Whether the leader should propose an OP_EXPIRE: something is too old."""
+        store = self.store
+        max_age_ns = self.config.max_age_ns
+        if max_age_ns and store.messages and store.first_timestamp_ns + max_age_ns <= wall_ns:
+            return True
+        next_ns = self.dedupe.next_expiry_ns()
+        return next_ns != 0 and next_ns <= wall_ns
+
+    # Operations.
+
+    def _purge(self, op: PurgeOp, sink: EffectSink) -> object:
+        """The number of messages purged, or the error."""
+        if self.config.sealed:
+            return STREAM_SEALED
+        if self.config.deny_purge:
+            return PURGE_FAILED.of(err="stream purge not permitted")
+        return purge(self, op, sink)
+
+    def _delete(self, sequence: int, sink: EffectSink) -> object:
+        """True, or the error."""
+        if self.config.sealed:
+            return STREAM_SEALED
+        if self.config.deny_delete:
+            return MESSAGE_DELETE_FAILED.of(err="message delete not permitted")
+        return True if delete_message(self, sequence, sink) else SEQUENCE_NOT_FOUND.of(seq=sequence)
+
+    def _reconfigure(self, config_json: bytes, sink: EffectSink) -> None:
+        config = StreamConfig.from_json(json.loads(config_json))
+        assert isinstance(config, StreamConfig), config
+        before = self.config
+        self.config = config
+        self.dedupe.window_ns = config.duplicate_window_ns
+        self._age(self.last_time_ns)
+        if config.max_msgs_per_subject > 0 and config.max_msgs_per_subject != before.max_msgs_per_subject:
+            enforce_subject_limits(self, sink)
+        enforce_limits(self)
+        if config.retention == RETENTION_INTEREST and before.retention != RETENTION_INTEREST:
+            drop_unneeded(self, None)
+        sink.config_changed()
+
+    # What consumers tell.
+
+    def acknowledged(self, consumer: Consumer, sequence: int) -> None:
+        """`consumer` is done with the message: it goes when nobody else needs it (work-queue and interest streams)."""
+        if self.config.retention == RETENTION_LIMITS or sequence < self.store.first_sequence:
+            return
+        if len(self.consumers) > 1 and is_needed(self, sequence, consumer):
+            return
+        self.store.delete(sequence)
+
+    def consumer_changed(self, consumer: Consumer, gone: bool) -> None:
+        """Fewer may need what is stored."""
+        if self.config.retention == RETENTION_INTEREST:
+            drop_unneeded(self, consumer if gone else None)
+
+    # Snapshot.
+
+    def snapshot(self) -> bytes:
+        """Everything but the messages: what blocks cannot tell of the store is in it."""
+        consumers = [self.consumers[name].snapshot() for name in self.consumers]
+        state: dict[str, object] = {
+            "version": SNAPSHOT_VERSION,
+            "config": self.config.to_json(),
+            "created": self.created_ns,
+            "time": self.last_time_ns,
+            "message_id": self.last_message_id,
+            "dedupe": self.dedupe.snapshot(),
+            "consumers": consumers,
+            "store": self.store.state_bytes(),
+        }
+        return bytes(cbor2.dumps(state))
+
+    @staticmethod
+    def store_state(snapshot: bytes) -> bytes:
+        """What a snapshot says about the store, to open it with before `restore`."""
+        state: dict[str, Any] = cbor2.loads(snapshot)
+        store: bytes = state["store"]
+        return store
+
+    def restore(self, snapshot: bytes) -> None:
+        """Replace everything by what a snapshot says; the store must have been opened with its `store_state`."""
+        state: dict[str, Any] = cbor2.loads(snapshot)
+        if state["version"] != SNAPSHOT_VERSION:
+            raise ValueError(f"stream snapshot of version {state['version']}; this program reads {SNAPSHOT_VERSION}")
+        config = StreamConfig.from_json(state["config"])
+        assert isinstance(config, StreamConfig), config
+        self.config = config
+        self.created_ns = state["created"]
+        self.last_time_ns = state["time"]
+        self.last_message_id = state["message_id"]
+        self.dedupe.window_ns = config.duplicate_window_ns
+        self.dedupe.restore(state["dedupe"])
+        self.consumers = {}
+        for entry in state["consumers"]:
+            consumer = restore_consumer(config.name, entry)
+            self.consumers[consumer.name] = consumer

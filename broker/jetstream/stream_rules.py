@@ -1,0 +1,278 @@
+"""Which stream configurations are good: NATS's defaults and checks on creation and update.
+
+Features this server does not have are refused with one clear error (10052), never accepted and ignored. Three are accepted though:
+* `allow_atomic`, `allow_batched` permit clients to use batches; tools such as `nats bench --create` ask for both
+  whether they use them or not. A message that does use one is refused (10174, 10205), the stream works otherwise.
+* `compression: s2` asks for smaller files and changes no answer; blocks are written uncompressed.
+
+Not here: overlap with other streams (the meta group knows them), reading JSON (`stream_config`).
+Invariant: `complete` is idempotent.
+"""
+
+from typing import Final
+
+from broker.core.subjects import collides, is_subset, is_valid
+from broker.jetstream.api_errors import (
+    INVALID_CONFIG,
+    MIRROR_NOT_UPDATABLE,
+    NAME_WITH_PATH_SEPARATORS,
+    PEDANTIC,
+    REPLICAS_NEGATIVE,
+    REPLICAS_NOT_SUPPORTED,
+    ApiError,
+)
+from broker.jetstream.durations import MILLISECOND_NS, MINUTE_NS, format_duration
+from broker.jetstream.stream_config import (
+    DISCARD_NEW,
+    METADATA_LEVEL,
+    METADATA_REQUIRED_LEVEL,
+    METADATA_VERSION,
+    PERSIST_ASYNC,
+    RETENTION_WORKQUEUE,
+    StreamConfig,
+)
+
+NAME_MAX: Final = 255
+DESCRIPTION_MAX: Final = 4 * 1024
+METADATA_MAX: Final = 128 * 1024
+REPLICAS_MAX: Final = 5
+DUPLICATE_WINDOW_DEFAULT_NS: Final = 2 * MINUTE_NS
+_SHORTEST_NS: Final = 100 * MILLISECOND_NS
+_NOT_IN_NAMES: Final = " \t\r\n\f.*>\\/"
+_LIMITS: Final = ("max_msgs", "max_msgs_per_subject", "max_bytes", "max_msg_size", "max_consumers")
+_API_SUBJECTS: Final = (b"$JS.>", b"$JSC.>", b"$NRG.>")
+
+
+class StreamServerLimits:
+    """What this server allows any stream."""
+
+    def __init__(self, clustered: bool, duplicate_window_ns: int = 0) -> None:
+        self.clustered: Final = clustered
+        self.duplicate_window_ns: Final = duplicate_window_ns  # 0 = no limit
+
+
+def is_asset_name(name: str) -> bool:
+    """Whether a stream or consumer may be called so."""
+    return bool(name) and not any(character in name for character in _NOT_IN_NAMES)
+
+
+def has_path_separators(name: str) -> bool:
+    """Refused with an error of its own."""
+    return "/" in name or "\\" in name
+
+
+def complete(config: StreamConfig, limits: StreamServerLimits, pedantic: bool = False) -> ApiError | None:
+    """Fill in defaults (in place) and check; None when the stream may exist."""
+    error = (
+        _check_name(config)
+        or _complete_limits(config, limits, pedantic)
+        or _check_flags(config)
+        or _check_absent(config)
+        or _complete_subjects(config)
+    )
+    if error is not None:
+        return error
+    if config.placement is not None and config.placement.get("preferred"):
+        return INVALID_CONFIG.of(err="preferred server not permitted in placement")
+    _set_metadata(config)
+    return None
+
+
+def complete_new(config: StreamConfig, limits: StreamServerLimits, pedantic: bool = False) -> ApiError | None:
+    """`complete` for a stream that does not exist yet."""
+    error = complete(config, limits, pedantic)
+    if error is not None:
+        return error
+    if config.num_replicas > 1 and not limits.clustered:
+        return REPLICAS_NOT_SUPPORTED
+    if config.sealed:
+        return INVALID_CONFIG.of(err="stream configuration for create can not be sealed")
+    return None
+
+
+def complete_update(
+    old: StreamConfig, new: StreamConfig, limits: StreamServerLimits, pedantic: bool = False
+) -> ApiError | None:
+    """`complete` for the new configuration of a stream, and whether it may follow the old one."""
+    error = complete(new, limits, pedantic)
+    if error is not None:
+        return error
+    if new.name != old.name:
+        return INVALID_CONFIG.of(err="stream configuration name must match original")
+    if new.num_replicas > 1 and not limits.clustered:
+        return REPLICAS_NOT_SUPPORTED
+    text = _forbidden_change(old, new)
+    if text:
+        return INVALID_CONFIG.of(err="stream configuration update can not " + text)
+    if new.mirror is not None and new.mirror != old.mirror:
+        return MIRROR_NOT_UPDATABLE
+    if old.allow_msg_ttl and not new.allow_msg_ttl:
+        return INVALID_CONFIG.of(err="message TTL status can not be disabled")
+    if old.allow_msg_schedules and not new.allow_msg_schedules:
+        return INVALID_CONFIG.of(err="message schedules can not be disabled")
+    if new.sealed:
+        new.max_age_ns = 0
+        new.discard = DISCARD_NEW
+        new.deny_delete = True
+        new.deny_purge = True
+        new.allow_rollup_headers = False
+    return None
+
+
+def _forbidden_change(old: StreamConfig, new: StreamConfig) -> str:
+    """What an update tries in vain, "" when nothing."""
+    if new.storage != old.storage:
+        return "change storage type"
+    if new.retention != old.retention and RETENTION_WORKQUEUE in (new.retention, old.retention):
+        return "change retention policy to/from workqueue"
+    if old.sealed and not new.sealed:
+        return "unseal a sealed stream"
+    if old.deny_delete and not new.deny_delete:
+        return "cancel deny message deletes"
+    if old.deny_purge and not new.deny_purge:
+        return "cancel deny purge"
+    if new.allow_msg_counter != old.allow_msg_counter:
+        return "change message counter setting"
+    if new.persist_mode != old.persist_mode:
+        return "change persist mode"
+    return ""
+
+
+def _check_name(config: StreamConfig) -> ApiError | None:
+    name = config.name
+    if has_path_separators(name):
+        return NAME_WITH_PATH_SEPARATORS
+    if not is_asset_name(name):
+        return INVALID_CONFIG.of(err="stream name is required and can not contain '.', '*', '>', '\\', '/'")
+    if len(name.encode()) > NAME_MAX:
+        return INVALID_CONFIG.of(err=f"stream name is too long, maximum allowed is {NAME_MAX}")
+    if len(config.description.encode()) > DESCRIPTION_MAX:
+        return INVALID_CONFIG.of(err=f"stream description is too long, maximum allowed is {DESCRIPTION_MAX}")
+    if sum(len(key.encode()) + len(config.metadata[key].encode()) for key in config.metadata) > METADATA_MAX:
+        return INVALID_CONFIG.of(err=f"stream metadata exceeds maximum size of {METADATA_MAX} bytes")
+    return None
+
+
+def _complete_limits(config: StreamConfig, limits: StreamServerLimits, pedantic: bool) -> ApiError | None:
+    if config.num_replicas == 0:
+        config.num_replicas = 1
+    if config.num_replicas > REPLICAS_MAX:
+        return INVALID_CONFIG.of(err=f"maximum replicas is {REPLICAS_MAX}")
+    if config.num_replicas < 0:
+        return REPLICAS_NEGATIVE
+    for attribute in _LIMITS:
+        value = getattr(config, attribute)
+        if value == 0 or value < -1:
+            if pedantic and value < -1:
+                return PEDANTIC.of(err=f"{attribute} must be set to -1")
+            setattr(config, attribute, -1)
+    if config.max_age_ns < 0:
+        return INVALID_CONFIG.of(err="max age can not be negative")
+    if 0 < config.max_age_ns < _SHORTEST_NS:
+        return INVALID_CONFIG.of(err="max age needs to be >= 100ms")
+    return _complete_window(config, limits.duplicate_window_ns, pedantic)
+
+
+def _complete_window(config: StreamConfig, limit_ns: int, pedantic: bool) -> ApiError | None:
+    if config.duplicate_window_ns == 0:
+        window_ns = DUPLICATE_WINDOW_DEFAULT_NS
+        if 0 < limit_ns < window_ns:
+            if pedantic:
+                return PEDANTIC.of(err="duplicate window limits are higher than current limits")
+            window_ns = limit_ns
+        if 0 < config.max_age_ns < window_ns:
+            if pedantic:
+                return PEDANTIC.of(err="duplicate window cannot be bigger than max age")
+            window_ns = config.max_age_ns
+        config.duplicate_window_ns = window_ns
+    window_ns = config.duplicate_window_ns
+    if window_ns < 0:
+        return INVALID_CONFIG.of(err="duplicates window can not be negative")
+    if 0 < config.max_age_ns < window_ns:
+        return INVALID_CONFIG.of(err="duplicates window can not be larger then max age")
+    if 0 < limit_ns < window_ns:
+        return INVALID_CONFIG.of(
+            err=f"duplicates window can not be larger then server limit of {format_duration(limit_ns)}"
+        )
+    if window_ns < _SHORTEST_NS:
+        return INVALID_CONFIG.of(err="duplicates window needs to be >= 100ms")
+    return None
+
+
+def _check_flags(config: StreamConfig) -> ApiError | None:
+    if config.deny_purge and config.allow_rollup_headers:
+        return INVALID_CONFIG.of(err="roll-ups require the purge permission")
+    if config.discard_new_per_subject:
+        if config.discard != DISCARD_NEW:
+            return INVALID_CONFIG.of(err="discard new per subject requires discard new policy to be set")
+        if config.max_msgs_per_subject <= 0:
+            return INVALID_CONFIG.of(err="discard new per subject requires max msgs per subject > 0")
+    return None
+
+
+def _check_absent(config: StreamConfig) -> ApiError | None:
+    """Refuse what this server does not have."""
+    wanted = ""
+    if config.mirror is not None:
+        wanted = "mirrors"
+    elif config.sources:
+        wanted = "sources"
+    elif config.subject_transform is not None:
+        wanted = "subject transforms"
+    elif config.republish is not None:
+        wanted = "republishing"
+    elif config.allow_msg_ttl or config.subject_delete_marker_ttl_ns:
+        wanted = "message TTLs"
+    elif config.allow_msg_counter:
+        wanted = "message counters"
+    elif config.allow_msg_schedules:
+        wanted = "message schedules"
+    elif config.persist_mode == PERSIST_ASYNC:
+        wanted = "async persist mode"
+    elif config.mirror_direct:
+        return INVALID_CONFIG.of(err="stream has no mirror but does have mirror direct")
+    return INVALID_CONFIG.of(err=f"{wanted} are not supported by this server") if wanted else None
+
+
+def _complete_subjects(config: StreamConfig) -> ApiError | None:
+    if not config.subjects:
+        config.subjects = [config.name]
+        return None
+    seen: list[str] = []
+    for text in config.subjects:
+        subject = text.encode()
+        if not is_valid(subject):
+            return INVALID_CONFIG.of(err="invalid subject")
+        if text in seen:
+            return INVALID_CONFIG.of(err="duplicate subjects detected")
+        if text == ">":
+            if not config.no_ack:
+                return INVALID_CONFIG.of(err="capturing all subjects requires no-ack to be true")
+            if config.num_replicas != 1:
+                return INVALID_CONFIG.of(err="capturing all subjects requires replicas of 1")
+        if not config.no_ack:
+            error = _check_reserved(subject)
+            if error is not None:
+                return error
+        seen.append(text)
+        for other in config.subjects[len(seen) :]:
+            if collides(other.encode(), subject):
+                return INVALID_CONFIG.of(err=f'subject "{text}" overlaps with "{other}"')
+    return None
+
+
+def _check_reserved(subject: bytes) -> ApiError | None:
+    for space in _API_SUBJECTS:
+        if collides(subject, space) and not is_subset(subject, b"$JS.EVENT.>"):
+            return INVALID_CONFIG.of(err="subjects that overlap with jetstream api require no-ack to be true")
+    if collides(subject, b"$SYS.>") and not is_subset(subject, b"$SYS.ACCOUNT.>"):
+        return INVALID_CONFIG.of(err="subjects that overlap with system api require no-ack to be true")
+    return None
+
+
+def _set_metadata(config: StreamConfig) -> None:
+    """Keep the API level the stream needs; drop what only answers carry."""
+    metadata = {key: config.metadata[key] for key in config.metadata if key not in (METADATA_VERSION, METADATA_LEVEL)}
+    level = 4 if config.allow_batched else 2 if config.allow_atomic else 0
+    metadata[METADATA_REQUIRED_LEVEL] = str(level)
+    config.metadata = dict(sorted(metadata.items()))

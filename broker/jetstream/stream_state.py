@@ -1,0 +1,27 @@
+"""What a stream's machine holds besides consumers and messages. Rules work on it: `publish`, `retention`; `stream` is
+the whole.
+
+Not here: any behaviour. Invariant: everything here is a function of the log.
+"""
+
+from broker.jetstream.consumer_apply import ConsumerOwner
+from broker.jetstream.dedupe import DedupeTable
+from broker.jetstream.store import MessageStore
+from broker.jetstream.stream_config import StreamConfig
+
+
+class StreamState(ConsumerOwner):
+    """Configuration, store and consumers come from `ConsumerOwner`."""
+
+    def __init__(self, config: StreamConfig, store: MessageStore, created_ns: int) -> None:
+        super().__init__(config, store)
+        self.created_ns: int = created_ns
+        self.last_time_ns: int = 0  # of the newest operation or message; times never go back
+        self.last_message_id: bytes = b""  # the id the newest message came with
+        self.dedupe: DedupeTable = DedupeTable(config.duplicate_window_ns)
+
+    def advance(self, timestamp_ns: int) -> int:
+        """The machine's time for an operation stamped so."""
+        time_ns = max(timestamp_ns, self.last_time_ns + 1)
+        self.last_time_ns = time_ns
+        return time_ns
