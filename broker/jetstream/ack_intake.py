@@ -148,7 +148,11 @@ class AckIntake:
     def terminate_removed(self, sequence: int) -> None:
         """The stream removed a message that was out."""
         entry = self.out.entries.get(sequence)
-        if entry is not None:
+        if entry is None:
+            return
+        if sequence <= self.consumer.ack_floor_stream:
+            self.out.settle(sequence)  # a purge, which settled it in the facts already
+        else:
             deliveries = int(entry.deliveries)
             self.terminate(sequence, int(entry.consumer_sequence), deliveries, REASON_DELETED, False)
 

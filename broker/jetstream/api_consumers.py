@@ -8,7 +8,6 @@ Not here: which node answers (`broker/cluster`), reading create requests (`consu
 (`consumer_apply`).
 """
 
-import json
 import random
 from collections.abc import Callable
 from typing import Final
@@ -17,7 +16,18 @@ from broker.jetstream import consumer_errors as errors
 from broker.jetstream.ack_intake import AckIntake
 from broker.jetstream.api import ApiAnswer, Propose, Reply, StreamLeader
 from broker.jetstream.api_errors import INVALID_JSON, NOT_EMPTY_REQUEST, ApiError
-from broker.jetstream.api_types import ApiRequest, format_time
+from broker.jetstream.api_types import (
+    API_LEVEL,
+    INTEGER,
+    SERVER_VERSION,
+    ApiRequest,
+    answer,
+    error_answer,
+    format_time,
+    is_empty_payload,
+    read_fields,
+    read_object,
+)
 from broker.jetstream.backlog import Backlog
 from broker.jetstream.consumer import Consumer
 from broker.jetstream.consumer_apply import ConsumerOwner, encode_create, encode_delete, refuse_create
@@ -28,8 +38,7 @@ from broker.jetstream.ops import OP_CONSUMER_CREATE, OP_CONSUMER_DELETE
 
 NAMES_LIMIT: Final = 1024
 LIST_LIMIT: Final = 256
-SERVER_METADATA: Final = {"_nats.ver": "2.15.1", "_nats.level": "5"}
-_TYPE: Final = "io.nats.jetstream.api.v1."
+SERVER_METADATA: Final = {"_nats.ver": SERVER_VERSION, "_nats.level": str(API_LEVEL)}
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _NAME_LENGTH: Final = 8
 
@@ -49,13 +58,13 @@ def handle_consumer(verb: str, request: ApiRequest, leader: StreamLeader) -> Api
     if verb == "CONSUMER.LIST":
         return _list(payload, leader)
     kind = "consumer_info_response" if verb == "CONSUMER.INFO" else "consumer_delete_response"
-    if not is_empty(payload):
+    if not is_empty_payload(payload) and read_object(payload) != {}:
         return _failure(kind, NOT_EMPTY_REQUEST)
     consumer = leader.machine.consumers.get(name)
     if consumer is None:
         return _failure(kind, errors.CONSUMER_NOT_FOUND)
     if verb == "CONSUMER.INFO":
-        return Reply(_answer(kind, consumer_info(consumer, leader)))
+        return Reply(answer(kind, consumer_info(consumer, leader)))
     assert verb == "CONSUMER.DELETE"
     return Propose(OP_CONSUMER_DELETE, encode_delete(name, consumer.created_ns), respond_deleted)
 
@@ -63,8 +72,8 @@ def handle_consumer(verb: str, request: ApiRequest, leader: StreamLeader) -> Api
 def respond_deleted(result: object) -> bytes:
     """The answer to a delete."""
     if isinstance(result, ApiError):
-        return _error("consumer_delete_response", result)
-    return _answer("consumer_delete_response", {"success": True})
+        return error_answer("consumer_delete_response", result)
+    return answer("consumer_delete_response", {"success": True})
 
 
 class CreateResponder:
@@ -76,9 +85,9 @@ class CreateResponder:
     def respond(self, result: object) -> bytes:
         """`result` is the consumer or the error."""
         if isinstance(result, ApiError):
-            return _error("consumer_create_response", result)
+            return error_answer("consumer_create_response", result)
         assert isinstance(result, Consumer)
-        return _answer("consumer_create_response", consumer_info(result, self.leader))
+        return answer("consumer_create_response", consumer_info(result, self.leader))
 
 
 def _create(request: ApiRequest, payload: bytes, leader: StreamLeader) -> ApiAnswer:
@@ -122,73 +131,43 @@ def fresh_name(owner: ConsumerOwner, rng: random.Random) -> str:
             return name
 
 
-def _offset(payload: bytes) -> int:
-    """The page asked for. Raises ConfigError."""
+def _offset(payload: bytes) -> int | ApiError:
+    """The page asked for."""
     if payload.strip()[:1] not in (b"{", b"["):
         return 0
-    try:
-        fields = json.loads(payload)
-    except (ValueError, RecursionError):
-        raise ConfigError("invalid character in request") from None
-    if not isinstance(fields, dict):
-        raise ConfigError("json: cannot unmarshal array into Go value of type server.JSApiConsumersRequest")
-    for key in fields:
-        if key.lower() != "offset":
-            raise ConfigError(f'json: unknown field "{key}"')
-    offset = next(iter(fields.values()), 0)
-    if offset is not None and (not isinstance(offset, int) or isinstance(offset, bool)):
-        raise ConfigError("json: cannot unmarshal value into Go struct field JSApiConsumersRequest.offset of type int")
-    return max(offset or 0, 0)
+    fields = read_fields(payload, {"offset": INTEGER}, "JSApiConsumersRequest")
+    if isinstance(fields, ApiError):
+        return fields
+    offset = fields.get("offset", 0)
+    assert isinstance(offset, int)
+    return max(offset, 0)
 
 
 def _names(payload: bytes, leader: StreamLeader) -> ApiAnswer:
     kind = "consumer_names_response"
-    try:
-        offset = _offset(payload)
-    except ConfigError as error:
-        return _failure(kind, INVALID_JSON.of(err=str(error)))
+    offset = _offset(payload)
+    if isinstance(offset, ApiError):
+        return _failure(kind, offset)
     names = sorted(leader.machine.consumers)
     page: dict[str, object] = {"total": len(names), "offset": min(offset, len(names)), "limit": NAMES_LIMIT}
     page["consumers"] = names[offset : offset + NAMES_LIMIT]
-    return Reply(_answer(kind, page))
+    return Reply(answer(kind, page))
 
 
 def _list(payload: bytes, leader: StreamLeader) -> ApiAnswer:
     kind = "consumer_list_response"
-    try:
-        offset = _offset(payload)
-    except ConfigError as error:
-        return _failure(kind, INVALID_JSON.of(err=str(error)))
+    offset = _offset(payload)
+    if isinstance(offset, ApiError):
+        return _failure(kind, offset)
     consumers = leader.machine.consumers
     names = sorted(consumers)
     page: dict[str, object] = {"total": len(names), "offset": min(offset, len(names)), "limit": LIST_LIMIT}
     page["consumers"] = [consumer_info(consumers[name], leader) for name in names[offset : offset + LIST_LIMIT]]
-    return Reply(_answer(kind, page))
-
-
-def is_empty(payload: bytes) -> bool:
-    """Nothing, or an empty JSON object."""
-    if not payload or payload == b"{}":
-        return True
-    try:
-        return bool(json.loads(payload) == {})
-    except (ValueError, RecursionError):
-        return False
-
-
-def _answer(kind: str, fields: dict[str, object]) -> bytes:
-    body: dict[str, object] = {"type": _TYPE + kind}
-    body.update(fields)
-    return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def _error(kind: str, error: ApiError) -> bytes:
-    fields = {"code": error.code, "err_code": error.err_code, "description": error.description}
-    return _answer(kind, {"error": fields})
+    return Reply(answer(kind, page))
 
 
 def _failure(kind: str, error: ApiError) -> ApiAnswer:
-    return Reply(_error(kind, error))
+    return Reply(error_answer(kind, error))
 
 
 # ConsumerInfo.
@@ -234,6 +213,7 @@ def lead_info(lead: ConsumerLead) -> dict[str, object]:
     """The numbers as the leader has them, a little ahead of the log."""
     consumer = lead.consumer
     acks = lead.acks
+    acks.drop_removed()
     delivered = max(acks.delivered_sequence, consumer.delivered_stream)
     floor_stream, floor_consumer = _floor(acks, consumer, delivered, lead.consumer_sequence)
     redelivered = 0

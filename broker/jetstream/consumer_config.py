@@ -7,9 +7,24 @@ Invariants: a configuration in a machine has passed `consumer_rules` (defaults a
 `_nats.` metadata. Read next: `consumer_rules`, `api_consumers`.
 """
 
+import json
 from typing import Final
 
-from broker.jetstream.api_types import format_time, parse_time
+from broker.jetstream.api_types import (
+    BOOLEAN,
+    DURATION,
+    INTEGER,
+    STRING_MAP,
+    TEXT,
+    TEXTS,
+    TIME,
+    UNSIGNED,
+    fits,
+    format_time,
+    go_kind,
+    parse_time,
+    unmarshal_error,
+)
 
 DELIVER_ALL: Final = "all"
 DELIVER_LAST: Final = "last"
@@ -28,54 +43,46 @@ REPLAY_ORIGINAL: Final = "original"
 PRIORITY_NONE: Final = "none"
 OWN_METADATA: Final = "_nats."
 
-_TEXT: Final = "string"
-_INTEGER: Final = "int"
-_UNSIGNED: Final = "uint64"
-_DURATION: Final = "time.Duration"
-_BOOLEAN: Final = "bool"
-_TEXTS: Final = "[]string"
 _DURATIONS: Final = "[]time.Duration"
-_TIME: Final = "time.Time"
-_METADATA: Final = "map[string]string"
 _CHOICE: Final = "choice"
 
 # JSON name, attribute, kind, in the order nats-server prints them.
 FIELDS: Final[list[tuple[str, str, str]]] = [
-    ("durable_name", "durable_name", _TEXT),
-    ("name", "name", _TEXT),
-    ("description", "description", _TEXT),
+    ("durable_name", "durable_name", TEXT),
+    ("name", "name", TEXT),
+    ("description", "description", TEXT),
     ("deliver_policy", "deliver_policy", _CHOICE),
-    ("opt_start_seq", "opt_start_sequence", _UNSIGNED),
-    ("opt_start_time", "opt_start_time_ns", _TIME),
+    ("opt_start_seq", "opt_start_sequence", UNSIGNED),
+    ("opt_start_time", "opt_start_time_ns", TIME),
     ("ack_policy", "ack_policy", _CHOICE),
-    ("ack_wait", "ack_wait_ns", _DURATION),
-    ("max_deliver", "max_deliver", _INTEGER),
+    ("ack_wait", "ack_wait_ns", DURATION),
+    ("max_deliver", "max_deliver", INTEGER),
     ("backoff", "backoff_ns", _DURATIONS),
-    ("filter_subject", "filter_subject", _TEXT),
-    ("filter_subjects", "filter_subjects", _TEXTS),
+    ("filter_subject", "filter_subject", TEXT),
+    ("filter_subjects", "filter_subjects", TEXTS),
     ("replay_policy", "replay_policy", _CHOICE),
-    ("rate_limit_bps", "rate_limit_bps", _UNSIGNED),
-    ("sample_freq", "sample_freq", _TEXT),
-    ("max_waiting", "max_waiting", _INTEGER),
-    ("max_ack_pending", "max_ack_pending", _INTEGER),
-    ("flow_control", "flow_control", _BOOLEAN),
-    ("headers_only", "headers_only", _BOOLEAN),
-    ("max_batch", "max_batch", _INTEGER),
-    ("max_expires", "max_expires_ns", _DURATION),
-    ("max_bytes", "max_bytes", _INTEGER),
-    ("deliver_subject", "deliver_subject", _TEXT),
-    ("deliver_group", "deliver_group", _TEXT),
-    ("idle_heartbeat", "idle_heartbeat_ns", _DURATION),
-    ("inactive_threshold", "inactive_threshold_ns", _DURATION),
-    ("num_replicas", "num_replicas", _INTEGER),
-    ("mem_storage", "mem_storage", _BOOLEAN),
-    ("direct", "direct", _BOOLEAN),
-    ("sourcing", "sourcing", _BOOLEAN),
-    ("metadata", "metadata", _METADATA),
-    ("pause_until", "pause_until_ns", _TIME),
-    ("priority_groups", "priority_groups", _TEXTS),
+    ("rate_limit_bps", "rate_limit_bps", UNSIGNED),
+    ("sample_freq", "sample_freq", TEXT),
+    ("max_waiting", "max_waiting", INTEGER),
+    ("max_ack_pending", "max_ack_pending", INTEGER),
+    ("flow_control", "flow_control", BOOLEAN),
+    ("headers_only", "headers_only", BOOLEAN),
+    ("max_batch", "max_batch", INTEGER),
+    ("max_expires", "max_expires_ns", DURATION),
+    ("max_bytes", "max_bytes", INTEGER),
+    ("deliver_subject", "deliver_subject", TEXT),
+    ("deliver_group", "deliver_group", TEXT),
+    ("idle_heartbeat", "idle_heartbeat_ns", DURATION),
+    ("inactive_threshold", "inactive_threshold_ns", DURATION),
+    ("num_replicas", "num_replicas", INTEGER),
+    ("mem_storage", "mem_storage", BOOLEAN),
+    ("direct", "direct", BOOLEAN),
+    ("sourcing", "sourcing", BOOLEAN),
+    ("metadata", "metadata", STRING_MAP),
+    ("pause_until", "pause_until_ns", TIME),
+    ("priority_groups", "priority_groups", TEXTS),
     ("priority_policy", "priority_policy", _CHOICE),
-    ("priority_timeout", "priority_timeout_ns", _DURATION),
+    ("priority_timeout", "priority_timeout_ns", DURATION),
 ]
 _ALWAYS: Final = ("deliver_policy", "ack_policy", "replay_policy", "num_replicas")
 _CHOICES: Final[dict[str, list[str]]] = {
@@ -152,7 +159,7 @@ class ConsumerConfig:
                 continue
             if not value and name not in _ALWAYS:
                 continue
-            if kind == _TIME:
+            if kind == TIME:
                 value = format_time(getattr(self, attribute))
             fields[name] = value
         return fields
@@ -199,50 +206,16 @@ def _read(name: str, kind: str, item: object, where: str) -> object:
         if item == "" and name == "priority_policy":
             return PRIORITY_NONE
         if not isinstance(item, str) or item not in _CHOICES[name]:
-            raise ConfigError(f"can not unmarshal {go_quoted_json(item)}")
+            raw = json.dumps(item, ensure_ascii=False)
+            raise ConfigError(f"can not unmarshal {json.dumps(raw, ensure_ascii=False)}")
         return item
-    if kind == _TIME:
-        if isinstance(item, str):
-            moment = parse_time(item)
-            if moment is not None:
-                return moment
-        raise ConfigError(f"parsing time {go_quoted_json(item)} as \"2006-01-02T15:04:05Z07:00\": cannot parse")
-    if kind == _BOOLEAN:
-        fits = isinstance(item, bool)
-    elif kind == _TEXT:
-        fits = isinstance(item, str)
-    elif kind == _METADATA:
-        fits = isinstance(item, dict) and all(isinstance(entry, str) for entry in item.values())
-    elif kind == _TEXTS:
-        fits = isinstance(item, list) and all(isinstance(entry, str) for entry in item)
-    elif kind == _DURATIONS:
-        fits = isinstance(item, list) and all(_is_integer(entry, False) for entry in item)
-    else:
-        fits = _is_integer(item, kind == _UNSIGNED)
-    if not fits:
-        raise ConfigError(f"json: cannot unmarshal {go_kind(item)} into Go struct field {where}.{name} of type {kind}")
+    if kind == _DURATIONS:
+        if not isinstance(item, list) or not all(fits(entry, DURATION) for entry in item):
+            raise ConfigError(unmarshal_error(item, f"{where}.{name}", kind))
+        return item
+    if not fits(item, kind):
+        raise ConfigError(unmarshal_error(item, f"{where}.{name}", kind))
+    if kind == TIME:
+        assert isinstance(item, str)
+        return parse_time(item)
     return item
-
-
-def _is_integer(item: object, unsigned: bool) -> bool:
-    if not isinstance(item, int) or isinstance(item, bool):
-        return False
-    return 0 <= item < 1 << 64 if unsigned else -(1 << 63) <= item < 1 << 63
-
-
-def go_kind(value: object) -> str:
-    """What Go's decoder calls a JSON value in its errors."""
-    if isinstance(value, bool):
-        return "bool"
-    if isinstance(value, str):
-        return "string"
-    if isinstance(value, int | float):
-        return f"number {value}" if isinstance(value, float) or abs(value) >= 1 << 63 else "number"
-    return "array" if isinstance(value, list) else "object"
-
-
-def go_quoted_json(value: object) -> str:
-    """A JSON text quoted once more, as `%q` prints the raw bytes."""
-    if isinstance(value, str):
-        return '"\\"' + value + '\\""'
-    return f'"{value}"'

@@ -160,6 +160,8 @@ class ConsumerLead:
             ended = self._deliver()
             if queue.one_shots and ended and queue.waiting:
                 queue.sweep(now_ns, True, self.heartbeat(), self.context.pump)
+        if not queue.waiting:
+            queue.next_deadline_ns = 0
 
     def check_interest(self) -> None:
         """See whether a push consumer has somebody to deliver to."""
@@ -320,7 +322,9 @@ class ConsumerLead:
 
     def next_deadline_ns(self) -> int:
         """When this consumer wants to be looked at next; 0 = never."""
-        next_ns = earlier(self.acks.out.timers.next_deadline_ns(), self.replay_due_ns)
+        next_ns = self.acks.out.timers.next_deadline_ns()
+        if self.replay_due_ns and self.hungry():
+            next_ns = earlier(next_ns, self.replay_due_ns)
         if self.queue is not None:
             next_ns = earlier(next_ns, self.queue.next_deadline_ns)
         if self.push is not None:

@@ -11,14 +11,13 @@ from typing import Final
 
 from broker.jetstream import consumer_errors as errors
 from broker.jetstream.api_errors import STREAM_MISMATCH, ApiError
+from broker.jetstream.api_types import BOOLEAN, TEXT, read_object, unmarshal_error
 from broker.jetstream.consumer_apply import ACTION_ANY, ACTION_CREATE, ACTION_UPDATE
 from broker.jetstream.consumer_config import (
     ConfigError,
     ConsumerConfig,
     client_metadata,
     config_from_json,
-    go_kind,
-    go_quoted_json,
 )
 from broker.jetstream.consumer_rules import check, set_defaults
 from broker.jetstream.stream_config import StreamConfig
@@ -41,16 +40,9 @@ class CreateRequest:
 def read_create(data: bytes) -> CreateRequest:
     """A create request's JSON. Raises ConfigError with Go's words."""
     request = CreateRequest()
-    try:
-        fields = json.loads(data) if data.strip() else None
-    except (ValueError, RecursionError):
-        raise ConfigError("invalid character in request") from None
-    if fields is None:
-        return request
-    if not isinstance(fields, dict):
-        raise ConfigError(
-            f"json: cannot unmarshal {go_kind(fields)} into Go value of type server.CreateConsumerRequest"
-        )
+    fields = read_object(data)
+    if isinstance(fields, ApiError):
+        raise ConfigError(fields.description.removeprefix("invalid JSON: "))
     for key, value in fields.items():
         name = key.lower()
         if value is None and name in ("stream_name", "config", "action", "pedantic"):
@@ -66,10 +58,10 @@ def read_create(data: bytes) -> CreateRequest:
         elif name == "pedantic" and isinstance(value, bool):
             request.pedantic = value
         elif name in ("stream_name", "pedantic"):
-            field = f"CreateConsumerRequest.{name} of type {'string' if name == 'stream_name' else 'bool'}"
-            raise ConfigError(f"json: cannot unmarshal {go_kind(value)} into Go struct field {field}")
+            kind = TEXT if name == "stream_name" else BOOLEAN
+            raise ConfigError(unmarshal_error(value, f"CreateConsumerRequest.{name}", kind))
         else:
-            raise ConfigError(f"json: unknown field {go_quoted_json(key)}")
+            raise ConfigError(f'json: unknown field "{key}"')
     return request
 
 

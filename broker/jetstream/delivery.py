@@ -55,6 +55,7 @@ class Delivery:
         self.ready: list[ConsumerLead] = []
         self.hungry: dict[str, ConsumerLead] = {}
         self.wake_hungry: bool = False
+        self.gone: list[int] = []
         self.counter: CountingWaiter = CountingWaiter()
         self.double_acks: list[tuple[str, bytes]] = []
         self.deadlines: list[tuple[int, str]] = []
@@ -86,6 +87,7 @@ class Delivery:
         self.ready = []
         self.hungry = {}
         self.wake_hungry = False
+        self.gone = []
         self.counter = CountingWaiter()
         self.double_acks = []
         self.deadlines = []
@@ -239,12 +241,21 @@ class Delivery:
             self.dirty = True
 
     def removed(self, sequence: int) -> None:
-        """The stream removed one message otherwise than by an ack (those before its first sequence are noticed
-        without)."""
+        """A message left the stream otherwise than at its front (what is before its first sequence is noticed)."""
+        if self.leads:
+            self.gone.append(sequence)
+            self.dirty = True
+
+    def _settle_gone(self) -> None:
+        gone = self.gone
+        self.gone = []
         for lead in self.leads.values():
-            if sequence in lead.acks.out.entries:
-                lead.acks.terminate_removed(sequence)
-                self._make_ready(lead)
+            entries = lead.acks.out.entries
+            if entries:
+                for sequence in gone:
+                    if sequence in entries:
+                        lead.acks.terminate_removed(sequence)
+                        self._make_ready(lead)
 
     def consumer_created(self, consumer: Consumer) -> None:
         """A consumer was created or its configuration changed."""
@@ -295,6 +306,8 @@ class Delivery:
                 return False
             self._rebuild()
         self._take_due(now_ns)
+        if self.gone:
+            self._settle_gone()
         if self.wake_hungry:
             self.wake_hungry = False
             for lead in self.hungry.values():

@@ -14,7 +14,8 @@ import json
 from collections import deque
 from typing import Final
 
-from broker.jetstream.consumer_config import ConsumerConfig, go_kind
+from broker.jetstream.api_types import go_kind
+from broker.jetstream.consumer_config import ConsumerConfig
 from broker.jetstream.delivery_output import DeliveryOutput
 from broker.jetstream.durations import format_duration
 

@@ -1,7 +1,9 @@
-"""A small world around the consumers of one stream: three replicas of its machine, a log, time that is driven, clients that record.
+"""A small world around the consumers of one stream: three replicas of its machine, a log, time that is driven, clients
+that record.
 
-`World` proposes into a list. With `commit_at_once` each turn's operations are applied at the end of the turn on every replica, else they
-wait for `commit()`, or for `change_leader()`, which loses what was not committed. Whatever is sent lands in `sent`.
+`World` proposes into a list. With `commit_at_once` each turn's operations are applied at the end of the turn on every
+replica, else they wait for `commit()`, or for `change_leader()`, which loses what was not committed. Whatever is sent
+lands in `sent`.
 """
 
 import json
@@ -9,8 +11,8 @@ import random
 from dataclasses import dataclass
 
 from broker.core.subjects import matches
-from broker.jetstream.api_consumers import handle_consumer
 from broker.jetstream.api import Propose, Reply
+from broker.jetstream.api_consumers import handle_consumer
 from broker.jetstream.api_types import ApiRequest
 from broker.jetstream.consumer import Consumer
 from broker.jetstream.consumer_apply import ConsumerOwner, apply_consumer_op, consumers_purged
@@ -264,6 +266,7 @@ class World:
 
     def advance(self, ns: int) -> None:
         """Time passes, turn by turn, as deadlines ask."""
+        self.turn()
         end = self.now_ns + ns
         while True:
             deadline = self.delivery.next_deadline_ns()
