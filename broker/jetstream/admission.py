@@ -1,7 +1,8 @@
 """What a stream's leader refuses at once, before anything is proposed. Only what no entry on its way could change.
 
-Not here: every decision that depends on state (`publish` makes those, on all replicas). Invariant: whatever passes here may still be
-refused by the machine; whatever is refused here would be refused there too, or would not fit into an operation.
+Not here: every decision that depends on state (`publish` makes those, on all replicas). Invariant: whatever passes
+here may still be refused by the machine; whatever is refused here would be refused there too, or would not fit into
+an operation.
 """
 
 from typing import Final

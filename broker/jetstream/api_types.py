@@ -1,8 +1,8 @@
-"""The shapes of API requests and answers, and the small parts every JSON of the API is made of: times, strict
-reading, PubAcks.
+"""The shapes of API requests and answers, and what every JSON of the API is made of: times, strict reading, PubAcks.
 
-Answers carry `type`; errors are answers too. Not here: what a stream's INFO contains (`api_streams`), errors' texts (`api_errors`).
-Invariant: reading is as strict as Go's decoder with unknown fields disallowed; names in any case, null means absent.
+Answers carry `type`; errors are answers too. Not here: what a stream's INFO contains (`api_streams`), errors' texts
+(`api_errors`). Invariant: reading is as strict as Go's decoder with unknown fields disallowed; names in any case,
+null means absent.
 """
 
 import json

@@ -1,5 +1,4 @@
-"""What applying an operation tells the world. The machine calls these on every replica; only the leader's sink acts
-on them.
+"""What applying an operation tells the world. The machine calls these on every replica; only the leader acts on them.
 
 `ordinal` is the operation's place in its entry, so that a leader finds who waits for it. Not here: any behaviour.
 Invariant: nothing a sink does may change the machine.

@@ -5,7 +5,8 @@ An entry is a sequence of operations, each `u32 body length | u8 kind | u8 slot 
 begin with the leader's time (`i64` Unix ns), OP_PUBLISH's with its count; bodies of consumer operations belong to
 `consumer`, `ack` and `consumer_apply`.
 
-Not here: what an operation does (`stream`). Invariant: a publish body is written once and the same bytes go to peers, log and block.
+Not here: what an operation does (`stream`). Invariant: a publish body is written once and the same bytes go to peers,
+log and block.
 """
 
 import struct

@@ -1,8 +1,8 @@
 """OP_PUBLISH applied: which messages of a batch are stored, under which sequences.
 
-Two paths. `_store_all`: nothing in the batch needs a look of its own (no headers, no limit that could refuse), so the arrays go to the
-store as they are. `_Admission`: one message after the other, where runs of accepted ones still become one
-`append_batch`.
+Two paths. `_store_all`: nothing in the batch needs a look of its own (no headers, no limit that could refuse), so the
+arrays go to the store as they are. `_Admission`: one message after the other, where runs of accepted ones still
+become one `append_batch`.
 
 Limits are applied behind each append. Not here: early refusals (`admission`), removal (`retention`).
 

@@ -1,8 +1,8 @@
 """How messages leave a stream: age, limits, limits per subject, purge, and nobody needing them any more.
 
-Functions over the `StreamState`; each leaves the store within its rule. Not here: when they are called (`stream`, `publish`), single
-deletes (`stream`). Invariants: deterministic; what is removed behind the front of the stream is told to consumers and the sink, what
-moves the front shows in `store.first_sequence`.
+Functions over the `StreamState`; each leaves the store within its rule. Not here: when they are called (`stream`,
+`publish`), single deletes (`stream`). Invariants: deterministic; what is removed behind the front of the stream is
+told to consumers and the sink, what moves the front shows in `store.first_sequence`.
 """
 
 from typing import Final
