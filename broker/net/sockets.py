@@ -109,6 +109,10 @@ class SocketTable:
     def cids(self, kind: int | None = None) -> list[int]:
         return [cid for cid, connection in self._by_cid.items() if kind is None or connection.kind == kind]
 
+    def blocked(self) -> int:
+        """How many connections have bytes that the kernel did not take."""
+        return len(self._blocked)
+
     def abandon(self) -> None:
         """Closes every socket at once and says nothing to anybody: what a crash looks like from outside."""
         for connection in self._by_cid.values():
