@@ -25,12 +25,11 @@ class InnerCaller:
 
 
 class Outstanding:
-    """A request of a client here that a leader elsewhere has not answered yet."""
+    """A request of a client here that a leader elsewhere has not answered yet. `kind` as in `forward`."""
 
-    def __init__(self, subject: bytes, stream: str, is_publish: bool) -> None:
+    def __init__(self, subject: bytes, kind: int) -> None:
         self.subject: Final = subject
-        self.stream: Final = stream
-        self.is_publish: Final = is_publish
+        self.kind: Final = kind
 
 
 class Answers:

@@ -15,13 +15,15 @@ from typing import Final
 from broker.cluster.group import RaftGroup
 from broker.cluster.jobs import Job, WalJob
 from broker.cluster.transport import LinkTable
+from raft.node import FOLLOWER
 from raft.ready import Ready
-from raft.types import ENTRY_LAZY, Message
+from raft.types import NO_PEER, Message
+from storage.errors import StorageError
 from storage.wal import Wal
 
 LAZY_SYNC_NS: Final = 10_000_000
+FULL_RETRY_NS: Final = 500_000_000
 ROUNDS_MAX: Final = 8
-CAMPAIGN_SPREAD_TICKS: Final = 4
 
 
 class Engine:
@@ -32,10 +34,13 @@ class Engine:
         self.links: Final = links
         self.groups: dict[int, RaftGroup] = {}
         self.failed: str = ""
+        self.disk_full: bool = False
+        self.retry_at_ns: int = 0
         self.events: list[tuple[str, str, dict[str, object]]] = []
         self.jobs: list[Job] = []
         self.unknown_groups: dict[int, int] = {}
         self.syncs: int = 0
+        self.leader_changes: list[int] = []
         self.urgent: bool = False
         self.lazy_since_ns: int = 0
         self._sync_always: Final = sync_always
@@ -52,22 +57,23 @@ class Engine:
         if group is None:
             self.unknown_groups[message.group] = self.unknown_groups.get(message.group, 0) + 1
             return
-        if not group.failed and group.accepts(message):
+        if not group.failed and not group.frozen and group.accepts(message):
             group.raft.step(message)
             group.touch()
 
     def tick(self) -> None:
         """50 ms passed for every group."""
         for group in self.groups.values():
-            if not group.failed:
+            if not group.failed and not group.frozen:
                 group.tick()
 
     def peer_lost(self, peer: str, jitter: list[int]) -> None:
         """The connection to a peer broke: groups it led need not wait for an election timeout."""
         for at, group in enumerate(self.groups.values()):
-            group.raft.peer_unreachable(peer)
-            if group.raft.leader == peer:
-                group.raft.forget_leader()
+            raft = group.raft
+            raft.peer_unreachable(peer)
+            if raft.role == FOLLOWER and raft.leader == peer:
+                raft.become_follower(raft.term, NO_PEER)
                 group.campaign_in_ticks = jitter[at % len(jitter)]
                 group.touch()
 
@@ -85,7 +91,7 @@ class Engine:
             for group in dirty:
                 group.dirty = False
             for group in dirty:
-                if not group.failed and group.id in self.groups:
+                if not group.failed and not group.frozen and group.id in self.groups:
                     self._process_group(group, now_ns)
         if self.wal.pending_bytes and self.lazy_since_ns == 0:
             self.lazy_since_ns = now_ns
@@ -100,22 +106,20 @@ class Engine:
 
     def _take(self, group: RaftGroup, ready: Ready) -> None:
         wal = self.wal
+        if not ready.lazy:
+            self.urgent = True
         if ready.hard_state is not None:
             wal.set_hard_state(group.id, ready.hard_state.term, ready.hard_state.vote)
-            self.urgent = True
         snapshot = ready.snapshot
         if snapshot is not None:
             wal.set_snapshot(group.id, snapshot.index, snapshot.term)
             group.restore(snapshot)
             group.raft.applied_to(snapshot.index)
             self._marks.append((group, snapshot.index, snapshot.term))
-            self.urgent = True
         entries = ready.entries
         if entries:
             for entry in entries:
                 wal.append(group.id, entry.index, entry.term, entry.kind, entry.data)
-                if entry.kind != ENTRY_LAZY:
-                    self.urgent = True
             last = entries[-1]
             self._marks.append((group, last.index, last.term))
         for message in ready.messages:
@@ -142,10 +146,15 @@ class Engine:
         """The batch to write now, if it is time."""
         if self._batch_running or self.failed:
             return None
+        if self.disk_full:
+            if now_ns < self.retry_at_ns:
+                return None
+            self.retry_at_ns = now_ns + FULL_RETRY_NS
+            self.urgent = True
         if not self.urgent:
             if self.lazy_since_ns == 0 or now_ns < self.lazy_since_ns + LAZY_SYNC_NS:
                 return None
-        if self.wal.pending_bytes == 0:
+        if self.wal.pending_bytes == 0 and not self.disk_full:
             # Answers may be held although nothing is left to write: their batch has just been done.
             self._release(self._take_marks(), self._take_after_sync())
             self.urgent = False
@@ -168,17 +177,35 @@ class Engine:
         messages, self._after_sync = self._after_sync, []
         return messages
 
-    def wal_job_done(self, job: WalJob, error: str) -> None:
+    def wal_job_done(self, job: WalJob, error: Exception | None) -> None:
         """The batch is durable, or the disk failed us."""
         self._batch_running = False
         self.syncs += 1
-        if error:
-            self.fail(error)
+        if isinstance(error, StorageError):
+            self.wal.batch_failed(job.batch, error)
+            if self.wal.failed is None:
+                self._disk_is_full(job)
+            else:
+                self.fail(str(error))
             return
+        if error is not None:
+            raise error
+        self.disk_full = False
         self.wal.batch_done(job.batch)
         self._release(job.marks, job.messages)
         if self._after_sync and not self.urgent and self.wal.pending_bytes == 0:
             self._release(self._take_marks(), self._take_after_sync())
+
+    def _disk_is_full(self, job: WalJob) -> None:
+        """Nothing was acknowledged: the same batch is tried again when there is room. Meanwhile others should lead."""
+        self._marks = job.marks + self._marks
+        self._after_sync = job.messages + self._after_sync
+        if not self.disk_full:
+            self.disk_full = True
+            self.events.append(("error", "disk_full", {}))
+            for group in self.groups.values():
+                group.raft.resign()
+                group.touch()
 
     def _release(self, marks: list[tuple[RaftGroup, int, int]], messages: list[Message]) -> None:
         for group, index, term in marks:
@@ -193,7 +220,7 @@ class Engine:
         if self.failed:
             return
         self.failed = error
-        self.events.append(("ERR", "write_error", {"error": error}))
+        self.events.append(("error", "write_error", {"error": error}))
         for group in self.groups.values():
             group.failed = error
             group.abandon_all()
@@ -210,6 +237,7 @@ class Engine:
         assert group.id not in self.groups
         self.groups[group.id] = group
         group.dirty_groups = self._dirty
+        group.leader_changes = self.leader_changes
         group.touch()
 
     def remove(self, group_id: int) -> None:

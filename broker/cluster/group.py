@@ -12,9 +12,12 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
+from broker.cluster.group_store import GroupSnapshot
 from raft.errors import NotLeader, ProposalDropped
 from raft.node import LEADER, RaftNode
 from raft.types import ENTRY_LAZY, ENTRY_NOOP, ENTRY_NORMAL, Entry, Membership, Message, Snapshot
+from storage.errors import StorageError
+from storage.flush import FlushJob
 from storage.group_log import GroupLog
 
 TRIM_BYTES: Final = 4 * 1024 * 1024
@@ -38,6 +41,7 @@ class RaftGroup:
         self.log: Final = log
         self.dirty: bool = False
         self.dirty_groups: list[RaftGroup] = []
+        self.leader_changes: list[int] = []
         self.failed: str = ""
         self.ops: list[bytes] = []
         self.op_waiters: list[Waiter | None] = []
@@ -47,6 +51,9 @@ class RaftGroup:
         self.was_leader: bool = False
         self.known_leader: str = NO_LEADER
         self.checkpoint_running: bool = False
+        self.checkpoint: GroupSnapshot | None = None
+        self.frozen: bool = False
+        self.checkpoint_wanted: bool = False
         self.campaign_in_ticks: int = -1
         self.noop_term: int = 0
 
@@ -68,6 +75,39 @@ class RaftGroup:
     def restore(self, snapshot: Snapshot) -> None:
         """Replace the machine's state by a snapshot whose data is already durable here."""
         raise NotImplementedError
+
+    def snapshot(self) -> GroupSnapshot:
+        """The state at the applied index."""
+        raise NotImplementedError
+
+    def raft_snapshot(self) -> Snapshot | None:
+        """What a peer gets whose log ends before ours begins; None while there is nothing to give."""
+        found = self.snapshot()
+        return Snapshot(found.index, found.term, found.membership, found.encode())
+
+    def begin_flush(self) -> FlushJob | None:
+        """What besides the snapshot must be durable for a checkpoint of the state as of now."""
+        return None
+
+    def checkpoint_done(self, flush: FlushJob | None, snapshot: GroupSnapshot) -> None:
+        """The flush, then the snapshot, are durable."""
+        self.checkpoint = snapshot
+
+    def flush_failed(self, flush: FlushJob | None, error: StorageError) -> None:
+        """The checkpoint came to nothing."""
+
+    def fail(self, error: str) -> None:
+        """This group cannot go on on this node; the others can."""
+        self.failed = error
+        self.abandon_all()
+        self.lost_leadership()
+
+    def releasable(self, index: int) -> int:
+        """How far the log may be cut after a checkpoint at `index`: not what a peer that catches up still needs."""
+        for progress in self.raft.peers:
+            if progress.pending_snapshot and progress.active:
+                index = min(index, progress.pending_snapshot)
+        return index
 
     # Proposals.
 
@@ -158,9 +198,11 @@ class RaftGroup:
         elif leads and not self.was_leader:
             self.was_leader = True
             self.became_leader()
+            self.leader_changes.append(self.id)
         if self.raft.leader != self.known_leader:
             self.known_leader = self.raft.leader
             self.leader_changed()
+            self.leader_changes.append(self.id)
 
     def tick(self) -> None:
         """50 ms passed."""

@@ -9,7 +9,12 @@ from typing import Final
 
 import cbor2
 
+from broker.cluster.jobs import THREAD_FLUSH, THREAD_WAL, Job
 from raft.types import Membership
+from storage.disk import Disk
+from storage.snapshots import read_snapshot, write_snapshot
+
+GROUPS_DIRECTORY: Final = "groups"
 
 FOUNDING_INDEX: Final = 1
 """Groups begin with a snapshot at index 1, term 1, so that a blank peer always needs a snapshot (and its membership)."""
@@ -51,3 +56,47 @@ def decode_group_snapshot(data: bytes) -> GroupSnapshot:
     return GroupSnapshot(
         state["group"], state["index"], state["term"], membership, state["about"], state["machine"]
     )
+
+
+def group_directory(group: int) -> str:
+    """Where a group keeps its snapshots (and a stream its blocks), relative to the store."""
+    return f"{GROUPS_DIRECTORY}/{group}"
+
+
+class FoundGroupJob(Job):
+    """Makes a group's directory and first snapshot durable, before the group says anything to anybody."""
+
+    def __init__(self, disk: Disk, snapshot: GroupSnapshot) -> None:
+        super().__init__(THREAD_WAL)
+        self.snapshot: Final = snapshot
+        self._disk: Final = disk
+
+    def run(self) -> None:
+        """Do the IO."""
+        directory = group_directory(self.snapshot.group)
+        self._disk.make_directory(directory)
+        write_snapshot(self._disk, directory, self.snapshot.encode())
+
+
+class RemoveGroupJob(Job):
+    """Removes the files of a group that a committed command deleted."""
+
+    def __init__(self, disk: Disk, group: int) -> None:
+        super().__init__(THREAD_FLUSH)
+        self.group: Final = group
+        self._disk: Final = disk
+
+    def run(self) -> None:
+        """Do the IO."""
+        self._disk.remove_directory(group_directory(self.group))
+
+
+def stored_groups(disk: Disk) -> list[GroupSnapshot]:
+    """The newest snapshot of every group on this disk, by group id. Raises storage errors for damaged ones."""
+    found: list[GroupSnapshot] = []
+    for name in disk.list(GROUPS_DIRECTORY):
+        if name.isdigit():
+            data = read_snapshot(disk, f"{GROUPS_DIRECTORY}/{name}")
+            if data is not None:
+                found.append(decode_group_snapshot(data))
+    return sorted(found, key=lambda snapshot: snapshot.group)

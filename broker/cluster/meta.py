@@ -7,12 +7,13 @@ An entry is one CBOR map with a key ``op``. `apply` returns what changed, or an 
 alike. Read next: `meta_group` (the group around this machine), `api_meta` (who proposes).
 """
 
+import json
 from typing import Final
 
 import cbor2
 
 from broker.core.subjects import overlaps
-from broker.jetstream.api_errors import STREAM_NAME_EXISTS, STREAM_NOT_FOUND, SUBJECTS_OVERLAP, ApiError
+from broker.jetstream.api_errors import STREAM_NAME_EXIST, STREAM_NOT_FOUND, STREAM_SUBJECT_OVERLAP, ApiError
 from broker.jetstream.stream_config import StreamConfig
 
 OP_CREATE: Final = "create"
@@ -30,12 +31,35 @@ class Assignment:
         self.peers = peers
         self.created_ns: Final = created_ns
         self.revision = revision
-        self.reply: bytes = b""  # who waits for the creation; answered by the stream's first leader
+        self.created_revision: int = revision
+        self.reply: bytes = b""  # who waits for the last change; answered by the stream's leader
         self.origin: str = ""
 
-    def name(self) -> str:
-        """The stream's name."""
-        return self.config.name
+    def config_bytes(self) -> bytes:
+        """The configuration as JSON."""
+        return json.dumps(self.config.to_json(), separators=(",", ":")).encode()
+
+    def origin_for(self, peer: str) -> str:
+        """The node to answer through, as `peer` sees it."""
+        return "" if self.origin == peer else self.origin
+
+    def encode(self) -> bytes:
+        """What a group must know of its assignment to start without the meta group."""
+        return _encode(
+            {
+                "config": self.config.to_json(),
+                "group": self.group,
+                "peers": self.peers,
+                "created": self.created_ns,
+                "revision": self.revision,
+            }
+        )
+
+
+def decode_assignment(data: bytes) -> Assignment:
+    """The inverse of `Assignment.encode`."""
+    state = cbor2.loads(data)
+    return Assignment(_config(state["config"]), state["group"], state["peers"], state["created"], state["revision"])
 
 
 class MetaChange:
@@ -63,9 +87,9 @@ def create_op(config: StreamConfig, peers: list[str], wall_ns: int, reply: bytes
     )
 
 
-def update_op(config: StreamConfig) -> bytes:
+def update_op(config: StreamConfig, reply: bytes, origin: str) -> bytes:
     """The entry that gives a stream a new configuration."""
-    return _encode({"op": OP_UPDATE, "config": config.to_json()})
+    return _encode({"op": OP_UPDATE, "config": config.to_json(), "reply": reply, "origin": origin})
 
 
 def delete_op(name: str) -> bytes:
@@ -117,10 +141,10 @@ class MetaMachine:
     def _create(self, index: int, entry: dict[str, object], change: MetaChange) -> None:
         config = _config(entry["config"])
         if config.name in self.streams:
-            change.error = STREAM_NAME_EXISTS
+            change.error = STREAM_NAME_EXIST
             return
         if self.overlapping(config, ""):
-            change.error = SUBJECTS_OVERLAP
+            change.error = STREAM_SUBJECT_OVERLAP
             return
         peers, created, reply, origin = entry["peers"], entry["time"], entry["reply"], entry["origin"]
         assert isinstance(peers, list) and isinstance(created, int)
@@ -138,10 +162,14 @@ class MetaMachine:
         if assignment is None:
             change.error = STREAM_NOT_FOUND
         elif self.overlapping(config, config.name):
-            change.error = SUBJECTS_OVERLAP
+            change.error = STREAM_SUBJECT_OVERLAP
         else:
+            reply, origin = entry["reply"], entry["origin"]
+            assert isinstance(reply, bytes) and isinstance(origin, str)
             assignment.config = config
             assignment.revision = index
+            assignment.reply = reply
+            assignment.origin = origin
             change.updated = assignment
 
     def _add(self, assignment: Assignment) -> None:

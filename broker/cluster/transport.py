@@ -167,7 +167,7 @@ class LinkTable:
         self.links[peer] = link
         self.hellos[peer] = link.hello
         self.arrived.append(peer)
-        self.events.append(("INF", "peer_connected", {"peer": link.name, "cid": link.cid}))
+        self.events.append(("info", "peer_connected", {"peer": link.name, "cid": link.cid}))
 
     def _dialler_is_smaller(self, link: PeerLink) -> bool:
         return (self.peer < link.peer) == link.dialled
@@ -175,7 +175,7 @@ class LinkTable:
     def _refuse(self, link: PeerLink, text: str) -> None:
         link.write(f"-ERR '{text}'\r\n".encode())
         link.close_reason = text
-        self.events.append(("ERR", "peer_refused", {"cid": link.cid, "reason": text}))
+        self.events.append(("error", "peer_refused", {"cid": link.cid, "reason": text}))
 
     def closed(self, cid: int, now_ns: int) -> None:
         """The connection is gone, whoever ended it."""
@@ -190,7 +190,7 @@ class LinkTable:
         if link.peer and self.links.get(link.peer) is link:
             del self.links[link.peer]
             self.lost.append(link.peer)
-            self.events.append(("INF", "peer_lost", {"peer": link.name, "cid": cid, "reason": link.close_reason}))
+            self.events.append(("info", "peer_lost", {"peer": link.name, "cid": cid, "reason": link.close_reason}))
 
     def tick(self, now_ns: int) -> list[Dial]:
         """Whom to dial now; also ends connections that never greeted."""
@@ -227,3 +227,8 @@ class LinkTable:
     def peers(self) -> list[str]:
         """Connected peers, sorted."""
         return sorted(self.links)
+
+    def take_events(self) -> list[tuple[str, str, dict[str, object]]]:
+        """What a person should know."""
+        events, self.events = self.events, []
+        return events

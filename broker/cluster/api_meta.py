@@ -1,0 +1,271 @@
+"""API requests that the meta leader answers: streams created, updated, deleted, named and listed; account info.
+
+Checks that need the whole set of streams happen here, early, and again when the entry is applied. What only the
+stream's own leader knows it adds itself: a creation is answered by the new stream's first leader (`stream_api`).
+
+Not here: the rules of a configuration (`jetstream.stream_rules`), lists of streams (`stream_list`), consumers.
+"""
+
+from typing import Final
+
+from broker.cluster.answers import Answers
+from broker.cluster.assignments import Assignments
+from broker.cluster.identity import META_GROUP
+from broker.cluster.meta import Assignment, MetaChange, create_op, delete_op, update_op
+from broker.cluster.meta_group import MetaGroup, MetaWaiter
+from broker.cluster.placement import REASON_TOO_FEW, place
+from broker.cluster.stream_list import StreamLists
+from broker.cluster.transport import LinkTable
+from broker.cluster.turn_clock import TurnClock
+from broker.config import Options
+from broker.core.subjects import collides
+from broker.jetstream.api import ApiSubject
+from broker.jetstream.api_errors import (
+    CLUSTER_NOT_AVAIL,
+    INVALID_CONFIG,
+    MEMORY_RESOURCES_EXCEEDED,
+    NO_SUITABLE_PEERS,
+    NOT_EMPTY_REQUEST,
+    STORAGE_RESOURCES_EXCEEDED,
+    STREAM_MISMATCH,
+    STREAM_NAME_EXIST,
+    STREAM_NOT_FOUND,
+    STREAM_SUBJECT_OVERLAP,
+    ApiError,
+)
+from broker.jetstream.api_types import (
+    INTEGER,
+    TEXT,
+    ApiRequest,
+    answer,
+    error_answer,
+    is_empty_payload,
+    read_fields,
+    read_object,
+)
+from broker.jetstream.stream_config import MEMORY_STORAGE, StreamConfig
+from broker.jetstream.stream_rules import StreamServerLimits, complete_new, complete_update
+
+NAMES_PAGE: Final = 1024
+
+
+class DeleteWaiter(MetaWaiter):
+    """Answers a deletion when it is committed."""
+
+    def __init__(self, api: "MetaApi", request: ApiRequest) -> None:
+        self._api: Final = api
+        self._request: Final = request
+
+    def changed(self, change: MetaChange) -> None:
+        if change.error is not None:
+            self._api.refuse(self._request, "stream_delete_response", change.error)
+        else:
+            self._api.say(self._request, answer("stream_delete_response", {"success": True}))
+
+    def abandoned(self) -> None:
+        self._api.refuse(self._request, "stream_delete_response", CLUSTER_NOT_AVAIL)
+
+
+class ConfigChangeWaiter(MetaWaiter):
+    """Answers a creation or an update that everybody refused; the stream's leader answers the others."""
+
+    def __init__(self, api: "MetaApi", request: ApiRequest, kind: str) -> None:
+        self._api: Final = api
+        self._request: Final = request
+        self._kind: Final = kind
+
+    def changed(self, change: MetaChange) -> None:
+        if change.error is not None:
+            self._api.refuse(self._request, self._kind, change.error)
+
+    def abandoned(self) -> None:
+        self._api.refuse(self._request, self._kind, CLUSTER_NOT_AVAIL)
+
+
+class MetaApi:
+    """The meta leader's answers."""
+
+    def __init__(
+        self, options: Options, assignments: Assignments, answers: Answers, links: LinkTable, clock: TurnClock
+    ) -> None:
+        self.lists: Final = StreamLists(assignments, answers, clock)
+        self._options: Final = options
+        self._assignments: Final = assignments
+        self._answers: Final = answers
+        self._links: Final = links
+        self._clock: Final = clock
+        self._limits: Final = StreamServerLimits(options.cluster.configured())
+
+    def say(self, request: ApiRequest, payload: bytes) -> None:
+        """Answer a request."""
+        if request.reply:
+            self._answers.send(request.origin, request.reply, b"", b"", 0, payload)
+
+    def refuse(self, request: ApiRequest, kind: str, error: ApiError) -> None:
+        """Answer with an error."""
+        self.say(request, error_answer(kind, error))
+
+    def handle(self, target: ApiSubject, request: ApiRequest) -> None:
+        """One request; this node leads the meta group."""
+        verb = target.verb
+        if verb == "STREAM.CREATE":
+            self._create(target, request)
+        elif verb == "STREAM.UPDATE":
+            self._update(target, request)
+        elif verb == "STREAM.DELETE":
+            self._delete(target, request)
+        elif verb == "STREAM.NAMES":
+            self._names(request)
+        elif verb == "STREAM.LIST":
+            self.lists.begin(request)
+        else:
+            assert verb == "INFO", verb
+            self._info(request)
+
+    def unknown_stream(self, kind: str, request: ApiRequest) -> None:
+        """A request for a stream that does not exist."""
+        if kind:
+            self.refuse(request, kind, STREAM_NOT_FOUND)
+
+    def _meta(self) -> MetaGroup:
+        meta = self._assignments.meta
+        assert meta is not None and META_GROUP == meta.id
+        return meta
+
+    # Create, update, delete.
+
+    def _read_config(self, target: ApiSubject, request: ApiRequest) -> "tuple[StreamConfig, bool] | ApiError":
+        fields = read_object(request.payload())
+        if isinstance(fields, ApiError):
+            return fields
+        pedantic = fields.pop("pedantic", False) is True
+        config = StreamConfig.from_json(fields)
+        if isinstance(config, ApiError):
+            return config
+        if config.name != target.stream:
+            return STREAM_MISMATCH
+        return config, pedantic
+
+    def _create(self, target: ApiSubject, request: ApiRequest) -> None:
+        kind = "stream_create_response"
+        read = self._read_config(target, request)
+        if isinstance(read, ApiError):
+            self.refuse(request, kind, read)
+            return
+        config, pedantic = read
+        machine = self._meta().machine
+        error = complete_new(config, self._limits, pedantic) or self._beyond_resources(config)
+        if error is None:
+            known = machine.streams.get(config.name)
+            if known is not None:
+                if known.config.same_as(config):
+                    self._answer_known(known, request)
+                    return
+                error = STREAM_NAME_EXIST
+            elif machine.overlapping(config, ""):
+                error = STREAM_SUBJECT_OVERLAP
+        if error is not None:
+            self.refuse(request, kind, error)
+            return
+        online = sorted({self._links.peer, *self._links.peers()} & set(self._meta().membership().voters))
+        peers = place(config.num_replicas, online, machine.held(), machine.led())
+        if not peers:
+            self.refuse(request, kind, NO_SUITABLE_PEERS.of(err=REASON_TOO_FEW))
+            return
+        origin = request.origin or self._links.peer
+        op = create_op(config, peers, self._clock.wall_ns, request.reply, origin)
+        self._meta().propose(op, ConfigChangeWaiter(self, request, kind))
+
+    def _beyond_resources(self, config: StreamConfig) -> ApiError | None:
+        """What this server may use at all."""
+        jetstream = self._options.jetstream
+        if config.storage == MEMORY_STORAGE:
+            if jetstream.max_memory == 0 or 0 <= jetstream.max_memory < config.max_bytes:
+                return MEMORY_RESOURCES_EXCEEDED
+        elif jetstream.max_file == 0 or 0 <= jetstream.max_file < config.max_bytes:
+            return STORAGE_RESOURCES_EXCEEDED
+        return None
+
+    def _answer_known(self, known: Assignment, request: ApiRequest) -> None:
+        """The stream exists just so: its leader tells how it is."""
+        self.lists.info_for(known, request, "stream_create_response")
+
+    def _update(self, target: ApiSubject, request: ApiRequest) -> None:
+        kind = "stream_update_response"
+        read = self._read_config(target, request)
+        if isinstance(read, ApiError):
+            self.refuse(request, kind, read)
+            return
+        config, pedantic = read
+        machine = self._meta().machine
+        known = machine.streams.get(config.name)
+        if known is None:
+            self.refuse(request, kind, STREAM_NOT_FOUND)
+            return
+        error = complete_update(known.config, config, self._limits, pedantic) or self._beyond_resources(config)
+        if error is None and config.num_replicas != known.config.num_replicas:
+            error = INVALID_CONFIG.of(err="changing the number of replicas is not supported yet")
+        if error is None and machine.overlapping(config, config.name):
+            error = STREAM_SUBJECT_OVERLAP
+        if error is not None:
+            self.refuse(request, kind, error)
+            return
+        op = update_op(config, request.reply, request.origin or self._links.peer)
+        self._meta().propose(op, ConfigChangeWaiter(self, request, kind))
+
+    def _delete(self, target: ApiSubject, request: ApiRequest) -> None:
+        kind = "stream_delete_response"
+        if not is_empty_payload(request.payload()):
+            self.refuse(request, kind, NOT_EMPTY_REQUEST)
+        elif target.stream not in self._meta().machine.streams:
+            self.refuse(request, kind, STREAM_NOT_FOUND)
+        else:
+            self._meta().propose(delete_op(target.stream), DeleteWaiter(self, request))
+
+    # Names and account.
+
+    def _names(self, request: ApiRequest) -> None:
+        kind = "stream_names_response"
+        fields = read_fields(request.payload(), {"offset": INTEGER, "subject": TEXT}, "JSApiStreamNamesRequest")
+        if isinstance(fields, ApiError):
+            self.refuse(request, kind, fields)
+            return
+        names = self.matching(fields)
+        offset = page_offset(fields, len(names))
+        page = names[offset : offset + NAMES_PAGE]
+        body = {"total": len(names), "offset": offset, "limit": NAMES_PAGE, "streams": page or None}
+        self.say(request, answer(kind, body))
+
+    def matching(self, fields: dict[str, object]) -> list[str]:
+        """Names of the streams that capture a subject, or of all; sorted."""
+        return matching_streams(self._assignments, fields)
+
+    def _info(self, request: ApiRequest) -> None:
+        kind = "account_info_response"
+        if not is_empty_payload(request.payload()) and request.payload().strip() != b"{}":
+            self.refuse(request, kind, NOT_EMPTY_REQUEST)
+            return
+        self.lists.account_info(request)
+
+
+def matching_streams(assignments: Assignments, fields: dict[str, object]) -> list[str]:
+    """Names of the streams whose subjects overlap with `fields["subject"]`, or of all; sorted."""
+    meta = assignments.meta
+    assert meta is not None
+    subject = fields.get("subject")
+    names = sorted(meta.machine.streams)
+    if not subject:
+        return names
+    wanted = str(subject).encode()
+    return [
+        name
+        for name in names
+        if any(collides(own.encode(), wanted) for own in meta.machine.streams[name].config.subjects)
+    ]
+
+
+def page_offset(fields: dict[str, object], total: int) -> int:
+    """Where a page begins: never negative, never behind the end."""
+    offset = fields.get("offset", 0)
+    assert isinstance(offset, int)
+    return min(max(offset, 0), total)

@@ -1,0 +1,211 @@
+"""What the meta group decided, carried out on this node: streams begin, change and end here.
+
+Every node knows every stream (its subjects are captured wherever a client publishes); the nodes named in the
+assignment also hold a group. Groups end only by committed deletion, see `groups`.
+"""
+
+from typing import Final
+
+from broker.cluster.engine import Engine
+from broker.cluster.forward import PUBLISH, Forwarder
+from broker.cluster.group_store import FoundGroupJob, GroupSnapshot, RemoveGroupJob
+from broker.cluster.groups import GroupFactory, founding_stream
+from broker.cluster.identity import META_GROUP
+from broker.cluster.jobs import Job
+from broker.cluster.meta import Assignment, MetaChange
+from broker.cluster.meta_group import MetaGroup, MetaListener
+from broker.cluster.stream_group import StreamGroup
+from broker.core.router import Router, StreamIngress
+from broker.core.subjects import matches
+from storage.disk import Disk
+from storage.errors import StorageError
+
+
+class Ingress(StreamIngress):
+    """Where messages for one stream enter on this node, whoever leads it."""
+
+    def __init__(self, group: int, forwarder: Forwarder) -> None:
+        super().__init__()
+        self.group_id: Final = group
+        self.group: StreamGroup | None = None
+        self._forwarder: Final = forwarder
+
+    def ingest(self, subject: bytes, reply: bytes, header_length: int, data: bytes) -> None:
+        """A client of this node published `subject`."""
+        group = self.group
+        if group is not None and group.was_leader:
+            group.publish(subject, reply, header_length, data, "")
+        else:
+            self._forwarder.submit(self.group_id, PUBLISH, subject, reply, header_length, data, "", "")
+
+
+class Assignments(MetaListener):
+    """The streams as this node sees them."""
+
+    def __init__(
+        self, engine: Engine, factory: GroupFactory, disk: Disk, router: Router, peer: str, jobs: list[Job]
+    ) -> None:
+        self.forwarder: Forwarder | None = None
+        self.meta: MetaGroup | None = None
+        self.groups: dict[int, StreamGroup] = {}
+        self.events: list[tuple[str, str, dict[str, object]]] = []
+        self._ingress: dict[int, Ingress] = {}
+        self._captured: dict[int, list[bytes]] = {}
+        self._founding: dict[int, Assignment] = {}
+        self._engine: Final = engine
+        self._factory: Final = factory
+        self._disk: Final = disk
+        self._router: Final = router
+        self._peer: Final = peer
+        self._jobs: Final = jobs
+
+    def open(self, stored: list[GroupSnapshot]) -> None:
+        """Start what the store holds."""
+        for snapshot in stored:
+            if snapshot.group != META_GROUP:
+                try:
+                    self._begin(self._factory.stream(snapshot))
+                except StorageError as error:
+                    self._damaged(snapshot.group, str(error))
+        for snapshot in stored:
+            if snapshot.group == META_GROUP:
+                self._open_meta(snapshot)
+
+    def _open_meta(self, snapshot: GroupSnapshot) -> None:
+        self.meta = self._factory.meta(snapshot, self)
+        self.assignments_restored()
+
+    def _damaged(self, group: int, error: str) -> None:
+        """The group cannot be served by this node; its files stay for the operator."""
+        self.events.append(("error", "stream_damaged", {"group": group, "error": error}))
+
+    def _begin(self, group: StreamGroup) -> None:
+        self.groups[group.id] = group
+        ingress = self._ingress.get(group.id)
+        if ingress is not None:
+            ingress.group = group
+
+    def founded(self, snapshot: GroupSnapshot) -> None:
+        """A group's first snapshot is durable: it may speak now."""
+        if snapshot.group == META_GROUP:
+            self._open_meta(snapshot)
+            return
+        assignment = self._founding.pop(snapshot.group, None)
+        if assignment is None:
+            self._jobs.append(RemoveGroupJob(self._disk, snapshot.group))  # deleted meanwhile
+            return
+        group = self._factory.stream(snapshot)
+        group.assignment = assignment
+        group.reply_due = True
+        if assignment.peers[0] == self._peer:
+            group.campaign_in_ticks = 0 if len(assignment.peers) == 1 else 1
+        self._begin(group)
+
+    # From the meta group.
+
+    def assignments_changed(self, change: MetaChange) -> None:
+        if change.created is not None:
+            self._add(change.created)
+        elif change.deleted is not None:
+            self._delete(change.deleted.group)
+        elif change.updated is not None:
+            self._update(change.updated)
+
+    def assignments_restored(self) -> None:
+        meta = self.meta
+        if meta is None:
+            return
+        known = meta.machine.by_group
+        for group in sorted({*self.groups, *self._ingress, *self._founding}):
+            if group not in known and group < meta.machine.next_group:
+                self._delete(group)
+        for group in sorted(known):
+            if group in self._ingress:
+                self._update(known[group])
+            else:
+                self._add(known[group])
+
+    def _add(self, assignment: Assignment) -> None:
+        group_id = assignment.group
+        assert self.forwarder is not None
+        ingress = self._ingress[group_id] = Ingress(group_id, self.forwarder)
+        self._capture(group_id, assignment)
+        group = self.groups.get(group_id)
+        if group is not None:
+            ingress.group = group
+            group.assignment = assignment
+        elif self._peer in assignment.peers and group_id not in self._founding:
+            if self._engine.wal.has_group(group_id):
+                self._damaged(group_id, "its files are missing, though it has voted before")
+                return
+            self._founding[group_id] = assignment
+            self._jobs.append(FoundGroupJob(self._disk, founding_stream(assignment)))
+
+    def _capture(self, group_id: int, assignment: Assignment) -> None:
+        """Subjects of the stream lead to its ingress, on every node."""
+        ingress = self._ingress[group_id]
+        wanted = [subject.encode() for subject in assignment.config.subjects]
+        for subject in self._captured.get(group_id, []):
+            if subject not in wanted:
+                self._router.remove_stream(subject, ingress)
+        for subject in wanted:
+            if subject not in self._captured.get(group_id, []):
+                self._router.add_stream(subject, ingress)
+        self._captured[group_id] = wanted
+
+    def _update(self, assignment: Assignment) -> None:
+        self._capture(assignment.group, assignment)
+        if assignment.group in self._founding:
+            self._founding[assignment.group] = assignment
+        group = self.groups.get(assignment.group)
+        if group is not None and assignment.revision > group.assignment.revision:
+            group.assignment = assignment
+            group.reply_due = True
+            group.touch()
+
+    def _delete(self, group_id: int) -> None:
+        ingress = self._ingress.pop(group_id, None)
+        for subject in self._captured.pop(group_id, []):
+            assert ingress is not None
+            self._router.remove_stream(subject, ingress)
+        self._founding.pop(group_id, None)
+        group = self.groups.pop(group_id, None)
+        if group is not None:
+            self._engine.remove(group_id)
+            group.delivery.stream_deleted()
+            self._jobs.append(RemoveGroupJob(self._disk, group_id))
+
+    # Questions.
+
+    def leading(self) -> list[StreamGroup]:
+        """Streams that this node leads."""
+        return [group for group in self.groups.values() if group.was_leader]
+
+    def by_name(self, stream: str) -> Assignment | None:
+        """A stream's assignment, as far as this node has heard."""
+        return None if self.meta is None else self.meta.machine.streams.get(stream)
+
+    def stream_capturing(self, subject: bytes) -> str:
+        """The name of the stream that a subject belongs to, "" when there is none."""
+        if self.meta is not None:
+            for name, assignment in self.meta.machine.streams.items():
+                for captured in assignment.config.subjects:
+                    if matches(captured.encode(), subject):
+                        return name
+        return ""
+
+    def name_of(self, peer: str) -> str:
+        """A peer's server name, as far as it is known."""
+        return peer if self.meta is None else self.meta.machine.names.get(peer, peer)
+
+    def tick(self) -> None:
+        """50 ms passed: streams with timers get their turn."""
+        for group in self.groups.values():
+            if group.was_leader:
+                group.touch()
+
+    def leader_changed(self, group_id: int) -> None:
+        """Another node leads the group, or nobody does."""
+        group = self.groups.get(group_id)
+        if group is not None and group.was_leader:
+            group.touch()

@@ -1,0 +1,231 @@
+"""A replica that is too far behind: the blocks that a snapshot refers to are fetched before Raft sees the snapshot.
+
+Raft's SNAPSHOT message carries the machine's state and the list of the stream's blocks (`SnapshotParcel`). The engine
+holds the message back; `CatchUp` asks the sender for the blocks that differ, a few pieces at a time; then a job makes
+blocks and snapshot durable; only then is the message stepped. Whatever goes wrong, the fetch is given up and the
+leader sends another snapshot later: pieces that are already here are kept and not fetched again.
+
+While the installation runs the group is frozen: nothing else may use its store.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+import cbor2
+
+from broker.cluster.frames import FRAME_BLOCK, FRAME_BLOCK_REQUEST
+from broker.cluster.group_store import GroupSnapshot, decode_group_snapshot, group_directory
+from broker.cluster.jobs import THREAD_FLUSH, Job
+from broker.cluster.link import PeerLink
+from broker.jetstream.stream import StreamMachine
+from raft.types import Message, Snapshot
+from storage.block import BlockInfo
+from storage.disk import Disk
+from storage.errors import BlockGone, StorageError
+from storage.memory import MemoryStreamStore
+from storage.snapshots import write_snapshot
+from storage.stream_store import FileStreamStore
+
+if TYPE_CHECKING:
+    from broker.cluster.stream_group import StreamGroup
+
+PIECE_BYTES: Final = 256 * 1024
+PIECES_MAX: Final = 4
+STALL_NS: Final = 3_000_000_000
+
+
+class SnapshotParcel:
+    """What travels as `raft.types.Snapshot.data` of a stream's group."""
+
+    def __init__(self, snapshot: GroupSnapshot, manifest: list[BlockInfo]) -> None:
+        self.snapshot: Final = snapshot
+        self.manifest: Final = manifest
+
+    def encode(self) -> bytes:
+        """CBOR."""
+        rows = [[info.id, info.length, info.crc, info.first_sequence, info.last_sequence] for info in self.manifest]
+        return bytes(cbor2.dumps([self.snapshot.encode(), rows]))
+
+
+def decode_parcel(data: bytes) -> SnapshotParcel:
+    """The inverse of `SnapshotParcel.encode`."""
+    snapshot, rows = cbor2.loads(data)
+    manifest = [BlockInfo(row[0], row[1], row[2], row[3], row[4]) for row in rows]
+    return SnapshotParcel(decode_group_snapshot(snapshot), manifest)
+
+
+class InstallJob(Job):
+    """Fetched blocks become the stream, and the snapshot durable."""
+
+    def __init__(self, disk: Disk, group: "StreamGroup", parcel: SnapshotParcel, message: Message) -> None:
+        super().__init__(THREAD_FLUSH)
+        self.group: Final = group
+        self.parcel: Final = parcel
+        self.message: Final = message
+        self._disk: Final = disk
+
+    def run(self) -> None:
+        """Do the IO; the group is frozen meanwhile."""
+        state = StreamMachine.store_state(self.parcel.snapshot.machine) if self.parcel.snapshot.machine else None
+        store = self.group.store
+        if isinstance(store, FileStreamStore):
+            assert state is not None
+            store.install(state, self.parcel.manifest)
+        else:
+            store.install(state, [])
+        write_snapshot(self._disk, group_directory(self.group.id), self.parcel.snapshot.encode())
+
+
+class Piece:
+    """One request that is out."""
+
+    def __init__(self, block: int, offset: int, length: int) -> None:
+        self.block: Final = block
+        self.offset: Final = offset
+        self.length: Final = length
+
+
+class CatchUp:
+    """The fetch of one group's blocks."""
+
+    def __init__(self, group: "StreamGroup", message: Message, now_ns: int) -> None:
+        snapshot = message.snapshot
+        assert snapshot is not None
+        self.group: Final = group
+        self.message: Final = message
+        self.parcel: Final = decode_parcel(snapshot.data)
+        self.sender: Final = message.sender
+        self.progress_ns: int = now_ns
+        self._wanted: list[Piece] = []
+        self._out: dict[tuple[int, int], Piece] = {}
+        store = group.store
+        if isinstance(store, FileStreamStore):
+            for info in store.missing_blocks(self.parcel.manifest):
+                for offset in range(0, info.length, PIECE_BYTES):
+                    self._wanted.append(Piece(info.id, offset, min(PIECE_BYTES, info.length - offset)))
+        self._wanted.reverse()
+
+    def ask(self, link: PeerLink) -> None:
+        """Keep a few requests out."""
+        while self._wanted and len(self._out) < PIECES_MAX:
+            piece = self._wanted.pop()
+            self._out[(piece.block, piece.offset)] = piece
+            body = {"group": self.group.id, "block": piece.block, "offset": piece.offset, "length": piece.length}
+            link.write_frame(FRAME_BLOCK_REQUEST, [bytes(cbor2.dumps(body))])
+            link.dirty = True
+
+    def received(self, block: int, offset: int, data: bytes, now_ns: int) -> bool:
+        """A piece arrived; False when it is not the one that was asked for."""
+        piece = self._out.pop((block, offset), None)
+        if piece is None or len(data) != piece.length:
+            return False
+        self.progress_ns = now_ns
+        assert isinstance(self.group.store, FileStreamStore)
+        self.group.store.receive_block(block, offset, data)
+        return True
+
+    def complete(self) -> bool:
+        """Everything is here."""
+        return not self._wanted and not self._out
+
+
+class CatchUps:
+    """All fetches of this node, and the answering of others' requests."""
+
+    def __init__(self, disk: Disk, jobs: list[Job]) -> None:
+        self.events: list[tuple[str, str, dict[str, object]]] = []
+        self._disk: Final = disk
+        self._jobs: Final = jobs
+        self._running: dict[int, CatchUp] = {}
+        self._installing: dict[int, InstallJob] = {}
+
+    def begin(self, group: "StreamGroup", message: Message, link: PeerLink | None, now_ns: int) -> None:
+        """A SNAPSHOT message was held back."""
+        running = self._running.get(group.id)
+        if group.id in self._installing or link is None:
+            return
+        snapshot = message.snapshot
+        assert snapshot is not None
+        if running is not None and running.message.term >= message.term:
+            held = running.message.snapshot
+            assert held is not None
+            if held.index >= snapshot.index:
+                return
+        if isinstance(group.store, MemoryStreamStore) or not group.checkpoint_running:
+            catch_up = self._running[group.id] = CatchUp(group, message, now_ns)
+            fields: dict[str, object] = {"stream": group.machine.config.name, "index": snapshot.index}
+            self.events.append(("info", "stream_catch_up", fields))
+            self._continue(catch_up, link)
+
+    def _continue(self, catch_up: CatchUp, link: PeerLink) -> None:
+        if not catch_up.complete():
+            catch_up.ask(link)
+            return
+        group = catch_up.group
+        del self._running[group.id]
+        if group.checkpoint_running:
+            return  # its job uses the store; the leader will send the snapshot again
+        group.frozen = True
+        job = self._installing[group.id] = InstallJob(self._disk, group, catch_up.parcel, catch_up.message)
+        self._jobs.append(job)
+
+    def tick(self, now_ns: int) -> None:
+        """Give up on fetches that do not move."""
+        for group_id in list(self._running):
+            if now_ns - self._running[group_id].progress_ns > STALL_NS:
+                del self._running[group_id]
+
+    def serve(self, link: PeerLink, request: dict[str, object], group: "StreamGroup | None") -> None:
+        """A peer asks for a piece of a block."""
+        block, offset, length = request.get("block"), request.get("offset"), request.get("length")
+        if group is None or not isinstance(block, int) or not isinstance(offset, int) or not isinstance(length, int):
+            return
+        store = group.store
+        if not isinstance(store, FileStreamStore) or not 0 <= length <= PIECE_BYTES or offset < 0:
+            return
+        data: bytes | None = None
+        try:
+            data = store.read_block(block, offset, length)
+        except (BlockGone, StorageError):
+            pass  # the peer gives up, and the leader sends a newer snapshot
+        head = bytes(cbor2.dumps({"group": group.id, "block": block, "offset": offset, "gone": data is None}))
+        link.write_frame(FRAME_BLOCK, [len(head).to_bytes(4, "little"), head, data or b""])
+        link.dirty = True
+
+    def piece(self, link: PeerLink, body: bytes, now_ns: int) -> None:
+        """A piece of a block came."""
+        size = int.from_bytes(body[:4], "little")
+        head = cbor2.loads(body[4 : 4 + size])
+        catch_up = self._running.get(head["group"])
+        if catch_up is None or catch_up.sender != link.peer:
+            return
+        if head["gone"] or not catch_up.received(head["block"], head["offset"], body[4 + size :], now_ns):
+            del self._running[head["group"]]
+            return
+        self._continue(catch_up, link)
+
+    def installed(self, job: InstallJob, error: Exception | None) -> Message | None:
+        """The job ended: the message to step now, or None when it failed."""
+        group = job.group
+        group.frozen = False
+        self._installing.pop(group.id, None)
+        if error is not None:
+            if not isinstance(error, StorageError):
+                raise error
+            self.events.append(("error", "catch_up_failed", {"group": group.id, "error": str(error)}))
+            if isinstance(group.store, FileStreamStore):
+                group.store.discard_received()
+            return None
+        if isinstance(group.store, FileStreamStore):
+            group.store.snapshot_durable()
+        group.checkpoint = None
+        return job.message
+
+
+def parcel_snapshot(group: "StreamGroup") -> Snapshot | None:
+    """What a peer that is too far behind gets: the last checkpoint, whose blocks are in files."""
+    found = group.checkpoint
+    if found is None or found.index < group.log.snapshot_index:
+        return None
+    store = group.store
+    manifest = store.manifest() if isinstance(store, FileStreamStore) else []
+    return Snapshot(found.index, found.term, found.membership, SnapshotParcel(found, manifest).encode())

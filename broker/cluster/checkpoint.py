@@ -1,0 +1,100 @@
+"""Checkpoints: a group's state goes to its own files, so that the shared log can be cut behind it.
+
+Order on disk: the stream's blocks, then the snapshot that refers to them, then the log forgets the entries. A crash
+between any two of these leaves the older snapshot and the entries to replay.
+
+A checkpoint is made when the log grows beyond `LOG_FILES_MAX` files (for the groups that pin the oldest one), when
+a group has applied `APPLIED_BYTES_MAX` since its last one, and at a clean stop.
+"""
+
+from typing import Final
+
+from broker.cluster.engine import Engine
+from broker.cluster.group import RaftGroup
+from broker.cluster.group_store import GroupSnapshot, group_directory
+from broker.cluster.jobs import THREAD_FLUSH, Job
+from storage.disk import Disk
+from storage.errors import DiskFull, StorageError
+from storage.flush import FlushJob
+from storage.snapshots import write_snapshot
+
+LOG_FILES_MAX: Final = 3
+APPLIED_BYTES_MAX: Final = 48 * 1024 * 1024
+RUNNING_MAX: Final = 2
+
+
+class CheckpointJob(Job):
+    """Blocks, then snapshot."""
+
+    def __init__(self, disk: Disk, group: RaftGroup, flush: FlushJob | None, snapshot: GroupSnapshot) -> None:
+        super().__init__(THREAD_FLUSH)
+        self.group: Final = group
+        self.flush: Final = flush
+        self.snapshot: Final = snapshot
+        self._disk: Final = disk
+
+    def run(self) -> None:
+        """Do the IO."""
+        if self.flush is not None:
+            self.flush.run()
+        write_snapshot(self._disk, group_directory(self.group.id), self.snapshot.encode())
+
+
+class Checkpoints:
+    """Decides which group makes a checkpoint when."""
+
+    def __init__(self, disk: Disk, engine: Engine) -> None:
+        self._disk: Final = disk
+        self._engine: Final = engine
+        self._running: int = 0
+
+    def due(self, everything: bool) -> list[CheckpointJob]:
+        """Jobs to start now."""
+        engine = self._engine
+        candidates: list[int] = []
+        if everything:
+            candidates = [gid for gid, group in engine.groups.items() if group.applied_bytes]
+        else:
+            if engine.wal.file_count() > LOG_FILES_MAX:
+                candidates = engine.wal.pinning_groups()
+            candidates += [
+                gid
+                for gid, group in engine.groups.items()
+                if group.applied_bytes > APPLIED_BYTES_MAX or group.checkpoint_wanted
+            ]
+        jobs: list[CheckpointJob] = []
+        for group_id in candidates:
+            if self._running >= RUNNING_MAX and not everything:
+                break
+            group = engine.groups.get(group_id)
+            if group is not None and not group.checkpoint_running and not group.failed and not group.frozen:
+                jobs.append(self._start(group))
+        return jobs
+
+    def _start(self, group: RaftGroup) -> CheckpointJob:
+        group.checkpoint_running = True
+        group.checkpoint_wanted = False
+        group.applied_bytes = 0
+        self._running += 1
+        flush = group.begin_flush()
+        snapshot = group.snapshot()
+        return CheckpointJob(self._disk, group, flush, snapshot)
+
+    def done(self, job: CheckpointJob, error: Exception | None) -> None:
+        """The job ended; the log may forget what the snapshot holds."""
+        group = job.group
+        group.checkpoint_running = False
+        self._running -= 1
+        if self._engine.groups.get(group.id) is not group:
+            return
+        if isinstance(error, DiskFull):
+            group.flush_failed(job.flush, error)  # tried again when the next checkpoint is due
+            group.applied_bytes = APPLIED_BYTES_MAX
+        elif isinstance(error, StorageError):
+            group.flush_failed(job.flush, error)
+            group.fail(str(error))
+        elif error is not None:
+            raise error
+        else:
+            group.checkpoint_done(job.flush, job.snapshot)
+            self._engine.wal.release(group.id, group.releasable(job.snapshot.index))

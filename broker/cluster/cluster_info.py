@@ -1,0 +1,47 @@
+"""The `cluster` part of INFO answers: who leads, who follows and how far behind."""
+
+from collections.abc import Callable
+from typing import Final
+
+from broker.cluster.group import RaftGroup
+from broker.cluster.transport import LinkTable
+
+TICK_NS: Final = 50_000_000
+
+
+def raft_group_name(group: int, replicas: int) -> str:
+    """What operators see in place of NATS's random group names."""
+    return f"S-R{replicas}F-{group:08d}"
+
+
+def stream_cluster_info(group: RaftGroup, links: LinkTable, names: Callable[[str], str]) -> dict[str, object]:
+    """As nats-server's `cluster` object; replicas are those besides the leader, sorted by name."""
+    membership = group.membership()
+    leader = group.raft.leader
+    info: dict[str, object] = {"leader": names(leader) if leader else ""}
+    if not links.cluster:
+        info["leader"] = links.name
+        return info
+    info = {
+        "name": links.cluster,
+        "raft_group": raft_group_name(group.id, len(membership.voters)),
+        "leader": names(leader) if leader else "",
+    }
+    replicas = [_replica(group, peer, links, names) for peer in membership.peers() if peer != leader]
+    if replicas:
+        info["replicas"] = sorted(replicas, key=lambda replica: str(replica["name"]))
+    return info
+
+
+def _replica(group: RaftGroup, peer: str, links: LinkTable, names: Callable[[str], str]) -> dict[str, object]:
+    offline = peer != links.peer and peer not in links.links
+    found: dict[str, object] = {"name": names(peer), "current": not offline, "active": 0, "peer": peer}
+    if offline:
+        found["offline"] = True
+    for progress in group.raft.peers:
+        if progress.peer == peer:
+            lag = max(0, group.raft.commit - progress.match)
+            found["current"] = not offline and lag == 0
+            if lag:
+                found["lag"] = lag
+    return found

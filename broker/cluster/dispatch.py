@@ -1,0 +1,197 @@
+"""API requests, acks and flow-control answers of clients: to which group each belongs, and what its leader does with it.
+
+A request is for the meta group (the set of streams) or for one stream's group. `Forwarder` brings it to the leader's
+node, where `perform` answers. A stream that this node has not heard of may be younger than our meta log: the meta
+leader decides whether it exists.
+
+Not here: what the answers say (`jetstream.api_*`, `api_meta`).
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from broker.cluster.answers import LOCAL, Answers
+from broker.cluster.api_meta import MetaApi
+from broker.cluster.assignments import Assignments
+from broker.cluster.engine import Engine
+from broker.cluster.forward import ACK, PUBLISH, REQUEST, Forwarder, LeaderDirectory
+from broker.cluster.identity import META_GROUP
+from broker.cluster.stream_api import StreamApi
+from broker.cluster.transport import LinkTable
+from broker.cluster.turn_clock import TurnClock
+from broker.config import Options
+from broker.jetstream.api import META, parse
+from broker.jetstream.api_errors import BAD_REQUEST, CLUSTER_NOT_AVAIL
+from broker.jetstream.api_types import ApiRequest, error_answer, pub_ack_error
+
+if TYPE_CHECKING:
+    from broker.cluster.stream_group import StreamGroup
+
+ACK_PREFIX: Final = b"$JS.ACK."
+FC_PREFIX: Final = b"$JS.FC."
+
+
+class Dispatch(LeaderDirectory):
+    """Where requests go, and the doing of what leads here."""
+
+    def __init__(
+        self,
+        options: Options,
+        assignments: Assignments,
+        engine: Engine,
+        answers: Answers,
+        links: LinkTable,
+        clock: TurnClock,
+    ) -> None:
+        self.forwarder: Forwarder | None = None
+        self.api_total: int = 0
+        self.api_errors: int = 0
+        self._assignments: Final = assignments
+        self._engine: Final = engine
+        self._answers: Final = answers
+        self._links: Final = links
+        self._clock: Final = clock
+        self._peer: Final = links.peer
+        self.meta_api: Final = MetaApi(options, assignments, answers, links, clock)
+        self.stream_api: Final = StreamApi(answers, links, assignments.name_of, clock)
+
+    # From clients of this node.
+
+    def request(self, subject: bytes, reply: bytes, header_length: int, data: bytes) -> None:
+        """A message on `$JS.API.>`."""
+        self.api_total += 1
+        target = parse(subject)
+        if target is None:
+            self.api_errors += 1
+            self._say(LOCAL, reply, error_answer("", BAD_REQUEST))
+            return
+        group = META_GROUP
+        if target.place != META:
+            assignment = self._assignments.by_name(target.stream)
+            if assignment is not None:
+                group = assignment.group
+        assert self.forwarder is not None
+        self.forwarder.submit(group, REQUEST, subject, reply, header_length, data, LOCAL, LOCAL)
+
+    def ack(self, subject: bytes, reply: bytes, header_length: int, data: bytes) -> None:
+        """A message on `$JS.ACK.>` or `$JS.FC.>`."""
+        stream = stream_of_ack(subject)
+        assignment = self._assignments.by_name(stream) if stream else None
+        if assignment is None:
+            return
+        group = self._assignments.groups.get(assignment.group)
+        if group is not None and group.was_leader:
+            self._take_ack(group, subject, reply, header_length, data, LOCAL)
+            return
+        assert self.forwarder is not None
+        self.forwarder.submit(assignment.group, ACK, subject, reply, header_length, data, LOCAL, LOCAL)
+
+    # For the forwarder.
+
+    def leader_of(self, group: int) -> str:
+        local = self._engine.groups.get(group)
+        if local is not None:
+            if local.was_leader:
+                return self._peer
+            leader = local.raft.leader
+            return "" if leader == self._peer else leader
+        meta = self._assignments.meta
+        if meta is None:
+            return ""
+        assignment = meta.machine.by_group.get(group)
+        if assignment is None or self._peer in assignment.peers:
+            return ""
+        for peer in assignment.peers:
+            if peer in self._links.links:
+                return peer
+        return ""
+
+    def perform(
+        self, group: int, kind: int, subject: bytes, reply: bytes, header_length: int, data: bytes, origin: str
+    ) -> None:
+        if group == META_GROUP:
+            self._meta_request(ApiRequest(subject, reply, header_length, data, origin, self._clock.wall_ns))
+            return
+        stream = self._assignments.groups[group]
+        if kind == PUBLISH:
+            stream.publish(subject, reply, header_length, data, origin)
+        elif kind == ACK:
+            self._take_ack(stream, subject, reply, header_length, data, origin)
+        else:
+            target = parse(subject)
+            assert target is not None
+            request = ApiRequest(subject, reply, header_length, data, origin, self._clock.wall_ns)
+            self.stream_api.handle(stream, target, request)
+            stream.touch()
+
+    def _take_ack(
+        self, stream: "StreamGroup", subject: bytes, reply: bytes, header_length: int, data: bytes, origin: str
+    ) -> None:
+        if subject.startswith(ACK_PREFIX):
+            stream.delivery.ack(subject, reply, header_length, data, origin)
+        else:
+            stream.delivery.flow_control(subject)
+        if stream.delivery.dirty and not stream.dirty:
+            stream.touch()
+
+    def _meta_request(self, request: ApiRequest) -> None:
+        target = parse(request.subject)
+        assert target is not None
+        if target.place == META:
+            self.meta_api.handle(target, request)
+            return
+        # A request for a stream that the node it came through does not know.
+        assignment = self._assignments.by_name(target.stream)
+        if assignment is None:
+            self.meta_api.unknown_stream(response_kind(target.verb), request)
+            return
+        assert self.forwarder is not None
+        self.forwarder.submit(
+            assignment.group,
+            REQUEST,
+            request.subject,
+            request.reply,
+            request.header_length,
+            request.data,
+            request.origin,
+            request.origin,
+        )
+
+    def refuse(self, kind: int, subject: bytes, reply: bytes, origin: str) -> None:
+        if not reply or kind == ACK:
+            return
+        if kind == PUBLISH:
+            self._say(origin, reply, pub_ack_error(self._stream_for(subject), CLUSTER_NOT_AVAIL))
+            return
+        target = parse(subject)
+        kind = "" if target is None else response_kind(target.verb)
+        if kind:
+            self.api_errors += 1
+            self._say(origin, reply, error_answer(kind, CLUSTER_NOT_AVAIL))
+
+    def _stream_for(self, subject: bytes) -> str:
+        return self._assignments.stream_capturing(subject)
+
+    def _say(self, origin: str, reply: bytes, payload: bytes) -> None:
+        if reply:
+            self._answers.send(origin, reply, b"", b"", 0, payload)
+
+
+def response_kind(verb: str) -> str:
+    """The `type` of an answer to a verb; "" where the answer is no JSON (messages)."""
+    if verb in ("CONSUMER.MSG.NEXT", "DIRECT.GET"):
+        return ""
+    if verb == "INFO":
+        return "account_info_response"
+    if verb == "CONSUMER.DURABLE.CREATE":
+        return "consumer_create_response"
+    return verb.lower().replace(".", "_") + "_response"
+
+
+def stream_of_ack(subject: bytes) -> str:
+    """The stream named by an ack or flow-control subject, in either of its two forms; "" when there is none."""
+    tokens = subject.split(b".")
+    if len(tokens) == 9 or (len(tokens) == 5 and tokens[1] == b"FC"):
+        return tokens[2].decode("utf-8", "replace")
+    if len(tokens) >= 7:
+        return tokens[4].decode("utf-8", "replace")
+    return ""

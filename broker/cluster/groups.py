@@ -1,0 +1,132 @@
+"""The groups of a node's store: opened at start, founded when assigned, removed when deleted.
+
+Nothing is removed because it looks orphaned: a group's files go only when the meta log says, or has said, that its
+stream was deleted (every group id below the next one to be given, without a stream, was).
+"""
+
+import random
+from typing import Final
+
+from broker.cluster.answers import Answers
+from broker.cluster.engine import Engine
+from broker.cluster.group_store import (
+    FOUNDING_INDEX,
+    FOUNDING_TERM,
+    GroupSnapshot,
+    group_directory,
+)
+from broker.cluster.identity import META_GROUP
+from broker.cluster.log_reader import GroupLogReader
+from broker.cluster.meta import Assignment, MetaMachine, decode_assignment
+from broker.cluster.meta_group import MetaGroup, MetaListener
+from broker.cluster.stream_group import StreamGroup
+from broker.cluster.turn_clock import TurnClock
+from broker.core.router import Router
+from broker.jetstream.stream import StreamMachine
+from broker.jetstream.stream_config import MEMORY_STORAGE
+from raft.config import RaftConfig
+from raft.node import RaftNode
+from raft.types import HardState, Membership
+from storage.block_files import BlockFiles
+from storage.disk import Disk
+from storage.memory import MemoryStreamStore
+from storage.stream_store import FileStreamStore
+
+
+class GroupFactory:
+    """Makes the in-memory side of groups whose first snapshot is durable."""
+
+    def __init__(
+        self,
+        disk: Disk,
+        engine: Engine,
+        peer: str,
+        answers: Answers,
+        router: Router,
+        clock: TurnClock,
+        rng: random.Random,
+    ) -> None:
+        self._disk: Final = disk
+        self._engine: Final = engine
+        self._peer: Final = peer
+        self._answers: Final = answers
+        self._router: Final = router
+        self._clock: Final = clock
+        self._rng: Final = rng
+        self._files: Final = BlockFiles(disk)
+
+    def _raft(self, snapshot: GroupSnapshot) -> tuple[RaftNode, GroupLogReader]:
+        wal = self._engine.wal
+        log = wal.group(snapshot.group)
+        if log.snapshot_index < snapshot.index:
+            wal.set_snapshot(snapshot.group, snapshot.index, snapshot.term)
+        reader = GroupLogReader(log)
+        term, vote = log.hard_state
+        raft = RaftNode(
+            RaftConfig(self._peer, snapshot.group),
+            reader,
+            HardState(max(term, snapshot.term), vote if term >= snapshot.term else ""),
+            snapshot.membership,
+            log.last_index,
+            log.last_term,
+            snapshot.index,
+            random.Random(self._rng.getrandbits(64)),
+        )
+        return raft, reader
+
+    def meta(self, snapshot: GroupSnapshot, listener: MetaListener) -> MetaGroup:
+        """The meta group."""
+        machine = MetaMachine({})
+        machine.restore(snapshot.machine)
+        raft, reader = self._raft(snapshot)
+        group = MetaGroup(raft, self._engine.wal.group(META_GROUP), machine, listener)
+        reader.group = group
+        self._engine.add(group)
+        return group
+
+    def stream(self, snapshot: GroupSnapshot) -> StreamGroup:
+        """One stream's group."""
+        assignment = decode_assignment(snapshot.about)
+        store = self._store(assignment, snapshot.machine)
+        machine = StreamMachine(assignment.config, store, assignment.created_ns)
+        if snapshot.machine:
+            machine.restore(snapshot.machine)
+        raft, reader = self._raft(snapshot)
+        group = StreamGroup(
+            assignment,
+            raft,
+            self._engine.wal.group(snapshot.group),
+            machine,
+            store,
+            self._answers,
+            self._router,
+            self._clock,
+            random.Random(self._rng.getrandbits(64)),
+        )
+        reader.group = group
+        self._engine.add(group)
+        return group
+
+    def _store(self, assignment: Assignment, state: bytes) -> FileStreamStore | MemoryStreamStore:
+        """The messages of a stream as of the machine's `state` (b"": newly founded)."""
+        store_state = StreamMachine.store_state(state) if state else None
+        if assignment.config.storage == MEMORY_STORAGE:
+            return MemoryStreamStore.open(store_state)
+        directory = group_directory(assignment.group) + "/blocks"
+        return FileStreamStore.open(self._disk, directory, store_state, self._files)
+
+
+def founding_stream(assignment: Assignment) -> GroupSnapshot:
+    """The first snapshot of a stream's group."""
+    membership = Membership(tuple(assignment.peers))
+    return GroupSnapshot(
+        assignment.group, FOUNDING_INDEX, FOUNDING_TERM, membership, assignment.encode(), b""
+    )
+
+
+def founding_meta(names: dict[str, str]) -> GroupSnapshot:
+    """The first snapshot of the meta group."""
+    machine = MetaMachine(names)
+    return GroupSnapshot(
+        META_GROUP, FOUNDING_INDEX, FOUNDING_TERM, Membership(tuple(sorted(names))), b"", machine.snapshot()
+    )

@@ -1,0 +1,84 @@
+"""Publishes on their way through a stream's group: the batch of this turn, and who is to be told.
+
+Not here: whether a message is stored (the machine decides in `apply`), nor how answers travel (`answers`).
+"""
+
+from typing import Final
+
+from broker.cluster.answers import Answers
+from broker.cluster.group import Waiter
+from broker.jetstream.api_errors import ApiError
+from broker.jetstream.api_types import pub_ack_duplicate, pub_ack_error, pub_ack_prefix
+from broker.jetstream.ops import PublishBatch
+
+BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
+BATCH_MESSAGES_MAX: Final = 16 * 1024
+_EMPTY: Final = b""
+
+
+class PublishWaiter(Waiter):
+    """The replies of one batch, in its order; b"" where the publisher did not ask for one."""
+
+    def __init__(self, stream: str, answers: Answers, unavailable: ApiError) -> None:
+        self.replies: list[bytes] = []
+        self.origins: list[str] = []
+        self._answers: Final = answers
+        self._stream: Final = stream
+        self._prefix: Final = pub_ack_prefix(stream)
+        self._unavailable: Final = unavailable
+
+    def acknowledge(self, first: int, count: int, first_sequence: int) -> None:
+        """Messages [first, first + count) of the batch are stored under consecutive sequences."""
+        replies = self.replies
+        origins = self.origins
+        answers = self._answers
+        prefix = self._prefix
+        for position in range(first, first + count):
+            reply = replies[position]
+            if reply:
+                ack = prefix + b"%d}" % (first_sequence + position - first)
+                answers.send(origins[position], reply, _EMPTY, _EMPTY, 0, ack)
+
+    def duplicate(self, position: int, sequence: int) -> None:
+        """The message was stored before, under `sequence`."""
+        reply = self.replies[position]
+        if reply:
+            ack = pub_ack_duplicate(self._stream, sequence)
+            self._answers.send(self.origins[position], reply, _EMPTY, _EMPTY, 0, ack)
+
+    def refuse(self, position: int, error: ApiError) -> None:
+        """The message is not stored."""
+        reply = self.replies[position]
+        if reply:
+            ack = pub_ack_error(self._stream, error)
+            self._answers.send(self.origins[position], reply, _EMPTY, _EMPTY, 0, ack)
+
+    def abandoned(self) -> None:
+        for position in range(len(self.replies)):
+            self.refuse(position, self._unavailable)
+
+
+class PublishQueue:
+    """The batch of this turn."""
+
+    def __init__(self, stream: str, answers: Answers, unavailable: ApiError) -> None:
+        self._stream: Final = stream
+        self._answers: Final = answers
+        self._unavailable: Final = unavailable
+        self.batch: PublishBatch = PublishBatch()
+        self.waiter: PublishWaiter = PublishWaiter(stream, answers, unavailable)
+
+    def add(self, subject: bytes, reply: bytes, header_length: int, data: bytes, origin: str) -> bool:
+        """Append a message; True when the batch should be sealed now."""
+        self.batch.add(subject, header_length, data)
+        self.waiter.replies.append(reply)
+        self.waiter.origins.append(origin)
+        return self.batch.bytes > BATCH_BYTES_MAX or self.batch.count >= BATCH_MESSAGES_MAX
+
+    def take(self, timestamp_ns: int) -> tuple[bytes, PublishWaiter]:
+        """Seal the batch: the body of its operation, and who waits for it."""
+        body = self.batch.encode(timestamp_ns)
+        waiter = self.waiter
+        self.batch = PublishBatch()
+        self.waiter = PublishWaiter(self._stream, self._answers, self._unavailable)
+        return body, waiter

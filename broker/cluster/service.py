@@ -1,0 +1,275 @@
+"""JetStream on this node: the store, the groups, the assignments, and everything that leads here.
+
+Joins the parts of this package; decides nothing that a part decides. The node (`broker.node`) feeds it frames from
+peers, ticks and finished jobs, and takes frames, jobs and events from it.
+
+Read next: `engine` (turns), `assignments` (streams come and go), `dispatch` (API requests), `forward`.
+"""
+
+import random
+from typing import Final
+
+import cbor2
+
+from broker.cluster.answers import Answers
+from broker.cluster.assignments import Assignments
+from broker.cluster.bootstrap import Bootstrap, founding_peers
+from broker.cluster.catch_up import CatchUps, InstallJob
+from broker.cluster.checkpoint import CheckpointJob, Checkpoints
+from broker.cluster.columns import ColumnsError, ColumnsReader
+from broker.cluster.dispatch import Dispatch
+from broker.cluster.engine import Engine
+from broker.cluster.forward import ACK, PUBLISH, REQUEST, Forwarder
+from broker.cluster.frames import (
+    FRAME_ACK,
+    FRAME_ANSWER,
+    FRAME_BLOCK,
+    FRAME_BLOCK_REQUEST,
+    FRAME_PUBLISH,
+    FRAME_RAFT,
+    FRAME_REQUEST,
+    FRAME_VIEW,
+)
+from broker.cluster.group_store import FoundGroupJob, RemoveGroupJob, stored_groups
+from broker.cluster.groups import GroupFactory, founding_meta
+from broker.cluster.identity import META_GROUP, peer_id
+from broker.cluster.jobs import Job, WalJob
+from broker.cluster.link import PeerLink
+from broker.cluster.transport import LinkTable
+from broker.cluster.turn_clock import TurnClock
+from broker.config import Options
+from broker.core.router import Router
+from raft.codec import decode_messages
+from raft.errors import CodecError, ProposalDropped
+from storage.disk import Disk
+from storage.wal import Wal
+
+CAMPAIGN_SPREAD_TICKS: Final = 4
+WAL_DIRECTORY: Final = "wal"
+
+
+class JetStreamService:
+    """One node's share of JetStream."""
+
+    def __init__(
+        self, options: Options, disk: Disk, links: LinkTable, router: Router, clock: TurnClock, rng: random.Random
+    ) -> None:
+        self.options: Final = options
+        self.peer: Final = peer_id(links.name)
+        self.links: Final = links
+        self.clock: Final = clock
+        self.clustered: Final = options.cluster.configured()
+        self.events: list[tuple[str, str, dict[str, object]]] = []
+        self.jobs: list[Job] = []
+        self._disk: Final = disk
+        self._rng: Final = rng
+        wal = Wal.open(disk, WAL_DIRECTORY, links.name)
+        self.engine: Final = Engine(wal, links, options.jetstream.sync_interval_ns == 0)
+        self.answers: Final = Answers(router, links)
+        factory = GroupFactory(disk, self.engine, self.peer, self.answers, router, clock, rng)
+        self.assignments: Final = Assignments(self.engine, factory, disk, router, self.peer, self.jobs)
+        self.dispatch: Final = Dispatch(options, self.assignments, self.engine, self.answers, links, clock)
+        self.forwarder: Final = Forwarder(self.peer, links, self.answers, clock, self.dispatch)
+        self.assignments.forwarder = self.forwarder
+        self.dispatch.forwarder = self.forwarder
+        self.checkpoints: Final = Checkpoints(disk, self.engine)
+        self.catch_ups: Final = CatchUps(disk, self.jobs)
+        self._bootstrap: Final = Bootstrap(links, options.ternmq.bootstrap_expect)
+        self._founding: bool = False
+        self._stopping: bool = False
+        self._open()
+
+    def _open(self) -> None:
+        """Start every group that the store holds; a lone server founds its meta group at once."""
+        stored = stored_groups(self._disk)
+        if not stored and not self.clustered:
+            job = FoundGroupJob(self._disk, founding_meta({self.peer: self.links.name}))
+            job.run()
+            stored = [job.snapshot]
+        self.assignments.open(stored)
+        self.links.has_meta = META_GROUP in self.engine.groups
+
+    # Peers.
+
+    def frame(self, link: PeerLink, body: bytes) -> None:
+        """One frame from a peer. Raises nothing: a frame that makes no sense ends the link."""
+        kind = body[0]
+        try:
+            if kind == FRAME_RAFT:
+                for message in decode_messages(body[1:]):
+                    if message.receiver == self.peer and message.sender == link.peer:
+                        self.engine.step(message)
+            elif kind == FRAME_ANSWER:
+                self._answers_from(link, ColumnsReader(body, 1))
+            elif kind == FRAME_PUBLISH:
+                self._work_from(link, PUBLISH, body)
+            elif kind == FRAME_ACK:
+                self._work_from(link, ACK, body)
+            elif kind == FRAME_REQUEST:
+                self._work_from(link, REQUEST, body)
+            elif kind == FRAME_BLOCK_REQUEST:
+                request = cbor2.loads(body[1:])
+                self.catch_ups.serve(link, request, self.assignments.groups.get(request["group"]))
+            elif kind == FRAME_BLOCK:
+                self.catch_ups.piece(link, body[1:], self.clock.now_ns)
+            elif kind == FRAME_VIEW:
+                names = cbor2.loads(body[1:])
+                if isinstance(names, list):
+                    self._bootstrap.peer_view(link.peer, [str(name) for name in names])
+        except (ColumnsError, CodecError, ValueError, KeyError, TypeError, cbor2.CBORDecodeError) as error:
+            link.close_reason = f"bad frame: {error}"
+            self.events.append(("error", "peer_protocol_error", {"peer": link.name, "error": str(error)}))
+
+    def _answers_from(self, link: PeerLink, reader: ColumnsReader) -> None:
+        while reader.next():
+            self.answers.received(
+                link.peer, reader.first, reader.second, reader.reply, reader.header_length, reader.data
+            )
+
+    def _work_from(self, link: PeerLink, kind: int, body: bytes) -> None:
+        group = int.from_bytes(body[1:9], "little")
+        reader = ColumnsReader(body, 9)
+        peer = link.peer
+        while reader.next():
+            origin = reader.second.decode("ascii") if reader.second else peer
+            self.forwarder.submit(
+                group, kind, reader.first, reader.reply, reader.header_length, reader.data, origin, peer
+            )
+
+    def peers_changed(self) -> None:
+        """Links came or went: `links.arrived` and `links.lost`."""
+        for peer in self.links.lost:
+            self._bootstrap.peer_lost(peer)
+            if peer not in self.links.links:
+                jitter = [self._rng.randrange(CAMPAIGN_SPREAD_TICKS) for _ in range(16)]
+                self.engine.peer_lost(peer, jitter)
+                self.forwarder.link_lost(peer)
+        self.links.lost = []
+        if self.links.arrived:
+            self._bootstrap.peer_arrived()
+            self.links.arrived = []
+
+    # Time and turns.
+
+    def tick(self) -> None:
+        """50 ms passed."""
+        self.engine.tick()
+        self.forwarder.tick()
+        self.assignments.tick()
+        self.catch_ups.tick(self.clock.now_ns)
+        self.dispatch.meta_api.lists.tick()
+        if self.clustered and META_GROUP not in self.engine.groups:
+            self._try_to_found()
+        if not self._stopping:
+            self.jobs.extend(self.checkpoints.due(False))
+
+    def _try_to_found(self) -> None:
+        if self._founding:
+            return
+        view = self._bootstrap.view_to_send()
+        if view is not None:
+            content = bytes(cbor2.dumps(view))
+            for link in self.links.links.values():
+                link.write_frame(FRAME_VIEW, [content])
+                link.dirty = True
+        names = self._bootstrap.founders()
+        if names:
+            self._founding = True
+            self.jobs.append(FoundGroupJob(self._disk, founding_meta(founding_peers(names))))
+            return
+        waiting = self._bootstrap.waiting_event(self.clock.now_ns)
+        if waiting is not None:
+            self.events.append(("info", "cluster_waiting", waiting))
+
+    def turn(self) -> None:
+        """Everything that input of this turn made possible."""
+        now_ns = self.clock.now_ns
+        self.engine.process(now_ns)
+        self._begin_catch_ups()
+        changes = self.engine.leader_changes
+        while changes:
+            changed = changes[:]
+            changes.clear()
+            for group in changed:
+                self.assignments.leader_changed(group)
+                self.forwarder.leader_changed(group)
+            self.engine.process(now_ns)
+        job = self.engine.take_wal_job(now_ns)
+        if job is not None:
+            self.jobs.append(job)
+
+    def _begin_catch_ups(self) -> None:
+        """Snapshots that groups held back because their blocks have to be fetched first."""
+        for group in self.assignments.groups.values():
+            if group.held_snapshots:
+                held = group.held_snapshots
+                group.held_snapshots = []
+                for message in held:
+                    self.catch_ups.begin(group, message, self.links.links.get(message.sender), self.clock.now_ns)
+
+    def take_jobs(self) -> list[Job]:
+        """Jobs to start, in order."""
+        jobs = self.jobs[:]
+        self.jobs.clear()
+        return jobs
+
+    def job_done(self, job: Job, error: Exception | None) -> None:
+        """A job came back."""
+        if isinstance(job, WalJob):
+            self.engine.wal_job_done(job, error)
+        elif isinstance(job, CheckpointJob):
+            self.checkpoints.done(job, error)
+        elif isinstance(job, InstallJob):
+            message = self.catch_ups.installed(job, error)
+            if message is not None:
+                job.group.installed_message = message
+                self.engine.step(message)
+        elif error is not None:
+            self.engine.fail(str(error))
+        elif isinstance(job, FoundGroupJob):
+            self.assignments.founded(job.snapshot)
+            self.links.has_meta = META_GROUP in self.engine.groups
+        elif isinstance(job, RemoveGroupJob):
+            pass
+
+    def take_events(self) -> list[tuple[str, str, dict[str, object]]]:
+        """What a person should know."""
+        parts = (self.events, self.engine.events, self.assignments.events, self.catch_ups.events)
+        events: list[tuple[str, str, dict[str, object]]] = []
+        for part in parts:
+            events.extend(part)
+            part.clear()
+        return events
+
+    def disk_stalled(self, stalled_ns: int) -> None:
+        """The log's disk hangs: peers should lead until it is back."""
+        self.events.append(("warning", "disk_stalled", {"stalled_ms": stalled_ns // 1_000_000}))
+        if self.clustered:
+            for group in self.engine.groups.values():
+                if len(group.membership().voters) > 1:
+                    group.raft.resign()
+                    group.touch()
+
+    def hand_over(self) -> None:
+        """Lame duck: leaderships go to peers."""
+        for group in self.engine.groups.values():
+            if group.leads() and len(group.membership().voters) > 1:
+                try:
+                    group.raft.transfer_leadership("")
+                except ProposalDropped:
+                    continue
+                group.touch()
+
+    def shutdown(self) -> None:
+        """A clean stop: leave checkpoints behind."""
+        self._stopping = True
+        self.jobs.extend(self.checkpoints.due(True))
+
+    def next_deadline_ns(self) -> int:
+        """Monotonic time of the next thing to do without input; 0 for none."""
+        deadline = self.engine.next_deadline_ns()
+        for group in self.assignments.leading():
+            due = group.delivery.next_deadline_ns()
+            if due and (deadline == 0 or due < deadline):
+                deadline = due
+        return deadline

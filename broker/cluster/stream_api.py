@@ -1,0 +1,127 @@
+"""API requests for one stream, at its leader: the rules are in `jetstream.api_*`, the log is here.
+
+Also answers what the meta group left to the stream's leader: the creation and the update of a stream, once the
+stream is there or has its new configuration.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from broker.cluster.answers import Answers
+from broker.cluster.cluster_info import stream_cluster_info
+from broker.cluster.stream_group import StreamGroup
+from broker.cluster.transport import LinkTable
+from broker.cluster.turn_clock import TurnClock
+from broker.jetstream.api import ApiSubject, Propose, Reply
+from broker.jetstream.api_consumers import handle_consumer
+from broker.jetstream.api_messages import handle_message
+from broker.jetstream.api_streams import handle_stream, stream_info
+from broker.jetstream.api_types import ApiRequest, answer
+from broker.jetstream.delivery import Delivery
+from broker.jetstream.delivery_output import OpWaiter
+from broker.jetstream.ops import OP_STREAM_CONFIG, encode_config
+from broker.jetstream.stream import StreamMachine
+
+
+class Leader:
+    """`jetstream.api.StreamLeader`: the leader of a stream's group as the API sees it."""
+
+    def __init__(self, group: StreamGroup, cluster: dict[str, object] | None, wall_ns: int) -> None:
+        self.machine: Final[StreamMachine] = group.machine
+        self.delivery: Final[Delivery] = group.delivery
+        self.wall_ns: Final[int] = wall_ns
+        self._cluster: Final = cluster
+
+    def cluster_info(self) -> dict[str, object] | None:
+        """Leader and replicas."""
+        return self._cluster
+
+
+class ApiWaiter(OpWaiter):
+    """Answers a request when its operation was applied."""
+
+    def __init__(self, answers: Answers, request: ApiRequest, respond: Callable[[object], bytes]) -> None:
+        self._answers: Final = answers
+        self._request: Final = request
+        self._respond: Final = respond
+
+    def applied(self, result: object) -> None:
+        request = self._request
+        if request.reply:
+            self._answers.send(request.origin, request.reply, b"", b"", 0, self._respond(result))
+
+    def abandoned(self) -> None:
+        """The asker times out and asks again: the outcome is unknown."""
+
+
+class ConfigWaiter(OpWaiter):
+    """A new configuration reached the stream: the update is answered."""
+
+    def __init__(self, api: "StreamApi", group: StreamGroup, kind: str) -> None:
+        self._api: Final = api
+        self._group: Final = group
+        self._kind: Final = kind
+
+    def applied(self, result: object) -> None:
+        self._api.answer_change(self._group, self._kind)
+
+
+class StreamApi:
+    """Requests for streams that lead here."""
+
+    def __init__(self, answers: Answers, links: LinkTable, names: Callable[[str], str], clock: TurnClock) -> None:
+        self._answers: Final = answers
+        self._links: Final = links
+        self._names: Final = names
+        self._clock: Final = clock
+
+    def leader(self, group: StreamGroup) -> Leader:
+        """The view of a stream that API answers are made of."""
+        info = stream_cluster_info(group, self._links, self._names)
+        return Leader(group, info, self._clock.wall_ns)
+
+    def handle(self, group: StreamGroup, target: ApiSubject, request: ApiRequest) -> None:
+        """One request."""
+        leader = self.leader(group)
+        verb = target.verb
+        if verb == "CONSUMER.MSG.NEXT":
+            group.delivery.pull_request(target.consumer, request)
+            return
+        if verb.startswith("CONSUMER."):
+            found = handle_consumer(verb, request, leader)
+        elif verb in ("STREAM.MSG.GET", "STREAM.MSG.DELETE", "DIRECT.GET"):
+            found = handle_message(verb, request, leader)
+        else:
+            found = handle_stream(verb, request, leader)
+        if isinstance(found, Reply):
+            if request.reply:
+                data = found.headers + found.payload
+                self._answers.send(request.origin, request.reply, b"", b"", len(found.headers), data)
+        elif isinstance(found, Propose):
+            group.propose(found.kind, found.body, ApiWaiter(self._answers, request, found.respond), True)
+
+    # Creation and update, which the meta group decided.
+
+    def settle(self, group: StreamGroup) -> None:
+        """This node leads the stream: bring its configuration up to the assignment, answer who waits for that."""
+        assignment = group.assignment
+        if not group.was_leader:
+            return
+        config_json = assignment.config.to_json()
+        if group.machine.config.to_json() != config_json:
+            body = encode_config(self._clock.wall_ns, assignment.config_bytes())
+            group.propose(OP_STREAM_CONFIG, body, ConfigWaiter(self, group, "stream_update_response"), True)
+        elif group.reply_due:
+            kind = "stream_create_response" if assignment.revision == assignment.created_revision else ""
+            self.answer_change(group, kind or "stream_update_response")
+
+    def answer_change(self, group: StreamGroup, kind: str) -> None:
+        """Tell who asked for the stream, or for its new configuration."""
+        assignment = group.assignment
+        if not group.reply_due or not assignment.reply:
+            return
+        group.reply_due = False
+        fields = stream_info(self.leader(group))
+        if kind == "stream_create_response":
+            fields["did_create"] = True
+        self._answers.send(assignment.origin_for(self._links.peer), assignment.reply, b"", b"", 0, answer(kind, fields))

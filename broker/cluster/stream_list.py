@@ -1,0 +1,178 @@
+"""Answers that are made of what several leaders know: STREAM.LIST, account info, INFO on somebody's behalf.
+
+The meta leader asks every stream's leader for its INFO, as a client would, and puts the answers together. A leader that
+does not answer within `GATHER_NS` is listed as missing.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Final
+
+from broker.cluster.answers import Answers, InnerCaller
+from broker.cluster.assignments import Assignments
+from broker.cluster.forward import REQUEST
+from broker.cluster.meta import Assignment
+from broker.cluster.turn_clock import TurnClock
+from broker.jetstream.api_errors import ApiError
+from broker.jetstream.api_types import API_LEVEL, INTEGER, TEXT, ApiRequest, answer, error_answer, read_fields
+from broker.jetstream.stream_config import MEMORY_STORAGE
+
+LIST_PAGE: Final = 256
+GATHER_NS: Final = 2_000_000_000
+GATHERS_MAX: Final = 1024
+UNLIMITED: Final = -1
+
+
+class Gather(InnerCaller):
+    """Infos that are being collected for one request."""
+
+    def __init__(self, names: list[str], deadline_ns: int, finish: "Callable[[Gather], None]") -> None:
+        self.names: Final = names
+        self.deadline_ns: Final = deadline_ns
+        self.infos: dict[str, dict[str, object]] = {}
+        self.open: dict[bytes, str] = {}
+        self.done: bool = False
+        self._finish: Final = finish
+
+    def answered(self, inbox: bytes, data: bytes) -> None:
+        name = self.open.pop(inbox, "")
+        fields = json.loads(data)
+        if name and "error" not in fields:
+            fields.pop("type", None)
+            for key in ("total", "offset", "limit"):
+                fields.pop(key, None)
+            self.infos[name] = fields
+        if not self.open:
+            self.finish()
+
+    def finish(self) -> None:
+        """Everybody answered, or waited for long enough."""
+        if not self.done:
+            self.done = True
+            self._finish(self)
+
+
+class StreamLists:
+    """All gathers of this node."""
+
+    def __init__(self, assignments: Assignments, answers: Answers, clock: TurnClock) -> None:
+        self._assignments: Final = assignments
+        self._answers: Final = answers
+        self._clock: Final = clock
+        self._gathers: list[Gather] = []
+
+    def _gather(self, names: list[str], finish: Callable[[Gather], None]) -> None:
+        gather = Gather(names, self._clock.now_ns + GATHER_NS, finish)
+        forwarder = self._assignments.forwarder
+        assert forwarder is not None
+        asked: list[tuple[Assignment, bytes]] = []
+        for name in names:
+            assignment = self._assignments.by_name(name)
+            if assignment is not None:
+                inbox = self._answers.inner_inbox(gather)
+                gather.open[inbox] = name
+                asked.append((assignment, inbox))
+        if len(self._gathers) < GATHERS_MAX:
+            self._gathers.append(gather)
+        for assignment, inbox in asked:
+            subject = b"$JS.API.STREAM.INFO." + assignment.config.name.encode()
+            forwarder.submit(assignment.group, REQUEST, subject, inbox, 0, b"", "", "")
+        if not gather.open:
+            gather.finish()
+
+    def tick(self) -> None:
+        """Give up on those who do not answer."""
+        if self._gathers:
+            for gather in self._gathers:
+                if gather.deadline_ns <= self._clock.now_ns:
+                    for inbox in gather.open:
+                        self._answers.forget_inner(inbox)
+                    gather.finish()
+            self._gathers = [gather for gather in self._gathers if not gather.done]
+
+    def _say(self, request: ApiRequest, payload: bytes) -> None:
+        if request.reply:
+            self._answers.send(request.origin, request.reply, b"", b"", 0, payload)
+
+    # The requests.
+
+    def info_for(self, assignment: Assignment, request: ApiRequest, kind: str) -> None:
+        """One stream's INFO as another kind of answer."""
+
+        def finish(gather: Gather) -> None:
+            info = gather.infos.get(assignment.config.name)
+            if info is not None:
+                self._say(request, answer(kind, {**info, "did_create": True}))
+
+        self._gather([assignment.config.name], finish)
+
+    def begin(self, request: ApiRequest) -> None:
+        """STREAM.LIST."""
+        from broker.cluster.api_meta import matching_streams, page_offset
+
+        kind = "stream_list_response"
+        fields = read_fields(request.payload(), {"offset": INTEGER, "subject": TEXT}, "JSApiStreamListRequest")
+        if isinstance(fields, ApiError):
+            self._say(request, error_answer(kind, fields))
+            return
+        names = matching_streams(self._assignments, fields)
+        offset = page_offset(fields, len(names))
+
+        def finish(gather: Gather) -> None:
+            body: dict[str, object] = {
+                "total": len(names),
+                "offset": offset,
+                "limit": LIST_PAGE,
+                "streams": [gather.infos[name] for name in gather.names if name in gather.infos],
+            }
+            missing = [name for name in gather.names if name not in gather.infos]
+            if missing:
+                body["missing"] = missing
+            self._say(request, answer(kind, body))
+
+        self._gather(names[offset : offset + LIST_PAGE], finish)
+
+    def account_info(self, request: ApiRequest) -> None:
+        """INFO: what the account uses."""
+        meta = self._assignments.meta
+        assert meta is not None
+
+        def finish(gather: Gather) -> None:
+            self._say(request, answer("account_info_response", account_fields(gather)))
+
+        self._gather(sorted(meta.machine.streams), finish)
+
+
+def account_fields(gather: Gather) -> dict[str, object]:
+    """Sums over all streams, in nats-server's words."""
+    memory = storage = consumers = 0
+    for info in gather.infos.values():
+        state, config = info["state"], info["config"]
+        assert isinstance(state, dict) and isinstance(config, dict)
+        size = state["bytes"] * config["num_replicas"]
+        consumers += state["consumer_count"]
+        if config["storage"] == MEMORY_STORAGE:
+            memory += size
+        else:
+            storage += size
+    return {
+        "memory": memory,
+        "storage": storage,
+        "reserved_memory": 0,
+        "reserved_storage": 0,
+        "streams": len(gather.names),
+        "consumers": consumers,
+        "limits": {
+            "max_memory": UNLIMITED,
+            "max_storage": UNLIMITED,
+            "max_streams": UNLIMITED,
+            "max_consumers": UNLIMITED,
+            "max_ack_pending": UNLIMITED,
+            "memory_max_stream_bytes": UNLIMITED,
+            "storage_max_stream_bytes": UNLIMITED,
+            "max_bytes_required": False,
+        },
+        "api": {"level": API_LEVEL, "total": 0, "errors": 0},
+    }
+
+

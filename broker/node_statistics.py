@@ -1,0 +1,186 @@
+"""The numbers of a node as one plain tree, for monitoring pages and metrics: `broker.monitor.statistics` states it.
+
+Reads the parts, changes nothing. Lists that are long are only made when a page asks for them (`detail`).
+"""
+
+from typing import TYPE_CHECKING, Final, cast
+
+from broker.cluster.cluster_info import raft_group_name, stream_cluster_info
+from broker.cluster.group import RaftGroup
+from broker.cluster.service import JetStreamService
+from broker.cluster.stream_group import StreamGroup
+from broker.jetstream.api_consumers import consumer_info
+from broker.jetstream.api_streams import stream_info
+from broker.jetstream.stream_config import MEMORY_STORAGE
+from broker.monitor.statistics import (
+    AssetFault,
+    ConsumerStatistics,
+    HealthStatistics,
+    JetStreamStatistics,
+    MetaStatistics,
+    ReplicaStatistics,
+    RouteStatistics,
+    ServerStatistics,
+    Statistics,
+    StreamStatistics,
+)
+
+if TYPE_CHECKING:
+    from broker.node import BrokerNode
+
+DETAIL_STREAMS: Final = "streams"
+
+
+def statistics(node: "BrokerNode", detail: str) -> Statistics:
+    """The whole tree."""
+    clients = node.clients
+    routes = node.routes
+    route_rows = [] if routes is None else cast(list[RouteStatistics], routes.statistics(detail == "routes"))
+    jetstream = node.jetstream
+    return {
+        "now_ns": node.clock.wall_ns,
+        "server": _server(node, route_rows),
+        "connections": clients.connection_statistics(),
+        "closed_connections": clients.closed_statistics(),
+        "routes": route_rows,
+        "sublist": clients.sublist_statistics(),
+        "jetstream": None if jetstream is None else _jetstream(node, jetstream),
+        "health": _health(jetstream),
+    }
+
+
+def _server(node: "BrokerNode", routes: list[RouteStatistics]) -> ServerStatistics:
+    totals = node.clients.totals()
+    in_msgs = sum(route["in_msgs"] for route in routes)
+    in_bytes = sum(route["in_bytes"] for route in routes)
+    out_msgs = sum(route["out_msgs"] for route in routes)
+    out_bytes = sum(route["out_bytes"] for route in routes)
+    table = node.routes
+    return {
+        "server_id": node.server_id,
+        "server_name": node.name,
+        "cluster_name": "" if table is None else table.cluster_name,
+        "connect_urls": [] if table is None else list(table.connect_urls),
+        "in_client_msgs": totals.in_messages,
+        "in_client_bytes": totals.in_bytes,
+        "out_client_msgs": totals.out_messages,
+        "out_client_bytes": totals.out_bytes,
+        "in_msgs": totals.in_messages + in_msgs,
+        "in_bytes": totals.in_bytes + in_bytes,
+        "out_msgs": totals.out_messages + out_msgs,
+        "out_bytes": totals.out_bytes + out_bytes,
+        "total_connections": totals.connections,
+        "slow_consumers_clients": totals.slow,
+        "slow_consumers_routes": 0,
+        "stale_connections_clients": totals.stale,
+        "stale_connections_routes": 0,
+        "remotes": len(routes),
+    }
+
+
+def _jetstream(node: "BrokerNode", service: JetStreamService) -> JetStreamStatistics:
+    memory = storage = reserved_memory = reserved_storage = replicated = 0
+    streams: list[StreamStatistics] = []
+    for group in service.assignments.groups.values():
+        config = group.machine.config
+        reserved = max(config.max_bytes, 0)
+        if config.storage == MEMORY_STORAGE:
+            memory += group.store.bytes
+            reserved_memory += reserved
+        else:
+            storage += group.store.bytes
+            reserved_storage += reserved
+        if len(group.membership().voters) > 1:
+            replicated += 1
+        streams.append(_stream(service, group))
+    dispatch = service.dispatch
+    return {
+        "memory": memory,
+        "storage": storage,
+        "reserved_memory": reserved_memory,
+        "reserved_storage": reserved_storage,
+        "api_total": dispatch.api_total,
+        "api_errors": dispatch.api_errors,
+        "ha_assets": replicated + (1 if service.clustered else 0),
+        "meta": _meta(node, service) if service.clustered else None,
+        "streams": streams,
+    }
+
+
+def _stream(service: JetStreamService, group: StreamGroup) -> StreamStatistics:
+    leader = service.dispatch.stream_api.leader(group)
+    consumers: list[ConsumerStatistics] = [
+        {"info": consumer_info(consumer, leader), "is_leader": group.was_leader}
+        for consumer in group.machine.consumers.values()
+    ]
+    return {
+        "info": stream_info(leader),
+        "raft_group": raft_group_name(group.id, len(group.membership().voters)),
+        "is_leader": group.was_leader,
+        "num_consumers": len(consumers),
+        "consumers": consumers,
+    }
+
+
+def _meta(node: "BrokerNode", service: JetStreamService) -> MetaStatistics | None:
+    meta = service.assignments.meta
+    if meta is None:
+        return {
+            "name": node.options.cluster.name,
+            "leader": "",
+            "leader_peer": "",
+            "replicas": [],
+            "cluster_size": 0,
+            "pending": 0,
+        }
+    leader = meta.raft.leader
+    info = stream_cluster_info(meta, node.links, service.assignments.name_of)
+    replicas = cast(list[dict[str, object]], info.get("replicas", []))
+    return {
+        "name": node.options.cluster.name,
+        "leader": service.assignments.name_of(leader) if leader else "",
+        "leader_peer": leader,
+        "replicas": [_replica(replica) for replica in replicas],
+        "cluster_size": len(meta.membership().voters),
+        "pending": meta.raft.last_index - meta.raft.applied,
+    }
+
+
+def _replica(replica: dict[str, object]) -> ReplicaStatistics:
+    return {
+        "name": str(replica["name"]),
+        "current": replica["current"] is True,
+        "offline": replica.get("offline") is True,
+        "active_ns": cast(int, replica["active"]),
+        "lag": cast(int, replica.get("lag", 0)),
+        "peer": str(replica["peer"]),
+    }
+
+
+def _health(service: JetStreamService | None) -> HealthStatistics:
+    if service is None:
+        return {"ready": True, "meta_error": "", "faults": []}
+    meta = service.assignments.meta
+    meta_error = ""
+    if service.engine.failed:
+        meta_error = f"JetStream stopped: {service.engine.failed}"
+    elif meta is None:
+        meta_error = "JetStream has not established contact with a meta leader"
+    elif not meta.raft.leader:
+        meta_error = "JetStream has no meta leader"
+    faults: list[AssetFault] = []
+    for group in service.assignments.groups.values():
+        error = _fault(group)
+        if error:
+            faults.append({"stream": group.machine.config.name, "consumer": "", "error": error})
+    return {"ready": True, "meta_error": meta_error, "faults": faults}
+
+
+def _fault(group: RaftGroup) -> str:
+    if group.failed:
+        return f"JetStream stream stopped: {group.failed}"
+    if not group.raft.leader:
+        return "JetStream stream has no leader"
+    if group.raft.applied < group.raft.commit:
+        return "JetStream stream is not current"
+    return ""
