@@ -104,7 +104,6 @@ def _create(request: ApiRequest, payload: bytes, leader: StreamLeader) -> ApiAns
     name = config.name or config.durable_name
     if not name:
         name = fresh_name(machine, leader.delivery.context.rng)
-        config.name = name
     refusal = refuse_create(machine, name, wanted.action, config) or _refuse_rebinding(leader, name, config)
     if refusal is not None:
         return _failure(kind, refusal)
@@ -162,7 +161,7 @@ def _list(payload: bytes, leader: StreamLeader) -> ApiAnswer:
     consumers = leader.machine.consumers
     names = sorted(consumers)
     page: dict[str, object] = {"total": len(names), "offset": min(offset, len(names)), "limit": LIST_LIMIT}
-    page["consumers"] = [consumer_info(consumers[name], leader) for name in names[offset : offset + LIST_LIMIT]]
+    page["consumers"] = [consumer_info(consumers[name], leader, True) for name in names[offset : offset + LIST_LIMIT]]
     return Reply(answer(kind, page))
 
 
@@ -173,10 +172,11 @@ def _failure(kind: str, error: ApiError) -> ApiAnswer:
 # ConsumerInfo.
 
 
-def consumer_info(consumer: Consumer, leader: StreamLeader) -> dict[str, object]:
-    """A ConsumerInfo as of now."""
+def consumer_info(consumer: Consumer, leader: StreamLeader, listed: bool = False) -> dict[str, object]:
+    """A ConsumerInfo as of now; in lists nats-server leaves out what it says of itself."""
     config = consumer.config.to_json()
-    config["metadata"] = {**consumer.config.metadata, **SERVER_METADATA}
+    if not listed:
+        config["metadata"] = {**consumer.config.metadata, **SERVER_METADATA}
     info: dict[str, object] = {
         "stream_name": consumer.stream,
         "name": consumer.name,

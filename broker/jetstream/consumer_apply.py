@@ -210,14 +210,3 @@ def _delete(owner: ConsumerOwner, name: str, created_ns: int, sink: EffectSink) 
     subject, fields = consumer_action(consumer.stream, name, "delete")
     sink.advisory(subject, fields)
     return None
-
-
-def consumers_purged(owner: ConsumerOwner, whole: bool) -> None:
-    """The store was purged; unless the `whole` front went, pending messages may be missing anywhere."""
-    store = owner.store
-    for consumer in owner.consumers.values():
-        gone: list[int] = []
-        if not whole:
-            gone = [sequence for sequence in consumer.pending if store.get(sequence) is None]
-            gone += [sequence for sequence in consumer.exceeded if store.get(sequence) is None]
-        consumer.drop_missing(store.first_sequence, gone)

@@ -25,6 +25,7 @@ from broker.jetstream.api_types import (
     parse_time,
     unmarshal_error,
 )
+from broker.jetstream.stream_config import client_metadata
 
 DELIVER_ALL: Final = "all"
 DELIVER_LAST: Final = "last"
@@ -41,7 +42,6 @@ ACK_FLOW_CONTROL: Final = "flow_control"
 REPLAY_INSTANT: Final = "instant"
 REPLAY_ORIGINAL: Final = "original"
 PRIORITY_NONE: Final = "none"
-OWN_METADATA: Final = "_nats."
 
 _DURATIONS: Final = "[]time.Duration"
 _CHOICE: Final = "choice"
@@ -175,15 +175,10 @@ class ConsumerConfig:
         return True
 
 
-def client_metadata(metadata: dict[str, str]) -> dict[str, str]:
-    """Metadata without what the server keeps there."""
-    return {key: metadata[key] for key in metadata if not key.startswith(OWN_METADATA)}
-
-
 _BY_NAME: Final[dict[str, tuple[str, str, str]]] = {field[0]: field for field in FIELDS}
 
 
-def config_from_json(value: object, where: str = "ConsumerConfig.config") -> ConsumerConfig:
+def config_from_json(value: object, where: str = "CreateConsumerRequest.config") -> ConsumerConfig:
     """Read a `config` object. Raises ConfigError."""
     config = ConsumerConfig()
     if value is None:

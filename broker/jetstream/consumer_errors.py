@@ -67,6 +67,9 @@ OVERLAPPING_FILTERS: Final = ApiError(400, 10138, "consumer subject filters cann
 EMPTY_FILTER: Final = ApiError(400, 10139, "consumer filter in FilterSubjects cannot be empty")
 CONSUMER_EXISTS: Final = ApiError(400, 10148, "consumer already exists")
 CONSUMER_DOES_NOT_EXIST: Final = ApiError(400, 10149, "consumer does not exist")
+PRIORITY_POLICY_WITHOUT_GROUP: Final = ApiError(
+    400, 10159, "Setting PriorityPolicy requires at least one PriorityGroup to be set"
+)
 PUSH_WITH_PRIORITY_GROUP: Final = ApiError(400, 10178, "priority groups can not be used with push consumers")
 PRIORITY_GROUPS_WITHOUT_POLICY: Final = ApiError(
     400, 10196, "consumer can not have priority groups when policy is none"

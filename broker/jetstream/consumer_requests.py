@@ -16,13 +16,11 @@ from broker.jetstream.consumer_apply import ACTION_ANY, ACTION_CREATE, ACTION_UP
 from broker.jetstream.consumer_config import (
     ConfigError,
     ConsumerConfig,
-    client_metadata,
     config_from_json,
 )
 from broker.jetstream.consumer_rules import check, set_defaults
-from broker.jetstream.stream_config import StreamConfig
+from broker.jetstream.stream_config import METADATA_REQUIRED_LEVEL, StreamConfig, client_metadata
 
-REQUIRED_LEVEL: Final = "_nats.req.level"
 _STREAM_TOKEN: Final = 4  # $JS.API.CONSUMER.CREATE.<stream>
 _DURABLE_TOKENS: Final = 7  # $JS.API.CONSUMER.DURABLE.CREATE.<stream>.<consumer>
 
@@ -110,5 +108,5 @@ def complete(request: CreateRequest, stream: StreamConfig) -> ApiError | None:
     if error is not None:
         return error
     config.metadata = client_metadata(config.metadata)
-    config.metadata[REQUIRED_LEVEL] = "0"
+    config.metadata[METADATA_REQUIRED_LEVEL] = "0"
     return None

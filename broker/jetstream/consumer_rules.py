@@ -25,6 +25,7 @@ from broker.jetstream.consumer_config import (
 )
 from broker.jetstream.durations import MILLISECOND_NS, SECOND_NS, format_duration
 from broker.jetstream.stream_config import StreamConfig
+from broker.jetstream.stream_rules import is_asset_name
 
 ACK_WAIT_DEFAULT_NS: Final = 30 * SECOND_NS
 MAX_WAITING_DEFAULT: Final = 512
@@ -34,7 +35,6 @@ NAME_LENGTH_MAX: Final = 255
 DESCRIPTION_LENGTH_MAX: Final = 4096
 METADATA_LENGTH_MAX: Final = 128 * 1024
 IDLE_HEARTBEAT_NS_MIN: Final = 100 * MILLISECOND_NS
-_FORBIDDEN: Final = " \t\r\n\f.*>\\/"
 _NOT_NEGATIVE: Final = [
     ("max_waiting", "max_waiting"),
     ("max_batch", "max_batch"),
@@ -44,11 +44,6 @@ _NOT_NEGATIVE: Final = [
     ("inactive_threshold", "inactive_threshold_ns"),
     ("priority_timeout", "priority_timeout_ns"),
 ]
-
-
-def is_asset_name(name: str) -> bool:
-    """Whether `name` can be a token of subjects and a name of files."""
-    return bool(name) and not any(character in _FORBIDDEN for character in name)
 
 
 def set_defaults(config: ConsumerConfig, stream: StreamConfig, pedantic: bool) -> ApiError | None:
@@ -237,6 +232,8 @@ def _check_rest(config: ConsumerConfig) -> ApiError | None:
             return errors.PRIORITY_TIMEOUT_WITHOUT_POLICY
     elif config.deliver_subject:
         return errors.PUSH_WITH_PRIORITY_GROUP
+    elif not config.priority_groups:
+        return errors.PRIORITY_POLICY_WITHOUT_GROUP
     return None
 
 

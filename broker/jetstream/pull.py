@@ -10,11 +10,11 @@ Invariants: at most `max_waiting` requests wait; `next_deadline_ns` is never lat
 heartbeat.
 """
 
-import json
 from collections import deque
 from typing import Final
 
-from broker.jetstream.api_types import go_kind
+from broker.jetstream.api_errors import ApiError
+from broker.jetstream.api_types import go_kind, read_object
 from broker.jetstream.consumer_config import ConsumerConfig
 from broker.jetstream.delivery_output import DeliveryOutput
 from broker.jetstream.durations import format_duration
@@ -76,10 +76,9 @@ def read_request(inbox: bytes, origin: str, payload: bytes) -> PullRequest:
         except ValueError:
             request.batch = 1
         return request
-    try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError):
-        request.refusal = "Bad Request - invalid JSON"
+    fields = read_object(text)
+    if isinstance(fields, ApiError):
+        request.refusal = "Bad Request - " + fields.description.removeprefix("invalid JSON: ")
         return request
     values: dict[str, object] = {}
     for key in fields:
@@ -92,8 +91,7 @@ def read_request(inbox: bytes, origin: str, payload: bytes) -> PullRequest:
         )
         if not fits:
             request.refusal = (
-                f"Bad Request - json: cannot unmarshal {go_kind(value)} into Go struct field "
-                f"JSApiConsumerGetNextRequest.{key.lower()} of type {kind}"
+                f"Bad Request - json: cannot unmarshal {go_kind(value)} into Go struct field .{key.lower()} of type {kind}"
             )
             return request
         values[key.lower()] = value

@@ -15,116 +15,52 @@ from broker.jetstream.api import Propose, Reply
 from broker.jetstream.api_consumers import handle_consumer
 from broker.jetstream.api_types import ApiRequest
 from broker.jetstream.consumer import Consumer
-from broker.jetstream.consumer_apply import ConsumerOwner, apply_consumer_op, consumers_purged
+from broker.jetstream.consumer_apply import ConsumerOwner
 from broker.jetstream.delivery import Delivery
 from broker.jetstream.delivery_output import DeliveryOutput, OpWaiter
 from broker.jetstream.effects import EffectSink
+from broker.jetstream.ops import (
+    OP_MESSAGE_DELETE,
+    OP_PUBLISH,
+    OP_PURGE,
+    PublishBatch,
+    PurgeOp,
+    encode_delete,
+    encode_purge,
+)
+from broker.jetstream.stream import StreamMachine
 from broker.jetstream.stream_config import StreamConfig
+from broker.jetstream.stream_rules import StreamServerLimits, complete_new
+from storage.memory import MemoryStreamStore
 
 SECOND = 1_000_000_000
 MS = 1_000_000
 WALL = 1_700_000_000 * SECOND
 
 
-@dataclass
-class Stored:
-    """A message of the fake store."""
-
-    sequence: int
-    timestamp_ns: int
-    subject: bytes
-    header_length: int
-    data: bytes
-
-
-class FakeStore:
-    """The parts of a message store that consumers use, as plainly as possible."""
-
-    def __init__(self) -> None:
-        self.held: dict[int, Stored] = {}
-        self.first_sequence = 1
-        self.last_sequence = 0
-
-    @property
-    def messages(self) -> int:
-        return len(self.held)
-
-    @property
-    def num_deleted(self) -> int:
-        return self.last_sequence - self.first_sequence + 1 - len(self.held)
-
-    def append(self, timestamp_ns: int, subject: bytes, header: bytes, payload: bytes) -> None:
-        self.last_sequence += 1
-        self.held[self.last_sequence] = Stored(
-            self.last_sequence, timestamp_ns, subject, len(header), header + payload
-        )
-
-    def get(self, sequence: int) -> Stored | None:
-        return self.held.get(sequence)
-
-    def delete(self, sequence: int) -> int:
-        gone = self.held.pop(sequence, None)
-        while self.first_sequence <= self.last_sequence and self.first_sequence not in self.held:
-            self.first_sequence += 1
-        return 0 if gone is None else 1
-
-    def truncate_front(self, first: int) -> None:
-        for sequence in [other for other in self.held if other < first]:
-            del self.held[sequence]
-        self.first_sequence = max(self.first_sequence, first)
-        self.last_sequence = max(self.last_sequence, first - 1)
-
-    def _live(self, matcher) -> list[int]:
-        return [s for s in sorted(self.held) if matcher is None or matcher.matches(self.held[s].subject)]
-
-    def last_sequence_for(self, subject: bytes) -> int:
-        return max((s for s in self.held if self.held[s].subject == subject), default=0)
-
-    def subjects(self, matcher) -> list[tuple[bytes, int]]:
-        names = sorted({self.held[s].subject for s in self._live(matcher)})
-        return [(name, sum(1 for m in self.held.values() if m.subject == name)) for name in names]
-
-    def next_sequence(self, start: int, matcher) -> int:
-        return next((s for s in self._live(matcher) if s >= start), 0)
-
-    def previous_sequence(self, start: int, matcher) -> int:
-        return max((s for s in self._live(matcher) if s <= start), default=0)
-
-    def count_from(self, start: int, matcher) -> int:
-        return sum(1 for s in self._live(matcher) if s >= start)
-
-    def sequence_at_time(self, timestamp_ns: int) -> int:
-        return next((s for s in sorted(self.held) if self.held[s].timestamp_ns >= timestamp_ns), self.last_sequence + 1)
-
-
-class FakeMachine(ConsumerOwner):
-    """A stream that stores, truncates and drops what nobody needs."""
+class Machine(StreamMachine):
+    """A replica, with the stream's operations in short form."""
 
     def __init__(self, config: StreamConfig) -> None:
-        super().__init__(config, FakeStore())
-        self.dropped: list[int] = []
+        super().__init__(config, MemoryStreamStore.open(None), WALL)
 
-    def acknowledged(self, consumer: Consumer, sequence: int) -> None:
-        message = self.store.get(sequence)
-        if message is None:
-            return
-        if self.config.retention == "workqueue" or not any(
-            other.needs(sequence, message.subject) for other in self.consumers.values() if other is not consumer
-        ):
-            self.store.delete(sequence)
-            self.dropped.append(sequence)
+    @property
+    def dropped(self) -> list[int]:
+        """Sequences that hold no message."""
+        return [s for s in range(1, self.store.last_sequence + 1) if self.store.get(s) is None]
 
-    def apply_local(self, kind: str, arguments: tuple) -> None:
-        """Operations of the stream itself, in the fake's own form."""
+    def apply_local(self, kind: str, arguments: tuple, wall_ns: int, sink: EffectSink) -> None:
         if kind == "publish":
-            self.store.append(*arguments)
+            batch = PublishBatch()
+            for subject, header, payload in arguments:
+                batch.add(subject.encode(), len(header), header + payload)
+            self.apply(OP_PUBLISH, batch.encode(wall_ns), 0, sink)
         elif kind == "delete":
-            self.store.delete(*arguments)
-        elif kind == "truncate":
-            self.store.truncate_front(*arguments)
+            self.apply(OP_MESSAGE_DELETE, encode_delete(wall_ns, *arguments), 0, sink)
         elif kind == "purge":
-            self.store.truncate_front(self.store.last_sequence + 1)
-            consumers_purged(self, True)
+            self.apply(OP_PURGE, encode_purge(wall_ns, PurgeOp("", 0, 0)), 0, sink)
+        elif kind == "truncate":  # as a limit would
+            self.store.truncate_front(*arguments)
 
 
 class Sink(EffectSink):
@@ -139,6 +75,10 @@ class Sink(EffectSink):
 
     def done(self, ordinal: int, result: object) -> None:
         self.result = result
+
+    def removed(self, sequence: int) -> None:
+        if self.leader:
+            self.world.delivery.removed(sequence)
 
     def advisory(self, subject: str, body: dict) -> None:
         if self.leader:
@@ -208,7 +148,7 @@ class World:
 
     def __init__(self, commit_at_once: bool = True, **stream: object) -> None:
         config = make_stream_config(**stream)
-        self.machines = [FakeMachine(config) for _ in range(3)]
+        self.machines = [Machine(config) for _ in range(3)]
         self.leader_index = 0
         self.commit_at_once = commit_at_once
         self.now_ns = 10 * SECOND
@@ -225,7 +165,7 @@ class World:
     # The group.
 
     @property
-    def machine(self) -> FakeMachine:
+    def machine(self) -> Machine:
         return self.machines[self.leader_index]
 
     def _lead(self) -> Delivery:
@@ -253,15 +193,16 @@ class World:
             result: object = None
             for index, machine in enumerate(self.machines):
                 sink = Sink(self, index == self.leader_index)
-                apply_consumer_op(machine, kind, body, 0, sink)
+                machine.apply(kind, body, 0, sink)
                 if index == self.leader_index:
                     result = sink.result
             if waiter is not None:
                 waiter.applied(result)
 
     def local(self, kind: str, *arguments: object) -> None:
-        for machine in self.machines:
-            machine.apply_local(kind, arguments)
+        """An operation of the stream itself, committed at once."""
+        for index, machine in enumerate(self.machines):
+            machine.apply_local(kind, arguments, self.wall_ns, Sink(self, index == self.leader_index))
         self.delivery.stored()
 
     def advance(self, ns: int) -> None:
@@ -294,8 +235,7 @@ class World:
     # Clients.
 
     def publish(self, count: int = 1, subject: str = "s.a", payload: bytes = b"x", header: bytes = b"") -> None:
-        for _ in range(count):
-            self.local("publish", self.wall_ns, subject.encode(), header, payload)
+        self.local("publish", *[(subject, header, payload)] * count)
         self.turn()
 
     def request(self, verb: str, rest: str, body: object = None) -> dict:
@@ -309,7 +249,7 @@ class World:
             return json.loads(answer.payload)
         assert isinstance(answer, Propose)
         waiter = Responder(answer)
-        self.proposed.append((answer.op_kind, answer.body, True, waiter))
+        self.proposed.append((answer.kind, answer.body, True, waiter))
         self.commit()
         self.turn()
         assert waiter.answer is not None
@@ -335,8 +275,15 @@ class World:
         self.interest.remove((subject.encode(), queue.encode()))
         self.delivery.interest_changed(subject.encode())
 
-    def ask(self, name: str = "C", inbox: str = "in", listening: bool = True, origin: str = "", body: bytes | None = None,
-            **fields: object) -> None:
+    def ask(
+        self,
+        name: str = "C",
+        inbox: str = "in",
+        listening: bool = True,
+        origin: str = "",
+        body: bytes | None = None,
+        **fields: object,
+    ) -> None:
         """A pull request, without a turn."""
         if listening and (inbox.encode(), b"") not in self.interest:
             self.listen(inbox)
@@ -386,6 +333,8 @@ def make_stream_config(**stream: object) -> StreamConfig:
     fields: dict[str, object] = {"name": "S", "subjects": ["s.>"], "num_replicas": 3, **stream}
     config = StreamConfig.from_json(fields)
     assert isinstance(config, StreamConfig), config
+    refusal = complete_new(config, StreamServerLimits(clustered=True))
+    assert refusal is None, refusal
     return config
 
 

@@ -12,8 +12,8 @@ def test_a_batch_is_delivered_with_ack_subjects_and_ends_silently():
     got = world.pull(batch=3, expires=SECOND)
     assert [m.reply for m in got] == [
         b"$JS.ACK.S.C.1.1.1.1700000000000000000.4",
-        b"$JS.ACK.S.C.1.2.2.1700000000000000000.3",
-        b"$JS.ACK.S.C.1.3.3.1700000000000000000.2",
+        b"$JS.ACK.S.C.1.2.2.1700000000000000001.3",
+        b"$JS.ACK.S.C.1.3.3.1700000000000000002.2",
     ]
     assert [m.subject for m in got] == [b"s.a"] * 3
     world.advance(5 * SECOND)
@@ -140,8 +140,7 @@ def test_messages_go_round_the_waiting_requests_one_at_a_time():
     world.create()
     for inbox in ("one", "two", "three"):
         world.pull(inbox=inbox, batch=2, expires=60 * SECOND)
-    for _ in range(6):
-        world.local("publish", world.wall_ns, b"s.a", b"", b"")
+    world.local("publish", *[("s.a", b"", b"")] * 6)
     world.turn()
     assert {inbox: [m.sequence for m in world.take(inbox)] for inbox in ("one", "two", "three")} == {
         "one": [1, 4],
@@ -238,8 +237,7 @@ def test_max_ack_pending_stalls_new_messages_but_not_redeliveries():
 def test_a_long_backlog_is_sent_in_several_turns():
     world = World()
     world.create(max_ack_pending=-1)
-    for _ in range(5000):
-        world.local("publish", world.wall_ns, b"s.a", b"", b"")
+    world.local("publish", *[("s.a", b"", b"")] * 5000)
     world.ask(batch=10_000, expires=SECOND)
     assert world.delivery.pump(world.now_ns, world.wall_ns) is True
     assert len(world.take()) == 4096

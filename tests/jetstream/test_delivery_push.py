@@ -66,8 +66,7 @@ def test_flow_control_asks_stalls_and_goes_on():
     world = World()
     world.listen("d")
     world.create(deliver_subject="d", ack_policy="none", flow_control=True, idle_heartbeat=SECOND)
-    for _ in range(40):
-        world.local("publish", world.wall_ns, b"s.a", b"", b"x" * 100_000)
+    world.local("publish", *[("s.a", b"", b"x" * 100_000)] * 40)
     world.turn()
     got = world.take("d")
     asked = [m for m in got if m.status]
