@@ -22,8 +22,8 @@ from broker.cluster.service import JetStreamService
 from broker.cluster.services import AckService, ApiService
 from broker.cluster.transport import Dial, LinkTable
 from broker.cluster.turn_clock import TurnClock
-from broker.config import Options
-from broker.core.clients import Clients
+from broker.clients import Clients
+from broker.config import VERSION, Options
 from broker.core.router import Router
 from storage.disk import Disk
 
@@ -60,7 +60,7 @@ class BrokerNode:
         self.name: Final = options.server_name or self.server_id
         self.events: list[tuple[str, str, dict[str, object]]] = []
         self.router: Final = Router(rng)
-        self.clients: Final = Clients(options, self.router, self.server_id, self.name, rng)
+        self.clients: Final = Clients(options, self.router, self.server_id, self.name, VERSION)
         self.stopping: bool = False
         self._rng: Final = rng
         self._closes: list[tuple[int, str]] = []

@@ -37,16 +37,35 @@ def statistics(node: "BrokerNode", detail: str) -> Statistics:
     routes = node.routes
     route_rows = [] if routes is None else cast(list[RouteStatistics], routes.statistics(detail == "routes"))
     jetstream = node.jetstream
+    offset_ns = node.clock.wall_ns - node.clock.now_ns
+    for row in route_rows:
+        _date(cast(dict[str, object], row), offset_ns)
     return {
         "now_ns": node.clock.wall_ns,
         "server": _server(node, route_rows),
-        "connections": clients.connection_statistics(),
-        "closed_connections": clients.closed_statistics(),
+        "connections": clients.connection_statistics(offset_ns),
+        "closed_connections": clients.closed_statistics(offset_ns),
         "routes": route_rows,
-        "sublist": clients.sublist_statistics(),
+        "sublist": {
+            "num_subscriptions": node.router.count(),
+            "num_cache": 0,
+            "num_inserts": 0,
+            "num_removes": 0,
+            "num_matches": 0,
+            "cache_hits": 0,
+        },
         "jetstream": None if jetstream is None else _jetstream(node, jetstream),
         "health": _health(jetstream),
     }
+
+
+def _date(row: dict[str, object], offset_ns: int) -> None:
+    """Routes tell monotonic times; pages want dates."""
+    opened_ns, active_ns = row.pop("opened_ns", 0), row["last_activity_ns"]
+    assert isinstance(opened_ns, int) and isinstance(active_ns, int)
+    row["start_ns"] = opened_ns + offset_ns
+    row["last_activity_ns"] = active_ns + offset_ns
+    row["rtt_ns"] = 0
 
 
 def _server(node: "BrokerNode", routes: list[RouteStatistics]) -> ServerStatistics:

@@ -233,7 +233,7 @@ class MetaApi:
         names = self.matching(fields)
         offset = page_offset(fields, len(names))
         page = names[offset : offset + NAMES_PAGE]
-        body = {"total": len(names), "offset": offset, "limit": NAMES_PAGE, "streams": page or None}
+        body: dict[str, object] = {"total": len(names), "offset": offset, "limit": NAMES_PAGE, "streams": page or None}
         self.say(request, answer(kind, body))
 
     def matching(self, fields: dict[str, object]) -> list[str]:

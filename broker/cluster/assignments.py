@@ -171,8 +171,9 @@ class Assignments(MetaListener):
         self._founding.pop(group_id, None)
         group = self.groups.pop(group_id, None)
         if group is not None:
+            for consumer in list(group.machine.consumers.values()):
+                group.delivery.consumer_deleted(consumer)
             self._engine.remove(group_id)
-            group.delivery.stream_deleted()
             self._jobs.append(RemoveGroupJob(self._disk, group_id))
 
     # Questions.

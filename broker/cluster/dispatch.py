@@ -163,10 +163,10 @@ class Dispatch(LeaderDirectory):
             self._say(origin, reply, pub_ack_error(self._stream_for(subject), CLUSTER_NOT_AVAIL))
             return
         target = parse(subject)
-        kind = "" if target is None else response_kind(target.verb)
-        if kind:
+        type_name = "" if target is None else response_kind(target.verb)
+        if type_name:
             self.api_errors += 1
-            self._say(origin, reply, error_answer(kind, CLUSTER_NOT_AVAIL))
+            self._say(origin, reply, error_answer(type_name, CLUSTER_NOT_AVAIL))
 
     def _stream_for(self, subject: bytes) -> str:
         return self._assignments.stream_capturing(subject)

@@ -1,0 +1,240 @@
+"""All client connections of a server: opened, fed, timed, counted, ended.
+
+Is: the table of sessions and what concerns all of them (limits, INFO, lame duck, statistics).
+Is not: a session's behaviour (`session`). Read next: `session.py`.
+"""
+
+from typing import Final
+
+from broker.config import Options
+from broker.core.auth import Authenticator
+from broker.core.router import Router
+from broker.core.session import ClientSession, SessionRules
+from broker.monitor.statistics import ConnectionStatistics
+from broker.wire.errors import ERR_MAX_CONNECTIONS, STALE_CONNECTION
+
+API_LEVEL: Final = 5
+PROTOCOL: Final = 1
+
+
+class Totals:
+    """Counters that outlive the connections."""
+
+    def __init__(self) -> None:
+        self.connections: int = 0
+        self.in_messages: int = 0
+        self.in_bytes: int = 0
+        self.out_messages: int = 0
+        self.out_bytes: int = 0
+        self.slow: int = 0
+        self.stale: int = 0
+
+
+class ClosedSession:
+    """What /connz still knows of a connection."""
+
+    def __init__(self, session: ClientSession, stop_ns: int, reason: str) -> None:
+        self.session: Final = session
+        self.stop_ns: Final = stop_ns
+        self.reason: Final = reason
+
+
+class Clients:
+    """The client side of a node. Times given are monotonic; `wall` times are made by the caller."""
+
+    def __init__(self, options: Options, router: Router, server_id: str, name: str, version: str) -> None:
+        self.sessions: Final[dict[int, ClientSession]] = {}
+        self.ended: Final[list[ClosedSession]] = []
+        self._options: Final = options
+        self._router: Final = router
+        self._counts: Final = Totals()
+        self._events: list[tuple[str, str, dict[str, object]]] = []
+        self._rules: Final = SessionRules(router, _authenticator(options), first_info(options, server_id, name, version))
+        self._rules.max_control_line = options.max_control_line
+        self._rules.max_payload = options.max_payload
+        self._rules.max_subscriptions = options.max_subscriptions
+        self._rules.max_subscription_tokens = options.max_subscription_tokens
+        self._rules.ping_interval_ns = options.ping_interval_ns
+        self._rules.ping_max = options.ping_max
+        self._rules.auth_timeout_ns = options.authorization.timeout_ns
+
+    # Connections.
+
+    def opened(self, cid: int, remote: tuple[str, int], now_ns: int) -> None:
+        """A client connected."""
+        outbox = self._router.outbox(cid, self._options.max_pending)
+        session = ClientSession(cid, outbox, self._rules, remote[0], remote[1], now_ns)
+        self.sessions[cid] = session
+        self._counts.connections += 1
+        limit = self._options.max_connections
+        if limit < 0 or (limit > 0 and len(self.sessions) > limit):
+            session.fail(ERR_MAX_CONNECTIONS)
+
+    def received(self, cid: int, data: bytes) -> bool:
+        """Bytes of a client; False when `cid` is none."""
+        session = self.sessions.get(cid)
+        if session is None:
+            return False
+        session.on_bytes(data)
+        return True
+
+    def closed(self, cid: int, reason: str, now_ns: int) -> bool:
+        """A client is gone; False when `cid` is none."""
+        session = self.sessions.pop(cid, None)
+        if session is None:
+            return False
+        why = session.outbox.close_reason or reason
+        counts = self._counts
+        counts.in_messages += session.in_messages
+        counts.in_bytes += session.in_bytes
+        counts.out_messages += session.out_messages
+        counts.out_bytes += session.out_bytes
+        if session.outbox.is_slow:
+            counts.slow += 1
+            self._events.append(("warning", "slow_consumer", {"cid": cid, "reason": why}))
+        if why == STALE_CONNECTION:
+            counts.stale += 1
+        session.closed()
+        limit = self._options.max_closed_clients
+        if limit > 0:
+            self.ended.append(ClosedSession(session, now_ns, why))
+            if len(self.ended) > limit:
+                del self.ended[: len(self.ended) - limit]
+        return True
+
+    def take_output(self, cid: int) -> bytes:
+        """What is to be sent to a client."""
+        session = self.sessions.get(cid)
+        return b"" if session is None else session.outbox.take()
+
+    def collect(self, sends: list[int], closes: list[tuple[int, str]]) -> None:
+        """Connections with output, and those that end."""
+        for outbox in self._router.take_dirty():
+            if outbox.parts:
+                sends.append(outbox.cid)
+            else:
+                outbox.is_dirty = False
+            if outbox.close_reason:
+                closes.append((outbox.cid, outbox.close_reason))
+
+    def tick(self, now_ns: int) -> None:
+        """50 ms passed."""
+        for session in self.sessions.values():
+            session.on_tick(now_ns)
+
+    def take_events(self) -> list[tuple[str, str, dict[str, object]]]:
+        """What a person should know."""
+        events, self._events = self._events, []
+        return events
+
+    # News for all.
+
+    def connect_urls_changed(self, urls: list[str]) -> None:
+        """Clients may also go elsewhere."""
+        if urls:
+            self._rules.info["connect_urls"] = urls
+        else:
+            self._rules.info.pop("connect_urls", None)
+        self._tell_all()
+
+    def lame_duck(self) -> None:
+        """This server goes away: clients should look for another one."""
+        self._rules.info["ldm"] = True
+        self._tell_all()
+        del self._rules.info["ldm"]
+
+    def _tell_all(self) -> None:
+        for session in self.sessions.values():
+            session.send_info(True)
+
+    # Numbers.
+
+    def connection_statistics(self, wall_offset_ns: int) -> list[ConnectionStatistics]:
+        """The open connections. `wall_offset_ns`: what to add to monotonic times to get dates."""
+        return [_row(session, wall_offset_ns, 0, "") for session in self.sessions.values()]
+
+    def closed_statistics(self, wall_offset_ns: int) -> list[ConnectionStatistics]:
+        """Those that ended, newest last."""
+        return [
+            _row(ended.session, wall_offset_ns, ended.stop_ns + wall_offset_ns, ended.reason) for ended in self.ended
+        ]
+
+    def totals(self) -> Totals:
+        """All connections, present and past."""
+        found = Totals()
+        found.connections = self._counts.connections
+        found.slow = self._counts.slow
+        found.stale = self._counts.stale
+        found.in_messages = self._counts.in_messages
+        found.in_bytes = self._counts.in_bytes
+        found.out_messages = self._counts.out_messages
+        found.out_bytes = self._counts.out_bytes
+        for session in self.sessions.values():
+            found.in_messages += session.in_messages
+            found.in_bytes += session.in_bytes
+            found.out_messages += session.out_messages
+            found.out_bytes += session.out_bytes
+        return found
+
+
+def _row(session: ClientSession, wall_offset_ns: int, stop_ns: int, reason: str) -> ConnectionStatistics:
+    connect = session.connect
+    return {
+        "cid": session.cid,
+        "ip": session.host,
+        "port": session.port,
+        "start_ns": session.start_ns + wall_offset_ns,
+        "last_activity_ns": session.last_activity_ns + wall_offset_ns,
+        "stop_ns": stop_ns,
+        "reason": reason,
+        "rtt_ns": session.rtt_ns,
+        "pending_bytes": int(session.outbox.pending_bytes),
+        "in_msgs": int(session.in_messages),
+        "in_bytes": int(session.in_bytes),
+        "out_msgs": int(session.out_messages),
+        "out_bytes": int(session.out_bytes),
+        "name": connect.name,
+        "lang": connect.lang,
+        "version": connect.version,
+        "user": connect.user,
+        "subscriptions": [
+            {
+                "subject": subscription.subject.decode("utf-8", "replace"),
+                "queue": subscription.queue.decode("utf-8", "replace"),
+                "sid": subscription.sid.decode("utf-8", "replace"),
+                "msgs": int(subscription.delivered),
+            }
+            for subscription in session.subscriptions.values()
+        ],
+    }
+
+
+def _authenticator(options: Options) -> Authenticator:
+    authorization = options.authorization
+    users = {user.user: user.password for user in authorization.users}
+    if authorization.user:
+        users[authorization.user] = authorization.password
+    return Authenticator(users, authorization.token)
+
+
+def first_info(options: Options, server_id: str, name: str, version: str) -> dict[str, object]:
+    """INFO without what differs between connections."""
+    info: dict[str, object] = {
+        "server_id": server_id,
+        "server_name": name,
+        "version": version,
+        "proto": PROTOCOL,
+        "go": "python",
+        "host": options.host,
+        "port": options.port,
+        "headers": True,
+        "max_payload": options.max_payload,
+    }
+    if options.authorization.required():
+        info["auth_required"] = True
+    if options.jetstream.enabled:
+        info["jetstream"] = True
+        info["api_lvl"] = API_LEVEL
+    if options.cluster.configured():
+        info["cluster"] = options.cluster.name
+    return info
