@@ -52,6 +52,7 @@ class Assignments(MetaListener):
         self._ingress: dict[int, Ingress] = {}
         self._captured: dict[int, list[bytes]] = {}
         self._founding: dict[int, Assignment] = {}
+        self._updated: list[int] = []
         self._engine: Final = engine
         self._factory: Final = factory
         self._disk: Final = disk
@@ -161,7 +162,7 @@ class Assignments(MetaListener):
         if group is not None and assignment.revision > group.assignment.revision:
             group.assignment = assignment
             group.reply_due = True
-            group.touch()
+            self._updated.append(group.id)
 
     def _delete(self, group_id: int) -> None:
         ingress = self._ingress.pop(group_id, None)
@@ -205,8 +206,7 @@ class Assignments(MetaListener):
             if group.was_leader:
                 group.touch()
 
-    def leader_changed(self, group_id: int) -> None:
-        """Another node leads the group, or nobody does."""
-        group = self.groups.get(group_id)
-        if group is not None and group.was_leader:
-            group.touch()
+    def take_updated(self) -> list[int]:
+        """Groups whose assignment changed since the last call."""
+        updated, self._updated = self._updated, []
+        return updated

@@ -191,12 +191,24 @@ class JetStreamService:
             changed = changes[:]
             changes.clear()
             for group in changed:
-                self.assignments.leader_changed(group)
+                self._settle(group)
                 self.forwarder.leader_changed(group)
+            self.engine.process(now_ns)
+        updated = self.assignments.take_updated()
+        if updated:
+            for group in updated:
+                self._settle(group)
             self.engine.process(now_ns)
         job = self.engine.take_wal_job(now_ns)
         if job is not None:
             self.jobs.append(job)
+
+    def _settle(self, group_id: int) -> None:
+        """A stream that leads here may owe an answer, or not have its latest configuration yet."""
+        group = self.assignments.groups.get(group_id)
+        if group is not None and group.was_leader:
+            self.dispatch.stream_api.settle(group)
+            group.touch()
 
     def _begin_catch_ups(self) -> None:
         """Snapshots that groups held back because their blocks have to be fetched first."""

@@ -1,7 +1,8 @@
 """The leader's volatile side of all consumers of one stream: intake, the pump, timers, change of leader.
 
 Called by the stream's group (`broker/cluster`), only between `become_leader` and `resign`:
-* `become_leader()` once every entry of earlier terms is applied here; `resign()` when leadership is lost.
+* `become_leader()` once every entry of earlier terms is applied here; `resign()` when leadership is lost,
+  `stream_deleted()` when there is nothing to lead any more.
 * during a turn: `pull_request`, `ack`, `flow_control`, `interest_changed`; as effects of `apply`: `stored`, `removed`,
   `consumer_created`, `consumer_deleted`.
 * at the end of a turn in which `dirty` is set, or when `next_deadline_ns()` has passed: `pump(now_ns, wall_ns)`. It
@@ -17,7 +18,6 @@ leadership goes on, nothing is delivered until all others are told; then everyth
 only waiting requests are kept. A consumer without requests, interest, deadline or messages out has nothing here.
 """
 
-import heapq
 import random
 from typing import Final
 
@@ -31,6 +31,7 @@ from broker.jetstream.delivery_output import DeliveryOutput
 from broker.jetstream.delivery_waiters import CountingWaiter, DoubleAckWaiter
 from broker.jetstream.durations import MILLISECOND_NS
 from broker.jetstream.lead_context import LeadContext
+from broker.jetstream.lead_schedule import LeadSchedule
 from broker.jetstream.ops import OP_ACKS, OP_CONSUMER_DELETE, OP_DELIVERED
 from broker.jetstream.pull import (
     STATUS_CONSUMER_DELETED,
@@ -58,7 +59,7 @@ class Delivery:
         self.gone: list[int] = []
         self.counter: CountingWaiter = CountingWaiter()
         self.double_acks: list[tuple[str, bytes]] = []
-        self.deadlines: list[tuple[int, str]] = []
+        self.schedule: LeadSchedule = LeadSchedule()
         self.pushes: dict[bytes, list[str]] = {}
         self.subject: Final = AckSubject()
         self.last_name: str = ""
@@ -73,14 +74,26 @@ class Delivery:
 
     def resign(self) -> None:
         """Others lead: who waits must ask again."""
+        self._end(STATUS_LEADERSHIP_CHANGE)
+
+    def stream_deleted(self) -> None:
+        """The stream, and with it every consumer, is gone."""
+        self._end(STATUS_CONSUMER_DELETED)
+
+    def _end(self, header: bytes) -> None:
         self.leading = False
         for lead in self.leads.values():
-            if lead.queue is not None:
-                lead.queue.end(STATUS_LEADERSHIP_CHANGE)
-            for request in lead.requests:
-                self._tell(request, STATUS_LEADERSHIP_CHANGE)
+            self._dismiss(lead, header)
         self._clear()
         self.dirty = False
+
+    def _dismiss(self, lead: ConsumerLead, header: bytes) -> None:
+        """Tell everybody who waits on a consumer the same."""
+        if lead.queue is not None:
+            lead.queue.end(header)
+        for request in lead.requests:
+            self._tell(request, header)
+        lead.requests = []
 
     def _clear(self) -> None:
         self.leads = {}
@@ -90,7 +103,7 @@ class Delivery:
         self.gone = []
         self.counter = CountingWaiter()
         self.double_acks = []
-        self.deadlines = []
+        self.schedule = LeadSchedule()
         self.pushes = {}
         self.last_name = ""
         self.last_lead = None
@@ -281,11 +294,7 @@ class Delivery:
         self.last_name = ""
         if lead is None:
             return
-        if lead.queue is not None:
-            lead.queue.end(STATUS_CONSUMER_DELETED)
-        for request in lead.requests:
-            self._tell(request, STATUS_CONSUMER_DELETED)
-        lead.requests = []
+        self._dismiss(lead, STATUS_CONSUMER_DELETED)
         if lead.push is not None:
             self.pushes[lead.push.subject].remove(consumer.name)
 
@@ -305,7 +314,8 @@ class Delivery:
                 self.dirty = True
                 return False
             self._rebuild()
-        self._take_due(now_ns)
+        for lead in self.schedule.take_due(self.leads, now_ns):
+            self._make_ready(lead)
         if self.gone:
             self._settle_gone()
         if self.wake_hungry:
@@ -344,7 +354,7 @@ class Delivery:
             self.hungry[name] = lead
         else:
             self.hungry.pop(name, None)
-        self._arm(lead)
+        self.schedule.arm(lead)
         if lead.more:
             self._make_ready(lead)
         return lead.more
@@ -373,28 +383,8 @@ class Delivery:
         self.counter.in_flight += 1
         self.output.propose(OP_ACKS, body, True, waiter)
 
-    # Deadlines.
-
-    def _arm(self, lead: ConsumerLead) -> None:
-        deadline_ns = lead.next_deadline_ns()
-        if deadline_ns == 0 or deadline_ns == lead.armed_ns:
-            return
-        if lead.armed_ns == 0 or deadline_ns < lead.armed_ns:
-            lead.armed_ns = deadline_ns
-            heapq.heappush(self.deadlines, (deadline_ns, lead.consumer.name))
-
-    def _take_due(self, now_ns: int) -> None:
-        """Consumers whose deadline has passed; one that moved further away is looked at in vain and armed again."""
-        deadlines = self.deadlines
-        while deadlines and deadlines[0][0] <= now_ns:
-            deadline_ns, name = heapq.heappop(deadlines)
-            lead = self.leads.get(name)
-            if lead is not None and lead.armed_ns == deadline_ns:
-                lead.armed_ns = 0
-                self._make_ready(lead)
-
     def next_deadline_ns(self) -> int:
         """When `pump` must be called at the latest; 0 = not because of time."""
         if self.counter.broken:
             return self.context.now_ns + MILLISECOND_NS
-        return self.deadlines[0][0] if self.leading and self.deadlines else 0
+        return self.schedule.next_deadline_ns() if self.leading else 0

@@ -90,9 +90,8 @@ def read_request(inbox: bytes, origin: str, payload: bytes) -> PullRequest:
             isinstance(value, int) and not isinstance(value, bool)
         )
         if not fits:
-            request.refusal = (
-                f"Bad Request - json: cannot unmarshal {go_kind(value)} into Go struct field .{key.lower()} of type {kind}"
-            )
+            field = f".{key.lower()} of type {kind}"
+            request.refusal = f"Bad Request - json: cannot unmarshal {go_kind(value)} into Go struct field {field}"
             return request
         values[key.lower()] = value
     _fill(request, values)

@@ -298,6 +298,11 @@ class World:
         self.turn()
         return self.take(inbox)
 
+    def pull_into(self, name: str = "C", inbox: str = "in", **fields: object) -> None:
+        """A pull request and its turn; what comes stays in `sent`."""
+        self.ask(name, inbox, **fields)
+        self.turn()
+
     def take(self, inbox: str = "in") -> list[Sent]:
         """What has come to an inbox and was not looked at."""
         mine = [message for message in self.sent if message.inbox == inbox.encode()]
