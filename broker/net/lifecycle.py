@@ -130,6 +130,7 @@ class Server:
         self._ended.set()
 
     async def _live(self, node: Node, reactor: Reactor) -> None:
+        node.tick(time.monotonic_ns(), time.time_ns())  # so that it knows the time before anybody connects
         self._announce(node)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(reactor.run)
