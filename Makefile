@@ -1,0 +1,53 @@
+# What people type. `make run` starts a local three-node cluster, `make test` checks everything.
+# Works on a fresh machine with Python >= 3.11; a C compiler makes the broker several times faster, Go is needed by tests.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+SEEDS ?= 20
+TOOLS := .tools
+NATS_CLI := github.com/nats-io/natscli/nats@v0.5.1
+SOURCES := $(shell find broker raft storage deploy -name '*.py' 2>/dev/null)
+
+.PHONY: run test test-source test-compiled bench sim tools clean
+
+run: $(VENV)/.installed
+	$(BIN)/ternmq dev
+
+test: $(VENV)/.installed-test tools
+	@echo "== interpreted, from the source tree"
+	PYTHONPATH=. TERNMQ_REQUIRE_TOOLS=1 $(BIN)/python -m pytest -q -m "not slow"
+	@echo "== compiled, as installed"
+	cd tests && TERNMQ_REQUIRE_TOOLS=1 TERNMQ_EXPECT_COMPILED=1 ../$(BIN)/pytest -q -p no:cacheprovider $(COMPILED_TESTS)
+
+# The installed package is tested where the sources cannot be imported: inside tests/.
+COMPILED_TESTS := raft storage core wire cluster jetstream clients
+
+bench: $(VENV)/.installed-test
+	cd tests && ../$(BIN)/python -m bench $(BENCH)
+
+sim: $(VENV)/.installed-test
+	PYTHONPATH=.:tests:tests/storage $(BIN)/python -m sim --seeds $(SEEDS) $(SIM)
+
+tools: $(TOOLS)/nats
+
+$(TOOLS)/nats:
+	@command -v go >/dev/null || { echo "make test needs Go (>= 1.23) for the nats command line tool"; exit 1; }
+	mkdir -p $(TOOLS)
+	GOBIN=$(abspath $(TOOLS)) go install $(NATS_CLI)
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml $(SOURCES)
+	@echo "== installing; compiling takes about a minute and a half where there is a C compiler"
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off .
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/bin/python pyproject.toml $(SOURCES)
+	@echo "== installing with what the tests need"
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off '.[test]'
+	touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf build dist $(TOOLS) ternmq-data
