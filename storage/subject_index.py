@@ -13,7 +13,8 @@ from mypy_extensions import i64
 class SubjectMatcher(Protocol):
     """Which subjects are asked for. `literal` is the only subject that matches, or None."""
 
-    literal: bytes | None
+    @property
+    def literal(self) -> bytes | None: ...
 
     def matches(self, subject: bytes) -> bool:
         """Does the subject belong to it?"""

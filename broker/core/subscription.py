@@ -19,6 +19,7 @@ KIND_STREAM: Final = 2
 KIND_ROUTE: Final = 3
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Subscription:
     def __init__(self, kind: int, subject: bytes, queue: bytes) -> None:
         self.kind: Final = kind
@@ -26,6 +27,7 @@ class Subscription:
         self.queue: Final = queue
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Subscriber:
     """A client's connection as the router sees it (`session.ClientSession`)."""
 
