@@ -128,8 +128,8 @@ class AckIntake:
     def expire(self) -> None:
         """Waits that are over: deliver again, or give up."""
         for sequence in self.out.expired(self.context.now_ns):
-            entry = self.out.entries[sequence]
-            if not self._give_up(sequence, entry):
+            entry = self.out.entries.get(sequence)  # one with several timers past is in the list as often
+            if entry is not None and not self._give_up(sequence, entry):
                 self.out.make_due(sequence, entry)
 
     def _give_up(self, sequence: int, entry: Outstanding) -> bool:

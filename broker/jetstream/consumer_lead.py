@@ -34,7 +34,9 @@ from broker.jetstream.pull import (
     status,
 )
 from broker.jetstream.push import PushLink, idle_heartbeat
+from broker.jetstream.replay import ReplayPace
 from broker.jetstream.store import StoredMessage
+from broker.wire import headers
 
 RUN_MESSAGES_MAX: Final = 4096
 RUN_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -64,14 +66,11 @@ class ConsumerLead:
         self.idle_since_ns: int = 0
         self.idle_grace_ns: int = 0
         self.armed_ns: int = 0
-        self.replay_last: int = 0
-        self.replay_until: int = 0
-        self.replay_time_ns: int = 0
-        self.replay_due_ns: int = 0
+        self.replay: ReplayPace | None = None
         if consumer.config.deliver_subject:
             self.push = PushLink(consumer.stream, consumer.name, consumer.config, context.output)
         if consumer.config.replay_policy == REPLAY_ORIGINAL:
-            self.replay_until = context.store.last_sequence
+            self.replay = ReplayPace(context.store.last_sequence)
 
     def start(self) -> None:
         """The first work of a term: times begin to run."""
@@ -249,8 +248,9 @@ class ConsumerLead:
                 else:
                     self.backlog.skip(sequence)
                 continue
-            if entry is None and self._held_back(message):
-                return False
+            if entry is None and self.replay is not None:
+                if self.replay.holds_back(sequence, message.timestamp_ns, context.now_ns):
+                    return False
             size = self._send(message, sequence, entry, queue, push)
             if size == 0:
                 return True
@@ -270,7 +270,7 @@ class ConsumerLead:
         data = message.data
         header_length = message.header_length
         if self.consumer.config.headers_only:
-            data = headers_only(data, header_length)
+            data = headers.only(data, header_length)
             header_length = len(data)
         consumer_sequence = self.consumer_sequence + 1
         deliveries = 1
@@ -323,8 +323,8 @@ class ConsumerLead:
     def next_deadline_ns(self) -> int:
         """When this consumer wants to be looked at next; 0 = never."""
         next_ns = self.acks.out.timers.next_deadline_ns()
-        if self.replay_due_ns and self.hungry():
-            next_ns = earlier(next_ns, self.replay_due_ns)
+        if self.replay is not None and self.hungry():
+            next_ns = earlier(next_ns, self.replay.due_ns)
         if self.queue is not None:
             next_ns = earlier(next_ns, self.queue.next_deadline_ns)
         if self.push is not None:
@@ -366,36 +366,9 @@ class ConsumerLead:
             return False
         return True
 
-    def _held_back(self, message: StoredMessage) -> bool:
-        """Replay at the original pace: whether the next message's time has not come."""
-        if self.replay_until == 0:
-            return False
-        now_ns = self.context.now_ns
-        if self.replay_last and self.replay_last != message.sequence:
-            gap_ns = message.timestamp_ns - self.replay_time_ns
-            if gap_ns > MILLISECOND_NS:
-                if self.replay_due_ns == 0:
-                    self.replay_due_ns = now_ns + gap_ns
-                if now_ns < self.replay_due_ns:
-                    return True
-        self.replay_due_ns = 0
-        self.replay_last = message.sequence
-        self.replay_time_ns = message.timestamp_ns
-        if message.sequence >= self.replay_until:
-            self.replay_until = 0
-        return False
-
 
 def earlier(one_ns: int, other_ns: int) -> int:
     """The earlier of two deadlines, 0 meaning never."""
     if one_ns == 0 or (0 < other_ns < one_ns):
         return other_ns
     return one_ns
-
-
-def headers_only(data: bytes, header_length: int) -> bytes:
-    """The header block of a message without its payload, which it tells the size of."""
-    line = b"Nats-Msg-Size: %d\r\n\r\n" % (len(data) - header_length)
-    if header_length == 0:
-        return b"NATS/1.0\r\n" + line
-    return data[: header_length - 2] + line

@@ -247,6 +247,16 @@ def test_giving_up_is_told_once_and_keeps_the_message():
     assert world.info()["num_redelivered"] == 0
 
 
+def test_two_timers_of_one_message_that_end_in_the_same_late_turn():
+    world = World()
+    (message,) = deliver(world, 1, ack_wait=SECOND, max_deliver=1)
+    world.advance(500 * MS)
+    world.ack(message, b"+WPI")
+    world.now_ns += 10 * SECOND
+    world.turn()
+    assert len(world.events("MAX_DELIVERIES")) == 1
+
+
 def test_a_nak_at_the_last_delivery_gives_up():
     world = World()
     (message,) = deliver(world, 1, max_deliver=1)
