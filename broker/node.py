@@ -22,8 +22,8 @@ from broker.cluster.service import JetStreamService
 from broker.cluster.services import AckService, ApiService
 from broker.cluster.transport import Dial, LinkTable
 from broker.cluster.turn_clock import TurnClock
-from broker.clients import Clients
 from broker.config import VERSION, Options
+from broker.core.clients import Clients, first_info
 from broker.core.router import Router
 from storage.disk import Disk
 
@@ -60,7 +60,9 @@ class BrokerNode:
         self.name: Final = options.server_name or self.server_id
         self.events: list[tuple[str, str, dict[str, object]]] = []
         self.router: Final = Router(rng)
-        self.clients: Final = Clients(options, self.router, self.server_id, self.name, VERSION)
+        self.clients: Final = Clients(
+            options, self.router, first_info(options, self.server_id, self.name, VERSION), rng
+        )
         self.stopping: bool = False
         self._rng: Final = rng
         self._closes: list[tuple[int, str]] = []
@@ -194,6 +196,7 @@ class BrokerNode:
     def turn(self, now_ns: int, wall_ns: int) -> Turn:
         """Step everything that input made possible; what the rim should do now."""
         self.clock.set(now_ns, wall_ns)
+        self.clients.services.now_ns = now_ns
         turn = Turn()
         jetstream = self.jetstream
         if jetstream is not None:

@@ -9,11 +9,13 @@ from broker.cluster.cluster_info import raft_group_name, stream_cluster_info
 from broker.cluster.group import RaftGroup
 from broker.cluster.service import JetStreamService
 from broker.cluster.stream_group import StreamGroup
+from broker.core.session import ClientSession
 from broker.jetstream.api_consumers import consumer_info
 from broker.jetstream.api_streams import stream_info
 from broker.jetstream.stream_config import MEMORY_STORAGE
 from broker.monitor.statistics import (
     AssetFault,
+    ConnectionStatistics,
     ConsumerStatistics,
     HealthStatistics,
     JetStreamStatistics,
@@ -43,8 +45,10 @@ def statistics(node: "BrokerNode", detail: str) -> Statistics:
     return {
         "now_ns": node.clock.wall_ns,
         "server": _server(node, route_rows),
-        "connections": clients.connection_statistics(offset_ns),
-        "closed_connections": clients.closed_statistics(offset_ns),
+        "connections": [_connection(session, offset_ns, 0, "") for session in clients.sessions.values()],
+        "closed_connections": [
+            _connection(ended.session, offset_ns, ended.stop_ns + offset_ns, ended.reason) for ended in clients.ended
+        ],
         "routes": route_rows,
         "sublist": {
             "num_subscriptions": node.router.count(),
@@ -56,6 +60,38 @@ def statistics(node: "BrokerNode", detail: str) -> Statistics:
         },
         "jetstream": None if jetstream is None else _jetstream(node, jetstream),
         "health": _health(jetstream),
+    }
+
+
+def _connection(session: ClientSession, offset_ns: int, stop_ns: int, reason: str) -> ConnectionStatistics:
+    options = session.options
+    return {
+        "cid": session.cid,
+        "ip": session.host,
+        "port": session.port,
+        "start_ns": session.started_ns + offset_ns,
+        "last_activity_ns": session.last_activity_ns + offset_ns,
+        "stop_ns": stop_ns,
+        "reason": reason,
+        "rtt_ns": session.rtt_ns,
+        "pending_bytes": int(session.outbox.pending_bytes),
+        "in_msgs": int(session.in_messages),
+        "in_bytes": int(session.in_bytes),
+        "out_msgs": int(session.out_messages),
+        "out_bytes": int(session.out_bytes),
+        "name": options.name,
+        "lang": options.lang,
+        "version": options.version,
+        "user": options.user,
+        "subscriptions": [
+            {
+                "subject": subscription.subject.decode("utf-8", "replace"),
+                "queue": subscription.queue.decode("utf-8", "replace"),
+                "sid": subscription.sid.decode("utf-8", "replace"),
+                "msgs": int(subscription.delivered),
+            }
+            for subscription in session.subscriptions.values()
+        ],
     }
 
 

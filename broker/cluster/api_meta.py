@@ -14,11 +14,10 @@ from broker.cluster.identity import META_GROUP
 from broker.cluster.meta import Assignment, MetaChange, create_op, delete_op, update_op
 from broker.cluster.meta_group import MetaGroup, MetaWaiter
 from broker.cluster.placement import REASON_TOO_FEW, place
-from broker.cluster.stream_list import StreamLists
+from broker.cluster.stream_list import StreamLists, matching_streams, page_offset
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
 from broker.config import Options
-from broker.core.subjects import collides
 from broker.jetstream.api import ApiSubject
 from broker.jetstream.api_errors import (
     CLUSTER_NOT_AVAIL,
@@ -129,7 +128,7 @@ class MetaApi:
 
     def _meta(self) -> MetaGroup:
         meta = self._assignments.meta
-        assert meta is not None and META_GROUP == meta.id
+        assert meta is not None and meta.id == META_GROUP
         return meta
 
     # Create, update, delete.
@@ -246,26 +245,3 @@ class MetaApi:
             self.refuse(request, kind, NOT_EMPTY_REQUEST)
             return
         self.lists.account_info(request)
-
-
-def matching_streams(assignments: Assignments, fields: dict[str, object]) -> list[str]:
-    """Names of the streams whose subjects overlap with `fields["subject"]`, or of all; sorted."""
-    meta = assignments.meta
-    assert meta is not None
-    subject = fields.get("subject")
-    names = sorted(meta.machine.streams)
-    if not subject:
-        return names
-    wanted = str(subject).encode()
-    return [
-        name
-        for name in names
-        if any(collides(own.encode(), wanted) for own in meta.machine.streams[name].config.subjects)
-    ]
-
-
-def page_offset(fields: dict[str, object], total: int) -> int:
-    """Where a page begins: never negative, never behind the end."""
-    offset = fields.get("offset", 0)
-    assert isinstance(offset, int)
-    return min(max(offset, 0), total)

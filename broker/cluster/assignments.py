@@ -97,6 +97,7 @@ class Assignments(MetaListener):
             return
         group = self._factory.stream(snapshot)
         group.assignment = assignment
+        group.revision = assignment.revision
         group.reply_due = True
         if assignment.peers[0] == self._peer:
             group.campaign_in_ticks = 0 if len(assignment.peers) == 1 else 1
@@ -159,8 +160,9 @@ class Assignments(MetaListener):
         if assignment.group in self._founding:
             self._founding[assignment.group] = assignment
         group = self.groups.get(assignment.group)
-        if group is not None and assignment.revision > group.assignment.revision:
+        if group is not None and assignment.revision > group.revision:
             group.assignment = assignment
+            group.revision = assignment.revision
             group.reply_due = True
             self._updated.append(group.id)
 

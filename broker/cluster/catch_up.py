@@ -8,6 +8,7 @@ leader sends another snapshot later: pieces that are already here are kept and n
 While the installation runs the group is frozen: nothing else may use its store.
 """
 
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 import cbor2
@@ -183,10 +184,8 @@ class CatchUps:
         if not isinstance(store, FileStreamStore) or not 0 <= length <= PIECE_BYTES or offset < 0:
             return
         data: bytes | None = None
-        try:
+        with contextlib.suppress(BlockGone, StorageError):  # the peer gives up; the leader sends a newer snapshot
             data = store.read_block(block, offset, length)
-        except (BlockGone, StorageError):
-            pass  # the peer gives up, and the leader sends a newer snapshot
         head = bytes(cbor2.dumps({"group": group.id, "block": block, "offset": offset, "gone": data is None}))
         link.write_frame(FRAME_BLOCK, [len(head).to_bytes(4, "little"), head, data or b""])
         link.dirty = True

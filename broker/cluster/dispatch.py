@@ -1,4 +1,5 @@
-"""API requests, acks and flow-control answers of clients: to which group each belongs, and what its leader does with it.
+"""API requests, acks and flow-control answers of clients: to which group each belongs, and what its leader does
+with it.
 
 A request is for the meta group (the set of streams) or for one stream's group. `Forwarder` brings it to the leader's
 node, where `perform` answers. A stream that this node has not heard of may be younger than our meta log: the meta

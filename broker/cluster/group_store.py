@@ -17,7 +17,8 @@ from storage.snapshots import read_snapshot, write_snapshot
 GROUPS_DIRECTORY: Final = "groups"
 
 FOUNDING_INDEX: Final = 1
-"""Groups begin with a snapshot at index 1, term 1, so that a blank peer always needs a snapshot (and its membership)."""
+"""Groups begin with a snapshot at index 1, term 1, so that a blank peer always needs a snapshot (and its
+membership)."""
 FOUNDING_TERM: Final = 1
 
 

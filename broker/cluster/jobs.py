@@ -1,4 +1,5 @@
-"""Work for the IO threads: objects whose `run` touches only files, and nothing that the reactor thread uses meanwhile."""
+"""Work for the IO threads: objects whose `run` touches only files, and nothing that the reactor thread uses
+meanwhile."""
 
 from typing import TYPE_CHECKING, Final
 

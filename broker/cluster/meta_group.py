@@ -70,7 +70,12 @@ class MetaGroup(RaftGroup):
     def snapshot(self) -> GroupSnapshot:
         applied = self.raft.applied
         return GroupSnapshot(
-            self.id, applied, self.raft.log.term(applied), self.raft.membership_at(applied), b"", self.machine.snapshot()
+            self.id,
+            applied,
+            self.raft.log.term(applied),
+            self.raft.membership_at(applied),
+            b"",
+            self.machine.snapshot(),
         )
 
     def restore(self, snapshot: Snapshot) -> None:

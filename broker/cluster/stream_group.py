@@ -18,8 +18,8 @@ from broker.cluster.publishing import PublishQueue, PublishWaiter
 from broker.cluster.turn_clock import TurnClock
 from broker.core.router import InterestWatcher, Router
 from broker.jetstream.admission import admit
-from broker.jetstream.api_errors import CLUSTER_NOT_AVAIL, STREAM_TOO_MANY_REQUESTS, ApiError
 from broker.jetstream.advisories import render
+from broker.jetstream.api_errors import CLUSTER_NOT_AVAIL, STREAM_TOO_MANY_REQUESTS, ApiError
 from broker.jetstream.api_types import pub_ack_error
 from broker.jetstream.consumer import Consumer
 from broker.jetstream.delivery import Delivery
@@ -167,6 +167,7 @@ class StreamGroup(RaftGroup):
         self._expire_at_ns: int = 0
         self.held_snapshots: list[Message] = []
         self.installed_message: Message | None = None
+        self.revision: int = assignment.revision  # of the assignment that was acted upon last
         self.reply_due: bool = False
         self.more_to_deliver: bool = False
 
@@ -214,14 +215,12 @@ class StreamGroup(RaftGroup):
     def apply(self, entry: Entry, waiters: list[Waiter | None] | None) -> None:
         sink = self._sink
         sink.waiters = waiters
-        ordinal = 0
-        for kind, body in split_ops(entry.data):
+        for ordinal, (kind, body) in enumerate(split_ops(entry.data)):
             self.machine.apply(kind, body, ordinal, sink)
             if waiters is not None:
                 waiter = waiters[ordinal]
                 if isinstance(waiter, OutcomeWaiter):
                     waiter.applied(None)
-            ordinal += 1
         sink.waiters = None
         if self.was_leader and self.delivery.dirty:
             self.touch()

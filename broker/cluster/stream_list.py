@@ -13,6 +13,7 @@ from broker.cluster.assignments import Assignments
 from broker.cluster.forward import REQUEST
 from broker.cluster.meta import Assignment
 from broker.cluster.turn_clock import TurnClock
+from broker.core.subjects import collides
 from broker.jetstream.api_errors import ApiError
 from broker.jetstream.api_types import API_LEVEL, INTEGER, TEXT, ApiRequest, answer, error_answer, read_fields
 from broker.jetstream.stream_config import MEMORY_STORAGE
@@ -108,8 +109,6 @@ class StreamLists:
 
     def begin(self, request: ApiRequest) -> None:
         """STREAM.LIST."""
-        from broker.cluster.api_meta import matching_streams, page_offset
-
         kind = "stream_list_response"
         fields = read_fields(request.payload(), {"offset": INTEGER, "subject": TEXT}, "JSApiStreamListRequest")
         if isinstance(fields, ApiError):
@@ -176,3 +175,24 @@ def account_fields(gather: Gather) -> dict[str, object]:
     }
 
 
+def matching_streams(assignments: Assignments, fields: dict[str, object]) -> list[str]:
+    """Names of the streams whose subjects overlap with `fields["subject"]`, or of all; sorted."""
+    meta = assignments.meta
+    assert meta is not None
+    subject = fields.get("subject")
+    names = sorted(meta.machine.streams)
+    if not subject:
+        return names
+    wanted = str(subject).encode()
+    return [
+        name
+        for name in names
+        if any(collides(own.encode(), wanted) for own in meta.machine.streams[name].config.subjects)
+    ]
+
+
+def page_offset(fields: dict[str, object], total: int) -> int:
+    """Where a page begins: never negative, never behind the end."""
+    offset = fields.get("offset", 0)
+    assert isinstance(offset, int)
+    return min(max(offset, 0), total)

@@ -78,11 +78,6 @@ class ConnectOptions:
         self.version = texts.get("version", self.version)
         self.names_account = self.names_account or bool(texts.get("account", ""))
 
-    def forget_secrets(self) -> None:
-        """They were compared; nothing needs them any more."""
-        self.password = ""
-        self.token = ""
-
 
 def _refuse_constant(text: str) -> object:
     raise ValueError(text)

@@ -21,8 +21,8 @@ from typing import Final
 from broker.core.delivery import Delivery
 from broker.core.interest import InterestListener, InterestWatcher, LocalInterest, Watchers
 from broker.core.outbox import Outbox
-from broker.core.sublist import ACK_PREFIX, Sublist, SublistResult, prefix_of
 from broker.core.subjects import is_literal
+from broker.core.sublist import ACK_PREFIX, Sublist, SublistResult, prefix_of
 from broker.core.subscription import (
     ClientSubscription,
     RoutePeer,
@@ -136,7 +136,8 @@ class Router:
         self._watchers.remove(subject, watcher)
 
     def has_interest(self, subject: bytes, queue: bytes = b"") -> bool:
-        """Whether anybody, here or on another node, would get a message to `subject`; as a member of `queue`, if given."""
+        """Whether anybody, here or on another node, would get a message to `subject`; as a member of `queue`, if
+        given."""
         result = self.lookup(subject)
         if queue:
             return result.group(queue) is not None
@@ -198,7 +199,9 @@ class Router:
             if not self._ack_known:
                 self._ack_known = True
                 self._ack_result = (
-                    SublistResult(self._sublist.match(ACK_PREFIX + b"x")) if self._sublist.is_uniform_for_acks() else None
+                    SublistResult(self._sublist.match(ACK_PREFIX + b"x"))
+                    if self._sublist.is_uniform_for_acks()
+                    else None
                 )
             if self._ack_result is not None:
                 return self._ack_result
@@ -217,9 +220,7 @@ class Router:
 
     # Messages
 
-    def publish(
-        self, source: Subscriber | None, subject: bytes, reply: bytes, header_length: int, data: bytes
-    ) -> int:
+    def publish(self, source: Subscriber | None, subject: bytes, reply: bytes, header_length: int, data: bytes) -> int:
         """A client's message (authorised), or, without a source, the node's own. Number of receivers; 0: nobody.
 
         `data` is headers (of `header_length` bytes), then payload.

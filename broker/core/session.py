@@ -1,46 +1,32 @@
-"""One client's connection, sans-IO: CONNECT, publishes, subscriptions, pings, and how it ends.
+"""One client's connection: bytes in, an outbox out, and the states between INFO and the end.
 
-Is: the state machine behind the parser. Bytes come in by `on_bytes`, answers go to the outbox; ending is a reason in the
-outbox, never an exception.
-Is not: parsing (`wire.parser`), matching and delivery (`router`), what is reserved (`permissions`).
-Invariants: nothing but CONNECT (and PING) is served before authentication where it is required; a publish or subscription
-passes `permissions` once per new line; a run of publishes with one line is parsed, authorised and matched once.
-Read next: `clients.py`, `router.py`.
+Is: `ClientSession`, sans-IO. The node feeds `on_bytes`, calls `on_tick` once `deadline_ns` has passed, and sends
+what the
+outbox holds; a session that ends says so in `outbox.close_reason` and never raises.
+Is not: parsing (`wire.parser`), matching and delivery (`router`, `delivery`), the table of sessions (`clients`).
+Invariants: nothing but CONNECT is listened to while authentication is due; what a client may publish or subscribe to is
+asked of `permissions` only; texts and fates are those of `wire.errors`.
+Read next: `session_services.py` (what all sessions share), `wire/parser.py`, `router.py`.
 """
 
 from typing import Final
 
-from broker.core.auth import Authenticator
+from broker.core.auth import PasswordCheck
 from broker.core.connect import ConnectError, ConnectOptions
 from broker.core.delivery import PublishMemo
-from broker.core.outbox import Outbox
 from broker.core.permissions import publish_refusal, subscribe_refusal
-from broker.core.router import Router
-from broker.core.subjects import is_literal, is_valid, matches
+from broker.core.publish_run import publish_run
+from broker.core.session_services import RTT_INTERVAL_NS, SessionServices
+from broker.core.subjects import is_valid_literal
 from broker.core.subscription import ClientSubscription, Subscriber
-from broker.wire.encode import OK, PING, PONG, info_line, no_responders
-from broker.wire.errors import (
-    CLIENT_CLOSED,
-    ERR_AUTHENTICATION_TIMEOUT,
-    ERR_AUTHORIZATION,
-    ERR_CLIENT_PROTOCOL,
-    ERR_INVALID_PUBLISH_SUBJECT,
-    ERR_INVALID_SUBJECT,
-    ERR_MAX_SUBSCRIPTIONS,
-    ERR_NO_RESPONDERS_HEADERS,
-    ERR_STALE_CONNECTION,
-    PARSE_ERROR,
-    ProtocolError,
-    error_line,
-    too_many_tokens,
-)
+from broker.wire import encode, errors
+from broker.wire.errors import ProtocolError
 from broker.wire.parser import (
     OP_CONNECT,
     OP_ERR,
     OP_FAILED,
     OP_INFO,
     OP_NONE,
-    OP_OK,
     OP_PING,
     OP_PONG,
     OP_PUB,
@@ -49,304 +35,333 @@ from broker.wire.parser import (
     Parser,
 )
 
-FIRST_PING_NS: Final = 2_000_000_000
-MEMO_DATA_MAX: Final = 1 << 20
-
-
-class SessionRules:
-    """What all sessions of a server share: limits, who may connect, what INFO says. Times are in ns."""
-
-    def __init__(self, router: Router, authenticator: Authenticator, info: dict[str, object]) -> None:
-        self.router: Final = router
-        self.authenticator: Final = authenticator
-        self.info: dict[str, object] = info
-        self.max_control_line: int = 4096
-        self.max_payload: int = 1 << 20
-        self.max_subscriptions: int = 0
-        self.max_subscription_tokens: int = 0
-        self.ping_interval_ns: int = 120_000_000_000
-        self.ping_max: int = 2
-        self.auth_timeout_ns: int = 2_000_000_000
-        self.stale: int = 0  # how many connections ended so
+_UNCHECKED_BYTES_MAX: Final = 128 * 1024  # what may wait while a password is compared elsewhere
 
 
 class ClientSession(Subscriber):
-    """See the module's text. `host`, `port`: the client's address."""
-
-    def __init__(self, cid: int, outbox: Outbox, rules: SessionRules, host: str, port: int, now_ns: int) -> None:
-        super().__init__(cid, outbox)
+    def __init__(self, services: SessionServices, cid: int, host: str, port: int) -> None:
+        super().__init__(cid, services.router.outbox(cid, services.max_pending))
+        now_ns = services.now_ns
+        self.services: Final = services
         self.host: Final = host
         self.port: Final = port
-        self.start_ns: Final = now_ns
+        self.started_ns: Final = now_ns
+        self.options: Final = ConnectOptions()
+        self.subscriptions: Final[dict[bytes, ClientSubscription]] = {}  # by sid
+        self.deadline_ns: int = 0  # when `on_tick` is due
         self.last_activity_ns: int = now_ns
         self.rtt_ns: int = 0
-        self.connect: Final = ConnectOptions()
-        self.subscriptions: Final[dict[bytes, ClientSubscription]] = {}
-        self.connected: bool = False
-        self.is_active: bool = False  # something came since the last tick
-        self._rules: Final = rules
-        self._router: Final = rules.router
-        self._parser: Final = Parser(rules.max_control_line, rules.max_payload)
-        self._parser.awaits_connect = rules.authenticator.required
+        self._parser: Final = Parser(services.max_control_line, services.max_payload)
+        self._connected: bool = False  # CONNECT was received
+        self._ponged: bool = False
+        self._check: PasswordCheck | None = None  # being compared elsewhere; bytes wait meanwhile
+        self._unchecked: bytes = b""
+        self._last_line: bytes = b""  # of the last publish without a reply
         self._memo: PublishMemo | None = None
+        self._auth_deadline_ns: int = 0
+        self._ping_due_ns: int = now_ns + services.ping_interval_ns
+        self._ping_sent_ns: int = 0  # 0: never
         self._pings_out: int = 0
-        self._ping_sent_ns: int = 0
-        self._next_ping_ns: int = 0
-        self._second_info_due: bool = True
-        self.send_info(False)
 
-    # Output
+    # What the node calls
 
-    def send_info(self, is_update: bool) -> None:
-        """INFO: the first line of a connection, or news for a client that understands them."""
-        if is_update and (not self.connected or self.connect.protocol < 1):
-            return
-        info = dict(self._rules.info)
-        info["client_id"] = self.cid
-        info["client_ip"] = self.host
-        self.outbox.append(info_line(info))
-
-    def fail(self, error: ProtocolError) -> None:
-        """Say what is wrong (where anything is said at all) and end the connection if that is its fate."""
-        if error.text:
-            self.outbox.append(error.encode())
-        if error.close_reason:
-            self.close(error.close_reason)
-
-    def close(self, reason: str) -> None:
-        """End the connection once its output has left."""
-        self.outbox.close(reason, drop_output=False)
-
-    def closed(self) -> None:
-        """The connection is gone: its interest goes with it."""
-        for subscription in self.subscriptions.values():
-            self._router.unsubscribe(subscription)
-        self.subscriptions.clear()
-        self.outbox.close(CLIENT_CLOSED, drop_output=True)
-
-    # Time
-
-    def on_tick(self, now_ns: int) -> None:
-        """Authentication deadline, pings, stale connections."""
-        if self.is_active:
-            self.is_active = False
-            self.last_activity_ns = now_ns
-        rules = self._rules
-        if not self.connected:
-            if rules.authenticator.required and now_ns - self.start_ns > rules.auth_timeout_ns:
-                self.fail(ERR_AUTHENTICATION_TIMEOUT)
-                return
-        if self._next_ping_ns == 0:
-            self._next_ping_ns = now_ns + min(FIRST_PING_NS, rules.ping_interval_ns)
-        if now_ns < self._next_ping_ns:
-            return
-        self._next_ping_ns = now_ns + rules.ping_interval_ns
-        if self._pings_out == 0 and self.rtt_ns and now_ns - self.last_activity_ns < rules.ping_interval_ns:
-            return
-        if self._pings_out + 1 > rules.ping_max:
-            rules.stale += 1
-            self.fail(ERR_STALE_CONNECTION)
-            return
-        self._pings_out += 1
-        self._ping_sent_ns = now_ns
-        self.outbox.append(PING)
-
-    # Bytes
+    def open(self) -> None:
+        """Say INFO. The clocks of authentication and pings start."""
+        self._send_info({})
+        if self.services.authenticator.required:
+            self._parser.awaits_connect = True
+            self._auth_deadline_ns = self.services.now_ns + self.services.auth_timeout_ns
+        self._set_deadline()
 
     def on_bytes(self, data: bytes) -> None:
-        """Everything that arrived, at once."""
-        if self._is_ending():
+        """Everything that arrived since the last call, in any cuts."""
+        if self.outbox.close_reason:
             return
-        self.is_active = True
+        if self._check is not None:
+            self._unchecked += data
+            if len(self._unchecked) > _UNCHECKED_BYTES_MAX:
+                self.close(errors.ERR_AUTHORIZATION)
+            return
+        messages = self.in_messages
+        bytes_ = self.in_bytes
+        self._parser.feed(data)
+        self._operations()
+        if self.in_messages != messages:
+            self.last_activity_ns = self.services.now_ns
+            self.services.router.in_messages += int(self.in_messages - messages)
+            self.services.router.in_bytes += int(self.in_bytes - bytes_)
+
+    def on_tick(self, now_ns: int) -> None:
+        """`deadline_ns` has passed: somebody did not authenticate in time, or a ping is due."""
+        if self.outbox.close_reason:
+            return
+        if self._auth_deadline_ns and now_ns >= self._auth_deadline_ns:
+            self.close(errors.ERR_AUTHENTICATION_TIMEOUT)
+            return
+        if now_ns >= self._ping_due_ns:
+            self._on_ping_timer(now_ns)
+        self._set_deadline()
+
+    def on_password_checked(self, check: PasswordCheck) -> None:
+        """The verdict on the CONNECT that waits for it."""
+        if check is not self._check:
+            return
+        self._check = None
+        waiting = self._unchecked
+        self._unchecked = b""
+        if not self.outbox.close_reason:
+            self._admit(check.accepted)
+        if not self.outbox.close_reason:
+            self.on_bytes(waiting)
+            self._operations()
+
+    def send_info(self, fields: dict[str, object]) -> None:
+        """Tell the client what changed (new addresses, lame duck), if it understands INFO at any time."""
+        if self._connected and self.options.protocol >= 1:
+            self._send_info(fields)
+
+    def close(self, error: ProtocolError) -> None:
+        """End the connection, with the error's text as the last word when it has one."""
+        if error.text:
+            self._say(error.text)
+        self.end(error.close_reason)
+
+    def end(self, reason: str) -> None:
+        """End the connection without a word; also called when the socket is gone."""
+        self.outbox.close(reason, drop_output=False)
+        self._unsubscribe_all()
+        self._memo = None
+        self._last_line = b""
+
+    # Operations
+
+    def _operations(self) -> None:
+        """All complete operations. Runs of messages with one line are taken in one go."""
         parser = self._parser
-        parser.feed(data)
-        while True:
-            op = parser.next()
-            if op == OP_PUB:
+        outbox = self.outbox
+        while not outbox.close_reason:
+            memo = self._memo
+            if memo is not None and not publish_run(self, self.services.router, parser, memo):
+                self._memo = None
+            operation = parser.next()
+            if operation == OP_PUB:
                 self._publish()
-            elif op == OP_NONE:
+            elif operation == OP_NONE:
                 return
-            else:
-                self._other(op)
-            if self._is_ending():
-                return
-
-    def _is_ending(self) -> bool:
-        return self.outbox.close_reason != ""
-
-    def _other(self, op: int) -> None:
-        parser = self._parser
-        if op == OP_SUB:
-            self._subscribe(parser.subject, parser.queue, parser.sid)
-        elif op == OP_UNSUB:
-            self._unsubscribe(parser.sid, parser.maximum)
-        elif op == OP_PING:
-            self.outbox.append(PONG)
-            if self.connected and self._second_info_due and self.connect.protocol >= 1:
-                self._second_info_due = False
-                self._send_connect_info()
-        elif op == OP_PONG:
-            self._on_pong()
-        elif op == OP_CONNECT:
-            self._connect(parser.document)
-        elif op == OP_FAILED:
-            assert parser.error is not None
-            self.fail(parser.error)
-        elif op == OP_ERR:
-            self.close(PARSE_ERROR)
-        else:
-            assert op in (OP_INFO, OP_OK)  # of no meaning from a client
-
-    def _on_pong(self) -> None:
-        self._pings_out = 0
-        if self._ping_sent_ns and self.rtt_ns == 0:
-            self.rtt_ns = 1  # answered; the rim's clock is too coarse to say more here
-
-    def _send_connect_info(self) -> None:
-        info = dict(self._rules.info)
-        info["client_id"] = self.cid
-        info["client_ip"] = self.host
-        info["connect_info"] = True
-        info["remote_account"] = "$G"
-        self.outbox.append(info_line(info))
-
-    def _connect(self, document: bytes) -> None:
-        options = self.connect
-        try:
-            options.update(document)
-        except ConnectError:
-            self.close(PARSE_ERROR)
-            return
-        authenticator = self._rules.authenticator
-        if options.names_account:
-            self.fail(ERR_AUTHORIZATION)
-            return
-        if authenticator.required:
-            check = authenticator.check(options.user, options.password, options.token)
-            if check is not None:
-                check.run()
-            options.forget_secrets()
-            if check is None or not check.accepted:
-                self.fail(ERR_AUTHORIZATION)
-                return
-        if options.protocol not in (0, 1):
-            self.fail(ERR_CLIENT_PROTOCOL)
-            return
-        if options.no_responders and not options.headers:
-            self.fail(ERR_NO_RESPONDERS_HEADERS)
-            return
-        self.connected = True
-        self.echo = options.echo
-        self.headers = options.headers
-        self._parser.awaits_connect = False
-        self._parser.accepts_headers = options.headers
-        if options.verbose:
-            self.outbox.append(OK)
-
-    # Publishing
+            elif operation == OP_SUB:
+                self._subscribe(parser.subject, parser.queue, parser.sid)
+            elif operation == OP_UNSUB:
+                self._unsubscribe(parser.sid, parser.maximum)
+            elif operation == OP_PING:
+                self._on_ping()
+            elif operation == OP_PONG:
+                self._on_pong()
+            elif operation == OP_CONNECT:
+                self._on_connect(parser.document)
+                if self._check is not None:
+                    return
+            elif operation == OP_INFO:
+                self._on_info(parser.document)
+            elif operation == OP_ERR:
+                self.end(errors.PARSE_ERROR)
+            elif operation == OP_FAILED:
+                error = parser.error
+                assert error is not None
+                if error is errors.ERR_AUTHORIZATION:
+                    self._refuse_login()
+                else:
+                    self.close(error)
 
     def _publish(self) -> None:
+        """One message whose line the parser has just read."""
         parser = self._parser
-        memo = self._memo
-        line = parser.line()
-        if memo is not None and memo.result.is_current and line and memo.line == line:
-            self._publish_run(memo)
-            return
         subject = parser.subject
         reply = parser.reply
-        header_length = int(parser.header_length)
-        size = int(parser.size)
         self.in_messages += 1
-        self.in_bytes += size
-        self._router.in_messages += 1
-        self._router.in_bytes += size
+        self.in_bytes += parser.size
+        options = self.options
+        is_usual = True
+        if options.pedantic and not is_valid_literal(subject):
+            self._say(errors.ERR_INVALID_PUBLISH_SUBJECT.text)
+            is_usual = False
         refusal = publish_refusal(subject, reply)
         if refusal:
-            self.outbox.append(error_line(refusal))
+            self._say(refusal)
             return
-        options = self.connect
-        if options.pedantic and not (is_literal(subject) and is_valid(subject)):
-            self.fail(ERR_INVALID_PUBLISH_SUBJECT)
         if options.verbose:
-            self.outbox.append(OK)
-        result = self._router.lookup(subject)
-        if result.is_empty:
-            if reply and options.no_responders:
-                self._no_responders(subject, reply)
-        elif result.is_stream_only and result.ingress is not None:
-            result.ingress.ingest(subject, reply, header_length, parser.data())
-        else:
-            receivers = self._router.delivery.publish_body(result, self, subject, reply, header_length, parser.body())
-            if receivers == 0 and reply and options.no_responders:
-                self._no_responders(subject, reply)
-        if line and not options.verbose and not options.pedantic and not reply:
-            self._memo = PublishMemo(line, subject, reply, header_length, size, result)
+            self.outbox.append(encode.OK)
+            is_usual = False
+        router = self.services.router
+        result = router.lookup(subject)
+        header_length = int(parser.header_length)
+        if is_usual and not reply:
+            line = parser.line()
+            if line == self._last_line and line:
+                self._memo = PublishMemo(line, subject, reply, header_length, int(parser.size), result)
+            self._last_line = line
+        receivers = 0
+        if result.is_stream_only:
+            ingress = result.ingress
+            assert ingress is not None
+            ingress.ingest(subject, reply, header_length, parser.data())
+            receivers = 1
+        elif not result.is_empty:
+            receivers = router.delivery.publish_body(result, self, subject, reply, header_length, parser.body())
+        if receivers == 0 and reply and options.no_responders:
+            self._tell_no_responders(subject, reply)
 
-    def _publish_run(self, memo: PublishMemo) -> None:
-        """Messages with the line of the memo: this one and all that follow it."""
-        parser = self._parser
-        result = memo.result
-        count = 1
-        if result.is_empty:
-            count += parser.skip_run(memo.line, memo.size)
-        elif result.is_plain:
-            bodies = [b"", parser.body()]
-            count += parser.take_run(memo.line, memo.size, bodies)
-            self._router.delivery.publish_run(memo, self, bodies)
-        elif result.is_stream_only and result.ingress is not None:
-            result.ingress.ingest(memo.subject, memo.reply, memo.header_length, parser.data())
-        else:
-            self._router.delivery.publish_body(
-                result, self, memo.subject, memo.reply, memo.header_length, parser.body()
-            )
-        self.in_messages += count
-        self.in_bytes += count * memo.size
-        self._router.in_messages += count
-        self._router.in_bytes += count * memo.size
-
-    def _no_responders(self, subject: bytes, reply: bytes) -> None:
-        """Tell the requester, if it listens to its reply on this very connection."""
-        for subscription in self.subscriptions.values():
-            if not subscription.queue and matches(subscription.subject, reply):
-                self.outbox.append(no_responders(subject, reply, subscription.sid))
+    def _tell_no_responders(self, subject: bytes, reply: bytes) -> None:
+        """503, on this connection's own plain subscription for the reply; where there is none, nothing is said."""
+        for subscription in self.services.router.lookup(reply).plain:
+            if subscription.owner is self:
+                self.outbox.append(encode.no_responders(subject, reply, subscription.sid))
                 return
-
-    # Subscribing
 
     def _subscribe(self, subject: bytes, queue: bytes, sid: bytes) -> None:
-        rules = self._rules
-        verbose = self.connect.verbose
+        services = self.services
+        self.last_activity_ns = services.now_ns
         refusal = subscribe_refusal(subject, queue)
-        if refusal:
-            self.outbox.append(error_line(refusal))
-            return
-        if rules.max_subscriptions > 0 and len(self.subscriptions) >= rules.max_subscriptions:
-            self.fail(ERR_MAX_SUBSCRIPTIONS)
-            return
-        if 0 < rules.max_subscription_tokens < subject.count(b".") + 1:
-            self.outbox.append(error_line(too_many_tokens(subject)))
-            return
-        if sid not in self.subscriptions:
+        if not refusal and 0 < services.max_subscription_tokens < subject.count(b".") + 1:
+            refusal = errors.too_many_tokens(subject)
+        if not refusal and 0 < services.max_subscriptions <= len(self.subscriptions):
+            refusal = errors.ERR_MAX_SUBSCRIPTIONS.text
+        if not refusal and sid not in self.subscriptions:
             subscription = ClientSubscription(self, subject, queue, sid)
-            if not self._router.subscribe(subscription):
-                self.fail(ERR_INVALID_SUBJECT)
-                return
-            self.subscriptions[sid] = subscription
-        if verbose:
-            self.outbox.append(OK)
+            if services.router.subscribe(subscription):
+                self.subscriptions[sid] = subscription
+            else:
+                refusal = errors.ERR_INVALID_SUBJECT.text
+        if refusal:
+            self._say(refusal)
+        elif self.options.verbose:
+            self.outbox.append(encode.OK)
 
     def _unsubscribe(self, sid: bytes, maximum: int) -> None:
+        self.last_activity_ns = self.services.now_ns
         subscription = self.subscriptions.get(sid)
         if subscription is not None:
             if maximum > 0 and maximum > subscription.delivered:
                 subscription.max = maximum
             else:
-                del self.subscriptions[sid]
-                self._router.unsubscribe(subscription)
-        if self.connect.verbose:
-            self.outbox.append(OK)
+                self.subscription_ended(subscription)
+        if self.options.verbose:
+            self.outbox.append(encode.OK)
 
     def subscription_ended(self, subscription: ClientSubscription) -> None:
-        if self.subscriptions.get(subscription.sid) is subscription:
-            del self.subscriptions[subscription.sid]
-        self._router.unsubscribe(subscription)
+        self.subscriptions.pop(subscription.sid, None)
+        self.services.router.unsubscribe(subscription)
+
+    def _unsubscribe_all(self) -> None:
+        for subscription in list(self.subscriptions.values()):
+            self.services.router.unsubscribe(subscription)
+        self.subscriptions.clear()
+
+    # CONNECT
+
+    def _on_connect(self, document: bytes) -> None:
+        services = self.services
+        options = self.options
+        self._auth_deadline_ns = 0
+        self._ping_due_ns = services.now_ns + services.first_ping_after_ns()
+        self._set_deadline()
+        try:
+            options.update(document)
+        except ConnectError:
+            self.end(errors.PROTOCOL_VIOLATION)
+            return
+        if self._connected:
+            self._unsubscribe_all()
+        self._connected = True
+        self.echo = options.echo
+        self.headers = options.headers
+        self._parser.accepts_headers = options.headers
+        self._memo = None
+        self._last_line = b""
+        authenticator = services.authenticator
+        if not authenticator.required:
+            self._admit(True)
+            return
+        check = authenticator.check(options.user, options.password, options.token)
+        if check is None:
+            self._admit(False)
+        elif check.is_slow and services.defers_slow_checks:
+            self._check = check
+            services.checks.append((self.cid, check))
+        else:
+            check.run()
+            self._admit(check.accepted)
+
+    def _admit(self, accepted: bool) -> None:
+        options = self.options
+        if not accepted or options.names_account:
+            self._refuse_login()
+            return
+        self._parser.awaits_connect = False
+        if not 0 <= options.protocol <= 1:
+            self.close(errors.ERR_CLIENT_PROTOCOL)
+        elif options.no_responders and not options.headers:
+            self.close(errors.ERR_NO_RESPONDERS_HEADERS)
+        elif options.verbose:
+            self.outbox.append(encode.OK)
+
+    def _refuse_login(self) -> None:
+        self.services.event("error", "authentication_error", {"remote": self.remote(), "cid": self.cid})
+        self.outbox.append(errors.ERR_AUTHORIZATION.encode())
+        self.end(errors.AUTHENTICATION_FAILURE)
+
+    def remote(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    # INFO, PING, PONG
+
+    def _send_info(self, fields: dict[str, object]) -> None:
+        info = dict(self.services.info)
+        info["max_payload"] = int(self._parser.max_payload)
+        info["client_id"] = self.cid
+        info["client_ip"] = self.host
+        info.update(fields)
+        self.outbox.append(encode.info_line(info))
+
+    def _on_info(self, document: bytes) -> None:
+        """Clients have no business saying it; the reference only minds what it cannot read."""
+        try:
+            ConnectOptions().update(document)
+        except ConnectError:
+            self.end(errors.PROTOCOL_VIOLATION)
+
+    def _on_ping(self) -> None:
+        self.last_activity_ns = self.services.now_ns
+        self.outbox.append(encode.PONG)
+        if self._connected and not self._ponged:
+            self._ponged = True
+            if self.options.protocol >= 1:
+                self._send_info({"connect_info": True, "remote_account": "$G"})
+
+    def _on_pong(self) -> None:
+        self._pings_out = 0
+        if self._ping_sent_ns:
+            self.rtt_ns = self.services.now_ns - self._ping_sent_ns
+
+    def _on_ping_timer(self, now_ns: int) -> None:
+        """Ping, unless the client was heard lately and its round trip is known; too many unanswered: stale."""
+        services = self.services
+        wants_rtt = self._ping_sent_ns == 0 or now_ns - self._ping_sent_ns > RTT_INTERVAL_NS
+        if wants_rtt or now_ns - self.last_activity_ns >= services.ping_interval_ns:
+            if self._pings_out + 1 > services.ping_max:
+                services.stale_connections += 1
+                self.close(errors.ERR_STALE_CONNECTION)
+                return
+            self._pings_out += 1
+            self._ping_sent_ns = now_ns
+            self.outbox.append(encode.PING)
+        self._ping_due_ns = now_ns + services.ping_interval_ns
+
+    def _set_deadline(self) -> None:
+        self.deadline_ns = self._ping_due_ns
+        if self._auth_deadline_ns:
+            self.deadline_ns = min(self._auth_deadline_ns, self._ping_due_ns)
+
+    def _say(self, text: str) -> None:
+        """An -ERR, which is an event too."""
+        self.outbox.append(errors.error_line(text))
+        self.services.event("error", "client_error", {"remote": self.remote(), "cid": self.cid, "error": text})

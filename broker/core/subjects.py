@@ -41,18 +41,12 @@ def is_literal(subject: bytes) -> bool:
     """Whether it has no wildcard token."""
     if ANY not in subject and REST not in subject:
         return True
-    for token in subject.split(_DOT):
-        if token == ANY or token == REST:
-            return False
-    return True
+    return all(token not in (ANY, REST) for token in subject.split(_DOT))
 
 
 def is_valid_literal(subject: bytes) -> bool:
     """The pedantic rule for a publish: no empty and no wildcard token."""
-    for token in subject.split(_DOT):
-        if not token or token == ANY or token == REST:
-            return False
-    return True
+    return all(not (not token or token in (ANY, REST)) for token in subject.split(_DOT))
 
 
 def matches(pattern: bytes, literal: bytes) -> bool:

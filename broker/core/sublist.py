@@ -250,10 +250,7 @@ class Sublist:
         if b"" in tokens[:-1]:
             return False
         passed: list[Subscription] = []
-        for level in self._reached(tokens, len(tokens) - 1, passed):
-            if level.children:
-                return False
-        return True
+        return all(not level.children for level in self._reached(tokens, len(tokens) - 1, passed))
 
     def is_uniform_for_acks(self) -> bool:
         """The same for all subjects that begin with `$JS.ACK.`, however many tokens follow."""

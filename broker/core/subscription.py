@@ -68,13 +68,15 @@ class ServiceSubscription(Subscription):
         self.announced: Final = announced
 
     def on_message(self, subject: bytes, reply: bytes, header_length: int, data: bytes, origin: str) -> None:
-        """`data` is headers (of `header_length` bytes), then payload; `origin` the peer it came from, "" = this node."""
+        """`data` is headers (of `header_length` bytes), then payload; `origin` the peer it came from, "" = this
+        node."""
         raise NotImplementedError
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
 class StreamIngress:
-    """Where messages enter a stream: called once per message that a client of this node, or the node itself, published."""
+    """Where messages enter a stream: called once per message that a client of this node, or the node itself,
+    published."""
 
     def ingest(self, subject: bytes, reply: bytes, header_length: int, data: bytes) -> None:
         raise NotImplementedError

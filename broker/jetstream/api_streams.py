@@ -78,9 +78,7 @@ def _purge(request: ApiRequest, leader: StreamLeader) -> ApiAnswer:
     assert isinstance(sequence, int) and isinstance(keep, int) and isinstance(subject, str)
     config = leader.machine.config
     error: ApiError | None = None
-    if sequence and keep:
-        error = BAD_REQUEST
-    elif subject and not is_valid(subject.encode()):
+    if (sequence and keep) or (subject and not is_valid(subject.encode())):
         error = BAD_REQUEST
     elif config.sealed:
         error = STREAM_SEALED

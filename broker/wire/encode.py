@@ -1,6 +1,7 @@
 """Operations → bytes: what the server says to clients, and message lines towards routes.
 
-Is: pure functions and ready-made constants. The delivery of messages in bulk (`core.delivery`) builds on the parts here.
+Is: pure functions and ready-made constants. The delivery of messages in bulk (`core.delivery`) builds on the parts
+here.
 Is not: the -ERR texts (`errors`).
 Invariants: sizes are exact; a message without a header block is a MSG, one with a header block a HMSG.
 Read next: `headers.py`.

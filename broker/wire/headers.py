@@ -86,3 +86,11 @@ def _one_line(text: bytes) -> bytes:
     if b"\r" in text or b"\n" in text:
         return text.replace(b"\r", b" ").replace(b"\n", b" ")
     return text
+
+
+def only(data: bytes, header_length: int) -> bytes:
+    """The header block of a message without its payload, which it tells the size of."""
+    line = b"Nats-Msg-Size: %d\r\n\r\n" % (len(data) - header_length)
+    if header_length == 0:
+        return b"NATS/1.0\r\n" + line
+    return data[: header_length - 2] + line

@@ -21,6 +21,7 @@ from broker.wire.errors import (
     PROTOCOL_VIOLATION,
     ProtocolError,
 )
+from broker.wire.words import digits, parse_size, words_of
 
 OP_NONE: Final = 0  # more bytes are needed
 OP_PUB: Final = 1  # PUB and HPUB, with the whole payload
@@ -36,7 +37,6 @@ OP_FAILED: Final = 10  # `error` says why; the connection must be closed
 
 ERR_ARGUMENTS: Final = ProtocolError("", PROTOCOL_VIOLATION)  # closed without a word
 
-_SIZE_DIGITS_MAX: Final = 9
 _PUB_START: Final = 4  # length of "PUB "
 _CONTROL: Final = 32
 _VERBS: Final[dict[int, tuple[bytes, ...]]] = {
@@ -175,23 +175,24 @@ class Parser:
         self._position = position
         return int(count)
 
-    def take_run(self, line: bytes, size: i64, bodies: list[bytes]) -> int:
-        """The same, and their bodies (with CRLF) are appended to `bodies`."""
+    def take_run(self, line: bytes, size: i64) -> list[bytes] | None:
+        """The same, with their bodies (and CRLF) behind a first b"", ready for `head.join`; None when none comes."""
         buffer = self._buffer
         position = self._position
         length: i64 = len(line)
         step: i64 = length + size + 2
         last: i64 = self._end - step
-        count: i64 = 0
+        bodies: list[bytes] | None = None
         while position <= last and buffer[position : position + length] == line:
             following = position + step
             if buffer[following - 2] != 13 or buffer[following - 1] != 10:
                 break
+            if bodies is None:
+                bodies = [b""]
             bodies.append(buffer[position + length : following])
             position = following
-            count += 1
         self._position = position
-        return int(count)
+        return bodies
 
     def _publish_line(self, start: i64, arguments: i64, has_header: bool) -> int:
         """PUB or HPUB as clients write it: single spaces, CRLF. Everything else is for `_any_line`."""
@@ -228,12 +229,12 @@ class Parser:
             return self._any_line(start)
         # Behind the last space stands the size, with headers before it their length.
         last = third if third >= 0 else (second if second >= 0 else first)
-        size = _digits(buffer, last + 1, position)
+        size = digits(buffer, last + 1, position)
         header_length: i64 = 0
         reply_end = last
         if has_header:
             reply_end = second if third >= 0 else first
-            header_length = _digits(buffer, reply_end + 1, last)
+            header_length = digits(buffer, reply_end + 1, last)
         if size < 0 or header_length < 0 or header_length > size or size > self.max_payload:
             return self._any_line(start)
         if has_header == (second < 0) or (not has_header and third >= 0):
@@ -324,9 +325,9 @@ class Parser:
         if verb == b"PUB" or verb == b"HPUB":
             return self._publish_arguments(arguments, verb == b"HPUB")
         if verb == b"SUB":
-            return self._sub_arguments(_words(arguments))
+            return self._sub_arguments(words_of(arguments))
         if verb == b"UNSUB":
-            return self._unsub_arguments(_words(arguments))
+            return self._unsub_arguments(words_of(arguments))
         if verb == b"HMSG":  # what nats-server makes of it when a client says so: an empty message to nobody
             self.subject = b""
             self.reply = b""
@@ -379,29 +380,3 @@ class Parser:
         self._position = 0
         self._end = 0
         return OP_FAILED
-
-
-def parse_size(text: bytes) -> int:
-    """Decimal digits, at most nine; -1 for anything else."""
-    return int(_digits(text, 0, len(text)))
-
-
-def _words(arguments: bytes) -> list[bytes]:
-    """Split at blanks and line ends only; form feeds are a part of words."""
-    blank = arguments.replace(b"\t", b" ").replace(b"\r", b" ").replace(b"\n", b" ")
-    return [word for word in blank.split(b" ") if word]
-
-
-def _digits(buffer: bytes, start: i64, end: i64) -> i64:
-    if end <= start or end - start > _SIZE_DIGITS_MAX:
-        return -1
-    value: i64 = 0
-    position = start
-    while position < end:
-        digit: i64 = buffer[position]
-        digit -= 48
-        if digit < 0 or digit > 9:
-            return -1
-        value = value * 10 + digit
-        position += 1
-    return value

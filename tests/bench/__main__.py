@@ -1,6 +1,7 @@
 """`make bench`: a table of TernMQ beside nats-server, both loaded by the same program in the same minutes.
 
-Servers of both products run side by side; each row alternates between them, round by round, and takes medians, so that a
+Servers of both products run side by side; each row alternates between them, round by round, and takes medians, so
+that a
 busy minute of the machine weighs on both. The load generator (tests/bench/load, Go) is built on first use.
     python -m bench [--quick] [--rows core,R3…] [--rounds N] [--json FILE] [--ours reference|PATH]
 """
@@ -18,6 +19,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from clients.servers import ROOT, Cluster, Program
+
 from bench.rows import (
     CLUSTER_LAZY,
     MEMORY_CONSUMERS,
@@ -30,13 +33,13 @@ from bench.rows import (
     Row,
     Setting,
 )
-from clients.servers import ROOT, Cluster, Program
 
 LOAD = ROOT / ".tools" / "load"
 
 
 def main() -> int:
-    """Run the chosen rows, print the table, write JSON. Exit 1 when a row could not be run, never for a missed floor."""
+    """Run the chosen rows, print the table, write JSON. Exit 1 when a row could not be run, never for a missed
+    floor."""
     options = arguments()
     if options.ours:
         os.environ["TERNMQ_TEST_SERVER"] = options.ours

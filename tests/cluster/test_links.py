@@ -3,6 +3,7 @@
 import random
 
 import pytest
+
 from broker.cluster.link import PeerLink
 from broker.cluster.transport import LinkTable
 

@@ -59,82 +59,85 @@ def test_defaults_that_come_from_the_stream():
     assert error_of(create(world, "S.D", {"inactive_threshold": 4 * SECOND}))[0] == 10153
 
 
+REFUSALS = [
+    (
+        {"ack_wait": "x"},
+        10025,
+        "invalid JSON: json: cannot unmarshal string into Go struct field "
+        "CreateConsumerRequest.config.ack_wait of type time.Duration",
+    ),
+    ({"foo": 1}, 10025, 'invalid JSON: json: unknown field "foo"'),
+    ({"deliver_policy": "zzz"}, 10025, 'invalid JSON: can not unmarshal "\\"zzz\\""'),
+    ({"deliver_policy": 3}, 10025, 'invalid JSON: can not unmarshal "3"'),
+    (
+        {"opt_start_time": "yesterday"},
+        10025,
+        'invalid JSON: parsing time "yesterday" as "2006-01-02T15:04:05Z07:00": cannot parse "yesterday" as "2006"',
+    ),
+    ({"filter_subject": "a..b"}, 10052, "invalid subject"),
+    ({"filter_subjects": ["s.a", ""]}, 10139, "consumer filter in FilterSubjects cannot be empty"),
+    ({"filter_subjects": ["s.a", "s.*"]}, 10138, "consumer subject filters cannot overlap"),
+    (
+        {"filter_subject": "s.a", "filter_subjects": ["s.b"]},
+        10136,
+        "consumer cannot have both FilterSubject and FilterSubjects specified",
+    ),
+    (
+        {"sample_freq": "abc"},
+        10095,
+        'failed to parse consumer sampling configuration: strconv.Atoi: parsing "abc": invalid syntax',
+    ),
+    ({"deliver_subject": "a b"}, 10112, "invalid push consumer deliver subject"),
+    ({"deliver_subject": "a.*"}, 10079, "consumer deliver subject has wildcards"),
+    ({"deliver_subject": "s.x"}, 10081, "consumer deliver subject forms a cycle"),
+    ({"deliver_subject": "d", "idle_heartbeat": 1000}, 10083, "consumer idle heartbeat needs to be >= 100ms"),
+    ({"deliver_subject": "d", "flow_control": True}, 10108, "consumer with flow control also needs heartbeats"),
+    ({"deliver_subject": "d", "max_waiting": 5}, 10080, "consumer in push mode can not set max waiting"),
+    ({"deliver_subject": "d", "max_ack_pending": 5}, 10082, "consumer requires ack policy for max ack pending"),
+    ({"idle_heartbeat": SECOND}, 10088, "consumer idle heartbeat requires a push based consumer"),
+    ({"flow_control": True}, 10089, "consumer flow control requires a push based consumer"),
+    ({"rate_limit_bps": 5}, 10086, "consumer in pull mode can not have rate limit set"),
+    ({"max_expires": 5}, 10115, "consumer max request expires needs to be >= 1ms"),
+    ({"backoff": [1, 2, 3], "max_deliver": 2}, 10116, "max deliver is required to be > length of backoff values"),
+    ({"backoff": [-1]}, 10184, "consumer backoff needs to be positive"),
+    ({"ack_wait": -1}, 10183, "consumer ack wait needs to be positive"),
+    ({"num_replicas": 4}, 10126, "consumer config replica count exceeds parent stream"),
+    ({"num_replicas": -1}, 10133, "replicas count cannot be negative"),
+    ({"description": "x" * 4097}, 10107, "consumer description is too long, maximum allowed is 4096"),
+    ({"metadata": {"k": "x" * 131072}}, 10135, "consumer metadata exceeds maximum size of 128KB"),
+    (
+        {"deliver_policy": "last_per_subject"},
+        10094,
+        "consumer delivery policy is deliver last per subject, but optional filter subject is not set",
+    ),
+    (
+        {"deliver_policy": "new", "opt_start_seq": 1},
+        10094,
+        "consumer delivery policy is deliver new, but optional start sequence is also set",
+    ),
+    (
+        {"deliver_policy": "by_start_sequence"},
+        10094,
+        "consumer delivery policy is deliver by start sequence, but optional start sequence is not set",
+    ),
+    (
+        {"deliver_policy": "by_start_time"},
+        10094,
+        "consumer delivery policy is deliver by start time, but optional start time is not set",
+    ),
+    ({"priority_groups": ["a"]}, 10196, "consumer can not have priority groups when policy is none"),
+    (
+        {"priority_policy": "overflow"},
+        10159,
+        "Setting PriorityPolicy requires at least one PriorityGroup to be set",
+    ),
+    ({"direct": True}, 10090, "consumer direct requires a push based consumer"),
+]
+
+
 @pytest.mark.parametrize(
     ("config", "code", "text"),
-    [
-        (
-            {"ack_wait": "x"},
-            10025,
-            "invalid JSON: json: cannot unmarshal string into Go struct field "
-            "CreateConsumerRequest.config.ack_wait of type time.Duration",
-        ),
-        ({"foo": 1}, 10025, 'invalid JSON: json: unknown field "foo"'),
-        ({"deliver_policy": "zzz"}, 10025, 'invalid JSON: can not unmarshal "\\"zzz\\""'),
-        ({"deliver_policy": 3}, 10025, 'invalid JSON: can not unmarshal "3"'),
-        (
-            {"opt_start_time": "yesterday"},
-            10025,
-            'invalid JSON: parsing time "yesterday" as "2006-01-02T15:04:05Z07:00": cannot parse "yesterday" as "2006"',
-        ),
-        ({"filter_subject": "a..b"}, 10052, "invalid subject"),
-        ({"filter_subjects": ["s.a", ""]}, 10139, "consumer filter in FilterSubjects cannot be empty"),
-        ({"filter_subjects": ["s.a", "s.*"]}, 10138, "consumer subject filters cannot overlap"),
-        (
-            {"filter_subject": "s.a", "filter_subjects": ["s.b"]},
-            10136,
-            "consumer cannot have both FilterSubject and FilterSubjects specified",
-        ),
-        (
-            {"sample_freq": "abc"},
-            10095,
-            'failed to parse consumer sampling configuration: strconv.Atoi: parsing "abc": invalid syntax',
-        ),
-        ({"deliver_subject": "a b"}, 10112, "invalid push consumer deliver subject"),
-        ({"deliver_subject": "a.*"}, 10079, "consumer deliver subject has wildcards"),
-        ({"deliver_subject": "s.x"}, 10081, "consumer deliver subject forms a cycle"),
-        ({"deliver_subject": "d", "idle_heartbeat": 1000}, 10083, "consumer idle heartbeat needs to be >= 100ms"),
-        ({"deliver_subject": "d", "flow_control": True}, 10108, "consumer with flow control also needs heartbeats"),
-        ({"deliver_subject": "d", "max_waiting": 5}, 10080, "consumer in push mode can not set max waiting"),
-        ({"deliver_subject": "d", "max_ack_pending": 5}, 10082, "consumer requires ack policy for max ack pending"),
-        ({"idle_heartbeat": SECOND}, 10088, "consumer idle heartbeat requires a push based consumer"),
-        ({"flow_control": True}, 10089, "consumer flow control requires a push based consumer"),
-        ({"rate_limit_bps": 5}, 10086, "consumer in pull mode can not have rate limit set"),
-        ({"max_expires": 5}, 10115, "consumer max request expires needs to be >= 1ms"),
-        ({"backoff": [1, 2, 3], "max_deliver": 2}, 10116, "max deliver is required to be > length of backoff values"),
-        ({"backoff": [-1]}, 10184, "consumer backoff needs to be positive"),
-        ({"ack_wait": -1}, 10183, "consumer ack wait needs to be positive"),
-        ({"num_replicas": 4}, 10126, "consumer config replica count exceeds parent stream"),
-        ({"num_replicas": -1}, 10133, "replicas count cannot be negative"),
-        ({"description": "x" * 4097}, 10107, "consumer description is too long, maximum allowed is 4096"),
-        ({"metadata": {"k": "x" * 131072}}, 10135, "consumer metadata exceeds maximum size of 128KB"),
-        (
-            {"deliver_policy": "last_per_subject"},
-            10094,
-            "consumer delivery policy is deliver last per subject, but optional filter subject is not set",
-        ),
-        (
-            {"deliver_policy": "new", "opt_start_seq": 1},
-            10094,
-            "consumer delivery policy is deliver new, but optional start sequence is also set",
-        ),
-        (
-            {"deliver_policy": "by_start_sequence"},
-            10094,
-            "consumer delivery policy is deliver by start sequence, but optional start sequence is not set",
-        ),
-        (
-            {"deliver_policy": "by_start_time"},
-            10094,
-            "consumer delivery policy is deliver by start time, but optional start time is not set",
-        ),
-        ({"priority_groups": ["a"]}, 10196, "consumer can not have priority groups when policy is none"),
-        (
-            {"priority_policy": "overflow"},
-            10159,
-            "Setting PriorityPolicy requires at least one PriorityGroup to be set",
-        ),
-        ({"direct": True}, 10090, "consumer direct requires a push based consumer"),
-    ],
+    REFUSALS,
 )
 def test_refusals(config, code, text):
     assert error_of(create(World(), "S.C", config)) == (code, text)

@@ -13,10 +13,11 @@ import heapq
 import random
 from collections.abc import Callable
 
+from storage.crash_disk import CrashDisk
+
 from broker.config import ClusterOptions, JetStreamOptions, Options, RouteUrl
 from broker.net.seam import CLIENT, CLUSTER_IN, CLUSTER_OUT, THREAD_WAL
 from broker.node import BrokerNode
-from storage.crash_disk import CrashDisk
 
 TICK_NS = 50_000_000
 TURN_NS = 20_000

@@ -4,13 +4,14 @@ Is: the table of sessions and what concerns all of them (limits, INFO, lame duck
 Is not: a session's behaviour (`session`). Read next: `session.py`.
 """
 
+import random
 from typing import Final
 
 from broker.config import Options
 from broker.core.auth import Authenticator
 from broker.core.router import Router
-from broker.core.session import ClientSession, SessionRules
-from broker.monitor.statistics import ConnectionStatistics
+from broker.core.session import ClientSession
+from broker.core.session_services import SessionServices
 from broker.wire.errors import ERR_MAX_CONNECTIONS, STALE_CONNECTION
 
 API_LEVEL: Final = 5
@@ -42,33 +43,36 @@ class ClosedSession:
 class Clients:
     """The client side of a node. Times given are monotonic; `wall` times are made by the caller."""
 
-    def __init__(self, options: Options, router: Router, server_id: str, name: str, version: str) -> None:
+    def __init__(self, options: Options, router: Router, info: dict[str, object], rng: random.Random) -> None:
         self.sessions: Final[dict[int, ClientSession]] = {}
         self.ended: Final[list[ClosedSession]] = []
+        self.services: Final = SessionServices(router, _authenticator(options), rng)
         self._options: Final = options
         self._router: Final = router
         self._counts: Final = Totals()
-        self._events: list[tuple[str, str, dict[str, object]]] = []
-        self._rules: Final = SessionRules(router, _authenticator(options), first_info(options, server_id, name, version))
-        self._rules.max_control_line = options.max_control_line
-        self._rules.max_payload = options.max_payload
-        self._rules.max_subscriptions = options.max_subscriptions
-        self._rules.max_subscription_tokens = options.max_subscription_tokens
-        self._rules.ping_interval_ns = options.ping_interval_ns
-        self._rules.ping_max = options.ping_max
-        self._rules.auth_timeout_ns = options.authorization.timeout_ns
+        services = self.services
+        services.info = info
+        services.max_control_line = options.max_control_line
+        services.max_payload = options.max_payload
+        services.max_pending = options.max_pending
+        services.max_subscriptions = options.max_subscriptions
+        services.max_subscription_tokens = options.max_subscription_tokens
+        services.ping_interval_ns = options.ping_interval_ns
+        services.ping_max = options.ping_max
+        services.auth_timeout_ns = options.authorization.timeout_ns
 
     # Connections.
 
     def opened(self, cid: int, remote: tuple[str, int], now_ns: int) -> None:
         """A client connected."""
-        outbox = self._router.outbox(cid, self._options.max_pending)
-        session = ClientSession(cid, outbox, self._rules, remote[0], remote[1], now_ns)
+        self.services.now_ns = now_ns
+        session = ClientSession(self.services, cid, remote[0], remote[1])
         self.sessions[cid] = session
+        session.open()
         self._counts.connections += 1
         limit = self._options.max_connections
         if limit < 0 or (limit > 0 and len(self.sessions) > limit):
-            session.fail(ERR_MAX_CONNECTIONS)
+            session.close(ERR_MAX_CONNECTIONS)
 
     def received(self, cid: int, data: bytes) -> bool:
         """Bytes of a client; False when `cid` is none."""
@@ -91,10 +95,10 @@ class Clients:
         counts.out_bytes += session.out_bytes
         if session.outbox.is_slow:
             counts.slow += 1
-            self._events.append(("warning", "slow_consumer", {"cid": cid, "reason": why}))
+            self.services.event("warning", "slow_consumer", {"cid": cid, "reason": why})
         if why == STALE_CONNECTION:
             counts.stale += 1
-        session.closed()
+        session.end(why)
         limit = self._options.max_closed_clients
         if limit > 0:
             self.ended.append(ClosedSession(session, now_ns, why))
@@ -119,12 +123,15 @@ class Clients:
 
     def tick(self, now_ns: int) -> None:
         """50 ms passed."""
+        self.services.now_ns = now_ns
         for session in self.sessions.values():
-            session.on_tick(now_ns)
+            if session.deadline_ns and session.deadline_ns <= now_ns:
+                session.on_tick(now_ns)
 
     def take_events(self) -> list[tuple[str, str, dict[str, object]]]:
         """What a person should know."""
-        events, self._events = self._events, []
+        events = self.services.events
+        self.services.events = []
         return events
 
     # News for all.
@@ -132,32 +139,21 @@ class Clients:
     def connect_urls_changed(self, urls: list[str]) -> None:
         """Clients may also go elsewhere."""
         if urls:
-            self._rules.info["connect_urls"] = urls
+            self.services.info["connect_urls"] = urls
         else:
-            self._rules.info.pop("connect_urls", None)
+            self.services.info.pop("connect_urls", None)
         self._tell_all()
 
     def lame_duck(self) -> None:
         """This server goes away: clients should look for another one."""
-        self._rules.info["ldm"] = True
+        self.services.info["ldm"] = True
         self._tell_all()
-        del self._rules.info["ldm"]
 
     def _tell_all(self) -> None:
         for session in self.sessions.values():
-            session.send_info(True)
+            session.send_info({})
 
     # Numbers.
-
-    def connection_statistics(self, wall_offset_ns: int) -> list[ConnectionStatistics]:
-        """The open connections. `wall_offset_ns`: what to add to monotonic times to get dates."""
-        return [_row(session, wall_offset_ns, 0, "") for session in self.sessions.values()]
-
-    def closed_statistics(self, wall_offset_ns: int) -> list[ConnectionStatistics]:
-        """Those that ended, newest last."""
-        return [
-            _row(ended.session, wall_offset_ns, ended.stop_ns + wall_offset_ns, ended.reason) for ended in self.ended
-        ]
 
     def totals(self) -> Totals:
         """All connections, present and past."""
@@ -175,38 +171,6 @@ class Clients:
             found.out_messages += session.out_messages
             found.out_bytes += session.out_bytes
         return found
-
-
-def _row(session: ClientSession, wall_offset_ns: int, stop_ns: int, reason: str) -> ConnectionStatistics:
-    connect = session.connect
-    return {
-        "cid": session.cid,
-        "ip": session.host,
-        "port": session.port,
-        "start_ns": session.start_ns + wall_offset_ns,
-        "last_activity_ns": session.last_activity_ns + wall_offset_ns,
-        "stop_ns": stop_ns,
-        "reason": reason,
-        "rtt_ns": session.rtt_ns,
-        "pending_bytes": int(session.outbox.pending_bytes),
-        "in_msgs": int(session.in_messages),
-        "in_bytes": int(session.in_bytes),
-        "out_msgs": int(session.out_messages),
-        "out_bytes": int(session.out_bytes),
-        "name": connect.name,
-        "lang": connect.lang,
-        "version": connect.version,
-        "user": connect.user,
-        "subscriptions": [
-            {
-                "subject": subscription.subject.decode("utf-8", "replace"),
-                "queue": subscription.queue.decode("utf-8", "replace"),
-                "sid": subscription.sid.decode("utf-8", "replace"),
-                "msgs": int(subscription.delivered),
-            }
-            for subscription in session.subscriptions.values()
-        ],
-    }
 
 
 def _authenticator(options: Options) -> Authenticator:
