@@ -38,29 +38,24 @@ MS = 1_000_000
 WALL = 1_700_000_000 * SECOND
 
 
-class Machine(StreamMachine):
-    """A replica, with the stream's operations in short form."""
+def dropped(machine: StreamMachine) -> list[int]:
+    """Sequences that hold no message."""
+    return [s for s in range(1, machine.store.last_sequence + 1) if machine.store.get(s) is None]
 
-    def __init__(self, config: StreamConfig) -> None:
-        super().__init__(config, MemoryStreamStore.open(None), WALL)
 
-    @property
-    def dropped(self) -> list[int]:
-        """Sequences that hold no message."""
-        return [s for s in range(1, self.store.last_sequence + 1) if self.store.get(s) is None]
-
-    def apply_local(self, kind: str, arguments: tuple, wall_ns: int, sink: EffectSink) -> None:
-        if kind == "publish":
-            batch = PublishBatch()
-            for subject, header, payload in arguments:
-                batch.add(subject.encode(), len(header), header + payload)
-            self.apply(OP_PUBLISH, batch.encode(wall_ns), 0, sink)
-        elif kind == "delete":
-            self.apply(OP_MESSAGE_DELETE, encode_delete(wall_ns, *arguments), 0, sink)
-        elif kind == "purge":
-            self.apply(OP_PURGE, encode_purge(wall_ns, PurgeOp("", 0, 0)), 0, sink)
-        elif kind == "truncate":  # as a limit would
-            self.store.truncate_front(*arguments)
+def apply_local(machine: StreamMachine, kind: str, arguments: tuple, wall_ns: int, sink: EffectSink) -> None:
+    """The stream's own operations in short form."""
+    if kind == "publish":
+        batch = PublishBatch()
+        for subject, header, payload in arguments:
+            batch.add(subject.encode(), len(header), header + payload)
+        machine.apply(OP_PUBLISH, batch.encode(wall_ns), 0, sink)
+    elif kind == "delete":
+        machine.apply(OP_MESSAGE_DELETE, encode_delete(wall_ns, *arguments), 0, sink)
+    elif kind == "purge":
+        machine.apply(OP_PURGE, encode_purge(wall_ns, PurgeOp("", 0, 0)), 0, sink)
+    elif kind == "truncate":  # as a limit would
+        machine.store.truncate_front(*arguments)
 
 
 class Sink(EffectSink):
@@ -148,7 +143,7 @@ class World:
 
     def __init__(self, commit_at_once: bool = True, **stream: object) -> None:
         config = make_stream_config(**stream)
-        self.machines = [Machine(config) for _ in range(3)]
+        self.machines = [StreamMachine(config, MemoryStreamStore.open(None), WALL) for _ in range(3)]
         self.leader_index = 0
         self.commit_at_once = commit_at_once
         self.now_ns = 10 * SECOND
@@ -165,7 +160,7 @@ class World:
     # The group.
 
     @property
-    def machine(self) -> Machine:
+    def machine(self) -> StreamMachine:
         return self.machines[self.leader_index]
 
     def _lead(self) -> Delivery:
@@ -202,7 +197,7 @@ class World:
     def local(self, kind: str, *arguments: object) -> None:
         """An operation of the stream itself, committed at once."""
         for index, machine in enumerate(self.machines):
-            machine.apply_local(kind, arguments, self.wall_ns, Sink(self, index == self.leader_index))
+            apply_local(machine, kind, arguments, self.wall_ns, Sink(self, index == self.leader_index))
         self.delivery.stored()
 
     def advance(self, ns: int) -> None:
