@@ -32,6 +32,14 @@ class Waiter:
         """The entry's fate is unknown: this node stopped leading before it was applied."""
 
 
+class Proposal:
+    """Who waits for the entry that was proposed at an index, and the term that makes it ours."""
+
+    def __init__(self, term: int, waiters: list[Waiter | None]) -> None:
+        self.term: Final = term
+        self.waiters: Final = waiters
+
+
 class RaftGroup:
     """The part that all groups share."""
 
@@ -46,7 +54,7 @@ class RaftGroup:
         self.ops: list[bytes] = []
         self.op_waiters: list[Waiter | None] = []
         self.ops_urgent: bool = False
-        self.waiters: dict[int, list[Waiter | None]] = {}
+        self.proposals: dict[int, Proposal] = {}
         self.applied_bytes: int = 0
         self.was_leader: bool = False
         self.known_leader: str = NO_LEADER
@@ -155,15 +163,15 @@ class RaftGroup:
         except (NotLeader, ProposalDropped):
             abandon(waiters)
             return
-        self.waiters[index] = waiters
+        self.proposals[index] = Proposal(self.raft.term, waiters)
 
     def abandon_all(self) -> None:
         """Leadership is gone: nobody here will learn how these ended."""
-        if self.waiters:
-            pending = self.waiters
-            self.waiters = {}
-            for index in pending:
-                abandon(pending[index])
+        if self.proposals:
+            pending = self.proposals
+            self.proposals = {}
+            for proposal in pending.values():
+                abandon(proposal.waiters)
         waiters = self.op_waiters
         self.ops = []
         self.op_waiters = []
@@ -174,10 +182,8 @@ class RaftGroup:
 
     def apply_committed(self, entries: list[Entry]) -> None:
         """Committed entries reach the machine."""
-        waiting = self.waiters
         for entry in entries:
-            index = entry.index
-            waiters = waiting.pop(index, None) if waiting else None
+            waiters = self._take_waiters(entry) if self.proposals else None
             if entry.data and entry.kind <= ENTRY_LAZY:
                 self.apply(entry, waiters)
                 self.applied_bytes += len(entry.data)
@@ -187,6 +193,16 @@ class RaftGroup:
                 if waiters is not None:
                     abandon(waiters)
         self.raft.applied_to(entries[-1].index)
+
+    def _take_waiters(self, entry: Entry) -> list[Waiter | None] | None:
+        """Who waits for this very entry. Another leader's entry at the index of ours means that ours is lost."""
+        proposal = self.proposals.pop(entry.index, None)
+        if proposal is None:
+            return None
+        if proposal.term == entry.term:
+            return proposal.waiters
+        abandon(proposal.waiters)
+        return None
 
     def note_role(self) -> None:
         """Compare who leads with what was known; tell the kind of group."""
