@@ -10,7 +10,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from broker.jetstream.api_errors import INVALID_JSON, ApiError
+from broker.jetstream.api_errors import API_LEVEL_REQUIRED, INVALID_JSON, ApiError
+from broker.jetstream.publish_headers import header_value
 
 TYPE_PREFIX: Final = "io.nats.jetstream.api.v1."
 ZERO_TIME: Final = "0001-01-01T00:00:00Z"
@@ -50,8 +51,15 @@ def answer(kind: str, fields: dict[str, object]) -> bytes:
 
 
 def error_answer(kind: str, error: ApiError) -> bytes:
-    """The JSON of a refusal."""
-    return json_bytes({"type": TYPE_PREFIX + kind, "error": error.to_json()})
+    """The JSON of a refusal; some answers keep the rest of their shape."""
+    fields: dict[str, object] = {"type": TYPE_PREFIX + kind, "error": error.to_json()}
+    if kind in ("stream_info_response", "stream_names_response", "stream_list_response"):
+        fields.update({"total": 0, "offset": 0, "limit": 0})
+        if kind != "stream_info_response":
+            fields["streams"] = [] if kind == "stream_list_response" else None
+    elif kind == "stream_purge_response":
+        fields["purged"] = 0
+    return json_bytes(fields)
 
 
 def json_bytes(value: object) -> bytes:
@@ -143,42 +151,54 @@ _RANGES: Final[dict[str, tuple[int, int]]] = {
 
 def is_empty_payload(payload: bytes) -> bool:
     """Whether a body counts as no request at all."""
-    return payload.strip() in (b"", b"null")
-
-
-def read_object(payload: bytes) -> dict[str, object] | ApiError:
-    """A JSON object; absent counts as an empty one."""
-    if is_empty_payload(payload):
-        return {}
+    if not payload.strip():
+        return True
     try:
         value = json.loads(payload)
     except (ValueError, RecursionError):
-        return INVALID_JSON.of(err=_syntax_error(payload))
+        return False
+    return value is None or value == {}
+
+
+def read_object(payload: bytes, struct: str = "StreamConfigRequest") -> dict[str, object] | ApiError:
+    """A JSON object; absent counts as an empty one. `struct` is what Go calls it (in its errors)."""
+    if not payload.strip():
+        return {}
+    try:
+        value = json.loads(payload)
+    except (ValueError, RecursionError) as error:
+        return INVALID_JSON.of(err=_syntax_error(payload, error))
+    if value is None:
+        return {}
     if not isinstance(value, dict):
-        return INVALID_JSON.of(err=f"json: cannot unmarshal {go_kind(value)} into Go value of type server.Request")
+        return INVALID_JSON.of(err=f"json: cannot unmarshal {go_kind(value)} into Go value of type server.{struct}")
     return value
 
 
-def _syntax_error(payload: bytes) -> str:
-    """Go's words for what is no JSON."""
-    text = payload.decode(errors="replace")
-    try:
-        json.loads(text)
-    except json.JSONDecodeError as error:
-        if error.pos >= len(text.rstrip()):
-            return "unexpected end of JSON input"
-        found = "'" + text[error.pos] + "'"
-        if not text[: error.pos].strip():
-            return f"invalid character {found} looking for beginning of value"
-        return f"invalid character {found} after object key:value pair"
-    except (ValueError, RecursionError):
-        pass
-    return "invalid JSON"
+def _syntax_error(payload: bytes, error: Exception) -> str:
+    """Go's words for what is no JSON, roughly."""
+    if not isinstance(error, json.JSONDecodeError):
+        return "invalid UTF-8" if isinstance(error, UnicodeDecodeError) else "exceeded max depth"
+    if error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated"):
+        return "unexpected EOF"
+    found = "'" + error.doc[error.pos] + "'"
+    where = "object key string" if error.msg.startswith("Expecting property name") else "value"
+    return f"invalid character {found} looking for beginning of {where} at offset {error.pos + 1}"
+
+
+def required_level_error(request: ApiRequest) -> ApiError | None:
+    """`Nats-Required-Api-Level` asks for more than this server has."""
+    if not request.header_length:
+        return None
+    value = header_value(request.headers(), b"Nats-Required-Api-Level")
+    if not value or (value.isdigit() and len(value) < 10 and int(value) <= API_LEVEL):
+        return None
+    return API_LEVEL_REQUIRED
 
 
 def read_fields(payload: bytes, kinds: dict[str, str], struct: str) -> dict[str, object] | ApiError:
     """The fields of a request, by their exact names; `struct` is what Go calls the whole (in its errors)."""
-    value = read_object(payload)
+    value = read_object(payload, struct)
     if isinstance(value, ApiError):
         return value
     fields: dict[str, object] = {}
@@ -211,9 +231,18 @@ def fits(item: object, kind: str) -> bool:
 
 def unmarshal_error(item: object, field: str, kind: str) -> str:
     """Go's words for a value of the wrong type."""
-    if kind == TIME:
+    if kind == TIME and isinstance(item, str):
         return f'parsing time "{item}" as "2006-01-02T15:04:05Z07:00": cannot parse "{item}" as "2006"'
-    return f"json: cannot unmarshal {go_kind(item)} into Go struct field {field} of type {kind}"
+    if kind == TEXTS and isinstance(item, list):
+        wrong = [index for index in range(len(item)) if not isinstance(item[index], str)]
+        return f"json: cannot unmarshal {go_kind(item[wrong[0]])} into {field}.{wrong[0]} of type string"
+    if kind == STRING_MAP and isinstance(item, dict):
+        key = [key for key in item if not isinstance(item[key], str)][0]
+        item, field, kind = item[key], f"{field}.{key}", TEXT
+    found = go_kind(item)
+    if found == "number" and kind in _RANGES:
+        found = f"number {item}"
+    return f"json: cannot unmarshal {found} into Go struct field {field} of type {kind}"
 
 
 def go_kind(value: object) -> str:
@@ -223,5 +252,5 @@ def go_kind(value: object) -> str:
     if isinstance(value, str):
         return "string"
     if isinstance(value, int | float):
-        return f"number {value}" if isinstance(value, float) or abs(value) >= 1 << 31 else "number"
+        return "number"
     return "array" if isinstance(value, list) else "object"

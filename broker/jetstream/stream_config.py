@@ -254,7 +254,7 @@ def _set_field(config: StreamConfig, field: tuple[str, str, str, bool], item: ob
             return f'can not unmarshal "\\"{item}\\""' if isinstance(item, str) else f'can not unmarshal "{item}"'
     elif kind == _NESTED_LIST:
         if not isinstance(item, list):
-            return unmarshal_error(item, f"JSApiStreamCreateRequest.{name}", "[]*server.StreamSource")
+            return unmarshal_error(item, f"StreamConfigRequest.{name}", "[]*server.StreamSource")
         for entry in item:
             error = _check_struct(entry, _STRUCT_OF[name], name)
             if error:
@@ -271,7 +271,7 @@ def _set_field(config: StreamConfig, field: tuple[str, str, str, bool], item: ob
         if name == "placement" and not item:
             return ""
     elif not fits(item, kind):
-        return unmarshal_error(item, f"JSApiStreamCreateRequest.{name}", kind)
+        return unmarshal_error(item, f"StreamConfigRequest.{name}", kind)
     setattr(config, attribute, item)
     return ""
 
@@ -279,7 +279,7 @@ def _set_field(config: StreamConfig, field: tuple[str, str, str, bool], item: ob
 def _check_struct(item: object, struct: str, where: str) -> str:
     """ "" or what is wrong with an object inside a configuration."""
     if not isinstance(item, dict):
-        return f"json: cannot unmarshal {go_kind(item)} into Go struct field JSApiStreamCreateRequest.{where}"
+        return f"json: cannot unmarshal {go_kind(item)} into Go struct field StreamConfigRequest.{where}"
     known = _STRUCTS[struct]
     for key, entry in item.items():
         kind = known.get(key)
@@ -293,7 +293,7 @@ def _check_struct(item: object, struct: str, where: str) -> str:
             entries = entry if isinstance(entry, list) else [entry]
             error = "".join([_check_struct(one, "transform", f"{where}.{key}") for one in entries][:1])
         else:
-            error = "" if fits(entry, kind) else unmarshal_error(entry, f"JSApiStreamCreateRequest.{where}.{key}", kind)
+            error = "" if fits(entry, kind) else unmarshal_error(entry, f"StreamConfigRequest.{where}.{key}", kind)
         if error:
             return error
     return ""
