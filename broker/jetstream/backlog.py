@@ -7,8 +7,9 @@ is taken anew when messages that might have been counted were removed.
 Invariants: after `refresh`, `ahead` = live matching messages at or behind `next_sequence`.
 """
 
+from broker.core.subjects import SubjectMatcher
 from broker.jetstream.consumer import Consumer
-from broker.jetstream.store import MessageStore
+from broker.jetstream.store import MessageStore, StoredMessage
 
 
 class Backlog:
@@ -22,10 +23,13 @@ class Backlog:
         self.counted_last: int = -1
         self.counted_deleted: int = 0
         self.skip_position: int = 0
+        self.dense: bool = True  # whether the message looked for was the next one of the stream
+        self.matched: bytes = b""
 
     def recount(self) -> None:
         """Forget the count (filters changed)."""
         self.counted_last = -1
+        self.matched = b""
 
     def may_have_next(self) -> bool:
         """Cheap: whether it is worth looking."""
@@ -69,40 +73,55 @@ class Backlog:
         behind = max(skip_list[-1] + 1, self.next_sequence)
         return count + (self.store.count_from(behind, self.consumer.matcher) if behind <= last else 0)
 
-    def find_next(self) -> int:
-        """The sequence of the next message for this consumer, 0 when there is none yet. Does not take it."""
+    def next_message(self) -> StoredMessage | None:
+        """The next message for this consumer, None when there is none yet. Does not take it."""
         store = self.store
-        following = self.next_sequence
-        last = store.last_sequence
-        if following > last:
-            return 0
         consumer = self.consumer
+        last = store.last_sequence
         if consumer.skip_list:
-            listed = self._next_listed(following)
-            if listed:
+            listed = self._next_of_list()
+            if listed is not None:
                 return listed
-        elif consumer.matcher is None and following >= store.first_sequence:
-            return following
-        found = store.next_sequence(following, consumer.matcher)
+        matcher = consumer.matcher
+        if self.next_sequence > last:
+            return None
+        if self.dense:
+            message = store.get(self.next_sequence)
+            if message is not None and (matcher is None or self._matches(matcher, message.subject)):
+                return message
+        found = store.next_sequence(self.next_sequence, matcher)
         if found == 0:
             self.next_sequence = last + 1
-            return 0
+            return None
+        self.dense = found <= self.next_sequence + 1
         self.next_sequence = found
-        return found
+        return store.get(found)
 
-    def _next_listed(self, following: int) -> int:
+    def _matches(self, matcher: SubjectMatcher, subject: bytes) -> bool:
+        """Whether it passes the filter; messages in a row are often of one subject."""
+        if subject == self.matched:
+            return True
+        if matcher.matches(subject):
+            self.matched = subject
+            return True
+        return False
+
+    def _next_of_list(self) -> StoredMessage | None:
         skip_list = self.consumer.skip_list
         position = self.skip_position
-        while position < len(skip_list) and skip_list[position] < following:
+        message: StoredMessage | None = None
+        while position < len(skip_list):
+            if skip_list[position] >= self.next_sequence:
+                message = self.store.get(skip_list[position])
+                if message is not None:
+                    break
             position += 1
         self.skip_position = position
-        return skip_list[position] if position < len(skip_list) else 0
+        if message is None:
+            self.next_sequence = max(self.next_sequence, skip_list[-1] + 1)
+        return message
 
     def took(self, sequence: int) -> None:
         """`sequence` was delivered."""
         self.next_sequence = sequence + 1
         self.ahead -= 1
-
-    def skip(self, sequence: int) -> None:
-        """`sequence` turned out not to exist any more."""
-        self.next_sequence = sequence + 1

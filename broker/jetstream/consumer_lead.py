@@ -233,24 +233,22 @@ class ConsumerLead:
             sequence = out.next_due() if out.due_count else 0
             if sequence:
                 entry = out.entries[sequence]
+                message = store.get(sequence)
+                if message is None:
+                    self.acks.terminate_removed(sequence)
+                    continue
             else:
                 most = self.consumer.config.max_ack_pending
                 if 0 < most <= len(out.entries):
                     self.stalled = True
                     return False
-                sequence = self.backlog.find_next()
-                if sequence == 0:
+                message = self.backlog.next_message()
+                if message is None:
                     return True
-            message = store.get(sequence)
-            if message is None:
-                if entry is not None:
-                    self.acks.terminate_removed(sequence)
-                else:
-                    self.backlog.skip(sequence)
-                continue
-            if entry is None and self.replay is not None:
-                if self.replay.holds_back(sequence, message.timestamp_ns, context.now_ns):
-                    return False
+                sequence = message.sequence
+                if self.replay is not None:
+                    if self.replay.holds_back(sequence, message.timestamp_ns, context.now_ns):
+                        return False
             size = self._send(message, sequence, entry, queue, push)
             if size == 0:
                 return True
@@ -279,9 +277,8 @@ class ConsumerLead:
             deliveries = int(entry.deliveries) + 1
         else:
             ahead -= 1
-        reply = (
-            self.ack_prefix
-            + f"{deliveries}.{sequence}.{consumer_sequence}.{message.timestamp_ns}.{ahead}".encode()
+        reply = b"%b%d.%d.%d.%d.%d" % (
+            self.ack_prefix, deliveries, sequence, consumer_sequence, message.timestamp_ns, ahead,
         )
         size = len(subject) + len(reply) + len(data)
         if push is not None:

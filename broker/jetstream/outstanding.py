@@ -9,12 +9,13 @@ Invariants: `entries` is in first-delivery order, so its front is the oldest. A 
 long as its entry says so; settled ones stay in `due` until they are reached. Deadlines are monotonic ns.
 """
 
-from mypy_extensions import i64
+from mypy_extensions import i64, mypyc_attr
 
 from broker.jetstream.ack_timers import AckTimers
 from broker.jetstream.consumer import Consumer
 
 
+@mypyc_attr(acyclic=True)  # no cycles: a hundred thousand of them must not cost the collector anything
 class Outstanding:
     """One message out."""
 
