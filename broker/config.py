@@ -69,6 +69,7 @@ class JetStreamOptions:
     max_memory: int = STORE_AUTOMATIC  # bytes; -1 = three quarters of the machine's; 0 = memory streams refused
     max_file: int = STORE_AUTOMATIC  # bytes; -1 = three quarters of what is free on the disk; 0 = file streams refused
     sync_interval_ns: int = 0
+    log_file_bytes: int = 64 * 1024 * 1024  # of one file of the write-ahead log; no key sets it
 
 
 @dataclass

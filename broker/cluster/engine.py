@@ -227,7 +227,9 @@ class Engine:
             group.lost_leadership()
 
     def next_deadline_ns(self) -> int:
-        """When a lazy batch is due; 0 for never."""
+        """When there is something to do without input: at once, when a lazy batch is due, or never (0)."""
+        if self._dirty and not self.failed:
+            return 1
         if self._batch_running or self.lazy_since_ns == 0:
             return 0
         return self.lazy_since_ns + LAZY_SYNC_NS

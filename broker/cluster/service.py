@@ -63,7 +63,7 @@ class JetStreamService:
         self.jobs: list[Job] = []
         self._disk: Final = disk
         self._rng: Final = rng
-        wal = Wal.open(disk, WAL_DIRECTORY, links.name)
+        wal = Wal.open(disk, WAL_DIRECTORY, links.name, options.jetstream.log_file_bytes)
         self.engine: Final = Engine(wal, links, options.jetstream.sync_interval_ns == 0)
         self.answers: Final = Answers(router, links)
         factory = GroupFactory(disk, self.engine, self.peer, self.answers, router, clock, rng)
@@ -184,6 +184,9 @@ class JetStreamService:
     def turn(self) -> None:
         """Everything that input of this turn made possible."""
         now_ns = self.clock.now_ns
+        for stream in self.assignments.groups.values():
+            if stream.was_leader and stream.due(now_ns):
+                stream.touch()
         self.engine.process(now_ns)
         self._begin_catch_ups()
         changes = self.engine.leader_changes

@@ -169,7 +169,6 @@ class StreamGroup(RaftGroup):
         self.installed_message: Message | None = None
         self.revision: int = assignment.revision  # of the assignment that was acted upon last
         self.reply_due: bool = False
-        self.more_to_deliver: bool = False
 
     # The leader's publishes.
 
@@ -198,13 +197,17 @@ class StreamGroup(RaftGroup):
         self._seal()
         self.add_op(frame_op(kind, body), None if waiter is None else OutcomeWaiter(waiter), urgent)
 
+    def due(self, now_ns: int) -> bool:
+        """Whether a consumer waits for a time that has come."""
+        due_ns = self.delivery.next_deadline_ns()
+        return 0 < due_ns <= now_ns
+
     def before_propose(self, now_ns: int) -> None:
         if self.was_leader:
             delivery = self.delivery
-            due_ns = delivery.next_deadline_ns()
-            if delivery.dirty or (due_ns and due_ns <= now_ns):
+            if delivery.dirty or self.due(now_ns):
                 if delivery.pump(now_ns, self.clock.wall_ns):
-                    self.more_to_deliver = True
+                    self.touch()
             if now_ns >= self._expire_at_ns and self.machine.expiry_due(self.clock.wall_ns):
                 self._expire_at_ns = now_ns + EXPIRE_INTERVAL_NS
                 self.propose(OP_EXPIRE, encode_expire(self.clock.wall_ns), None, False)

@@ -41,7 +41,7 @@ class ConnectOptions:
         flags: dict[str, bool] = {}
         texts: dict[str, str] = {}
         protocol = self.protocol
-        for given, value in _parse(document).items():
+        for given, value in parse_object(document).items():
             key = _KNOWN.get(given) or _KNOWN.get(given.lower())
             if key is None or value is None:
                 continue
@@ -83,7 +83,8 @@ def _refuse_constant(text: str) -> object:
     raise ValueError(text)
 
 
-def _parse(document: bytes) -> dict[str, object]:
+def parse_object(document: bytes) -> dict[str, object]:
+    """A JSON object, `null` for an empty one; raises ConnectError."""
     try:
         parsed = json.loads(document.decode("utf-8", "replace"), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:

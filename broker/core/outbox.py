@@ -35,6 +35,9 @@ class Outbox:
         self.parts: list[bytes] = []
         self._dirty: Final = dirty
 
+    def is_closed(self) -> bool:
+        return bool(self.close_reason)
+
     def append(self, data: bytes) -> None:
         if self.close_reason:
             return

@@ -12,7 +12,7 @@ Read next: `session_services.py` (what all sessions share), `wire/parser.py`, `r
 from typing import Final
 
 from broker.core.auth import PasswordCheck
-from broker.core.connect import ConnectError, ConnectOptions
+from broker.core.connect import ConnectError, ConnectOptions, parse_object
 from broker.core.delivery import PublishMemo
 from broker.core.permissions import publish_refusal, subscribe_refusal
 from broker.core.publish_run import publish_run
@@ -75,7 +75,7 @@ class ClientSession(Subscriber):
 
     def on_bytes(self, data: bytes) -> None:
         """Everything that arrived since the last call, in any cuts."""
-        if self.outbox.close_reason:
+        if self.outbox.is_closed():
             return
         if self._check is not None:
             self._unchecked += data
@@ -93,7 +93,7 @@ class ClientSession(Subscriber):
 
     def on_tick(self, now_ns: int) -> None:
         """`deadline_ns` has passed: somebody did not authenticate in time, or a ping is due."""
-        if self.outbox.close_reason:
+        if self.outbox.is_closed():
             return
         if self._auth_deadline_ns and now_ns >= self._auth_deadline_ns:
             self.close(errors.ERR_AUTHENTICATION_TIMEOUT)
@@ -109,11 +109,10 @@ class ClientSession(Subscriber):
         self._check = None
         waiting = self._unchecked
         self._unchecked = b""
-        if not self.outbox.close_reason:
+        if not self.outbox.is_closed():
             self._admit(check.accepted)
-        if not self.outbox.close_reason:
-            self.on_bytes(waiting)
             self._operations()
+            self.on_bytes(waiting)
 
     def send_info(self, fields: dict[str, object]) -> None:
         """Tell the client what changed (new addresses, lame duck), if it understands INFO at any time."""
@@ -139,7 +138,7 @@ class ClientSession(Subscriber):
         """All complete operations. Runs of messages with one line are taken in one go."""
         parser = self._parser
         outbox = self.outbox
-        while not outbox.close_reason:
+        while not outbox.is_closed():
             memo = self._memo
             if memo is not None and not publish_run(self, self.services.router, parser, memo):
                 self._memo = None
@@ -325,7 +324,7 @@ class ClientSession(Subscriber):
     def _on_info(self, document: bytes) -> None:
         """Clients have no business saying it; the reference only minds what it cannot read."""
         try:
-            ConnectOptions().update(document)
+            parse_object(document)
         except ConnectError:
             self.end(errors.PROTOCOL_VIOLATION)
 

@@ -87,7 +87,7 @@ class HttpServer:
         while True:
             event = protocol.next_event()
             if event is h11.NEED_DATA:
-                protocol.receive_data(await stream.receive_some(READ_BYTES))
+                protocol.receive_data(bytes(await stream.receive_some(READ_BYTES)))
             elif isinstance(event, h11.Request):
                 request = event
             elif isinstance(event, h11.Data):

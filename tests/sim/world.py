@@ -13,7 +13,7 @@ import heapq
 import random
 from collections.abc import Callable
 
-from storage.crash_disk import CrashDisk
+from crash_disk import CrashDisk
 
 from broker.config import ClusterOptions, JetStreamOptions, Options, RouteUrl
 from broker.net.seam import CLIENT, CLUSTER_IN, CLUSTER_OUT, THREAD_WAL
@@ -26,6 +26,7 @@ SYNC_NS = (100_000, 3_000_000)
 DIAL_TIMEOUT_NS = 1_000_000_000
 WALL_START_NS = 1_790_000_000_000_000_000
 CLUSTER_PORT = 6222
+LOG_FILE_BYTES = 256 * 1024
 
 
 class End:
@@ -201,6 +202,7 @@ class World:
         options.jetstream = JetStreamOptions(
             enabled=True, store_dir="", max_file=1 << 40, max_memory=1 << 40, sync_interval_ns=sync_interval_ns
         )
+        options.jetstream.log_file_bytes = LOG_FILE_BYTES
         if len(names) > 1:
             routes = [RouteUrl(other, CLUSTER_PORT) for other in names]
             options.cluster = ClusterOptions(name="sim", host=name, port=CLUSTER_PORT, routes=routes)
