@@ -8,8 +8,8 @@ Not here: what an ack does. Before the log: `delivery.Delivery.ack`. In the log:
 
 Invariants: anything malformed is told as such and never raises. One OP_ACKS carries the acks of one turn of all
 consumers of a stream:
-`i64 time ns | u16 sections | section*`, section = `u16 name length | u32 acks | u32 others | name | u64 stream
-sequence[acks] | u8 kind[others] | u64 stream sequence[others] | i64 argument[others]`, little-endian.
+`i64 time ns | u16 sections | section*`, section = `u16 name length | u32 acks | u32 others | i64 created ns | name |
+u64 stream sequence[acks] | u8 kind[others] | u64 stream sequence[others] | i64 argument[others]`, little-endian.
 """
 
 import json
@@ -41,7 +41,7 @@ PROGRESSED: Final = 3  # (time ns from which on the ack wait counts)
 EXCEEDED: Final = 4  # delivered max_deliver times in vain (deliveries)
 
 _HEAD: Final = struct.Struct("<qH")
-_SECTION: Final = struct.Struct("<HII")
+_SECTION: Final = struct.Struct("<HIIq")
 _SWAP: Final = sys.byteorder != "little"
 _DIGITS_MAX: Final = 19
 
@@ -154,8 +154,9 @@ def term_reason(data: bytes) -> str:
 class AckSection:
     """The acks of one consumer in one turn."""
 
-    def __init__(self, consumer: str) -> None:
+    def __init__(self, consumer: str, created_ns: int) -> None:
         self.consumer: Final = consumer
+        self.created_ns: Final = created_ns
         self.acks: list[int] = []
         self.kinds: list[int] = []
         self.sequences: list[int] = []
@@ -173,7 +174,7 @@ def encode_acks(timestamp_ns: int, sections: list[AckSection]) -> bytes:
     parts = [_HEAD.pack(timestamp_ns, len(sections))]
     for section in sections:
         name = section.consumer.encode()
-        parts.append(_SECTION.pack(len(name), len(section.acks), len(section.kinds)))
+        parts.append(_SECTION.pack(len(name), len(section.acks), len(section.kinds), section.created_ns))
         parts.append(name)
         parts.append(pack_column("Q", section.acks))
         if section.kinds:
@@ -189,9 +190,9 @@ def decode_acks(body: bytes) -> tuple[int, list[AckSection]]:
     position = _HEAD.size
     sections: list[AckSection] = []
     for _ in range(count):
-        name_length, acks, others = _SECTION.unpack_from(body, position)
+        name_length, acks, others, created_ns = _SECTION.unpack_from(body, position)
         position += _SECTION.size
-        section = AckSection(body[position : position + name_length].decode())
+        section = AckSection(body[position : position + name_length].decode(), created_ns)
         position += name_length
         section.acks = unpack_column("Q", body, position, acks)
         position += acks * 8

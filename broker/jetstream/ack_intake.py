@@ -41,7 +41,7 @@ class AckIntake:
     def _section(self) -> AckSection:
         section = self.section
         if section is None:
-            section = AckSection(self.consumer.name)
+            section = AckSection(self.consumer.name, self.consumer.created_ns)
             self.section = section
             self.context.sections.append(section)
         return section

@@ -27,6 +27,7 @@ from broker.jetstream.api_types import (
     is_empty_payload,
     read_fields,
     read_object,
+    required_level_error,
 )
 from broker.jetstream.backlog import Backlog
 from broker.jetstream.consumer import Consumer
@@ -39,6 +40,14 @@ from broker.jetstream.ops import OP_CONSUMER_CREATE, OP_CONSUMER_DELETE
 NAMES_LIMIT: Final = 1024
 LIST_LIMIT: Final = 256
 SERVER_METADATA: Final = {"_nats.ver": SERVER_VERSION, "_nats.level": str(API_LEVEL)}
+_KINDS: Final = {
+    "CONSUMER.CREATE": "consumer_create_response",
+    "CONSUMER.DURABLE.CREATE": "consumer_create_response",
+    "CONSUMER.NAMES": "consumer_names_response",
+    "CONSUMER.LIST": "consumer_list_response",
+    "CONSUMER.INFO": "consumer_info_response",
+    "CONSUMER.DELETE": "consumer_delete_response",
+}
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _NAME_LENGTH: Final = 8
 
@@ -46,6 +55,9 @@ _NAME_LENGTH: Final = 8
 def handle_consumer(verb: str, request: ApiRequest, leader: StreamLeader) -> ApiAnswer:
     """One request for a consumer of a stream that leads here; `verb` is e.g. `CONSUMER.INFO`."""
     payload = request.data[request.header_length :]
+    refusal = required_level_error(request)
+    if refusal is not None and verb != "CONSUMER.MSG.NEXT":
+        return _failure(_KINDS[verb], refusal)
     if verb in ("CONSUMER.CREATE", "CONSUMER.DURABLE.CREATE"):
         return _create(request, payload, leader)
     tokens = request.subject.decode("utf-8", "replace").split(".")
@@ -57,7 +69,7 @@ def handle_consumer(verb: str, request: ApiRequest, leader: StreamLeader) -> Api
         return _names(payload, leader)
     if verb == "CONSUMER.LIST":
         return _list(payload, leader)
-    kind = "consumer_info_response" if verb == "CONSUMER.INFO" else "consumer_delete_response"
+    kind = _KINDS[verb]
     if not is_empty_payload(payload) and read_object(payload) != {}:
         return _failure(kind, NOT_EMPTY_REQUEST)
     consumer = leader.machine.consumers.get(name)

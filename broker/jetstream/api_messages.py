@@ -145,7 +145,7 @@ def _get(request: ApiRequest, leader: StreamLeader) -> Reply:
 
 
 def _asks_for_batch(fields: dict[str, object]) -> bool:
-    return any([bool(fields.get(name)) for name in _BATCH_FIELDS])
+    return any(bool(fields.get(name)) for name in _BATCH_FIELDS)
 
 
 # Delete.

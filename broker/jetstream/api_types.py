@@ -237,7 +237,7 @@ def unmarshal_error(item: object, field: str, kind: str) -> str:
         wrong = [index for index in range(len(item)) if not isinstance(item[index], str)]
         return f"json: cannot unmarshal {go_kind(item[wrong[0]])} into {field}.{wrong[0]} of type string"
     if kind == STRING_MAP and isinstance(item, dict):
-        key = [key for key in item if not isinstance(item[key], str)][0]
+        key = next(key for key in item if not isinstance(item[key], str))
         item, field, kind = item[key], f"{field}.{key}", TEXT
     found = go_kind(item)
     if found == "number" and kind in _RANGES:

@@ -7,7 +7,8 @@ Not here: what a consumer's state does with them (`consumer`), the leader's side
 (`api_consumers`).
 
 Invariants: every replica decides the same from the same entry, so checks that depend on other consumers are made here
-(again, after the leader's early refusal). An operation on a consumer that is gone is ignored. Bodies come from our own
+(again, after the leader's early refusal). An operation on a consumer that is gone is ignored, even if another of
+that name has been made. Bodies come from our own
 leader: a malformed one is a bug and raises.
 """
 
@@ -73,7 +74,7 @@ def apply_consumer_op(owner: ConsumerOwner, kind: int, body: bytes, ordinal: int
     if kind == OP_DELIVERED:
         op = decode_delivered(body)
         consumer = owner.consumers.get(op.consumer)
-        if consumer is not None:
+        if consumer is not None and consumer.created_ns == op.created_ns:
             consumer.apply_delivered(op, owner.store.first_sequence, _listener(owner))
     elif kind == OP_ACKS:
         _apply_acks(owner, body, sink)
@@ -98,7 +99,7 @@ def _apply_acks(owner: ConsumerOwner, body: bytes, sink: EffectSink) -> None:
     listener = _listener(owner)
     for section in sections:
         consumer = owner.consumers.get(section.consumer)
-        if consumer is None:
+        if consumer is None or consumer.created_ns != section.created_ns:
             continue
         given_up = consumer.apply_acks(section, timestamp_ns, owner.store.first_sequence, listener)
         for sequence in given_up:

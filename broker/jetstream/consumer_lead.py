@@ -303,7 +303,7 @@ class ConsumerLead:
         self.consumer_sequence = consumer_sequence
         op = self.op
         if op is None:
-            op = Delivered(self.consumer.name, context.wall_ns, consumer_sequence)
+            op = Delivered(self.consumer.name, self.consumer.created_ns, context.wall_ns, consumer_sequence)
             self.op = op
             self.delivered_ns = context.wall_ns
         if entry is not None:

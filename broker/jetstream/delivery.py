@@ -23,7 +23,7 @@ from typing import Final
 
 from broker.jetstream import ack as acks
 from broker.jetstream.ack import AckSubject, encode_acks
-from broker.jetstream.api_types import ApiRequest
+from broker.jetstream.api_types import ApiRequest, required_level_error
 from broker.jetstream.consumer import Consumer
 from broker.jetstream.consumer_apply import ConsumerOwner, encode_delete
 from broker.jetstream.consumer_lead import ConsumerLead
@@ -34,6 +34,7 @@ from broker.jetstream.lead_context import LeadContext
 from broker.jetstream.lead_schedule import LeadSchedule
 from broker.jetstream.ops import OP_ACKS, OP_CONSUMER_DELETE, OP_DELIVERED
 from broker.jetstream.pull import (
+    STATUS_API_LEVEL,
     STATUS_CONSUMER_DELETED,
     STATUS_LEADERSHIP_CHANGE,
     STATUS_PUSH_BASED,
@@ -160,7 +161,9 @@ class Delivery:
         lead = self.lead(consumer)
         if lead is None:
             return False
-        if request.reply:
+        if request.reply and required_level_error(request) is not None:
+            self._tell(PullRequest(request.reply, request.origin), STATUS_API_LEVEL)
+        elif request.reply:
             self._request(lead, request.reply, request.origin, request.data[request.header_length :])
         return True
 

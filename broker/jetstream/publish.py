@@ -269,14 +269,13 @@ class _Admission:
         if error is not None:
             self._refuse(index, error)
             return
-        if self._check_limits(index, headers.message_id) == _ACCEPTED:
+        outcome = self._check_limits(index, headers.message_id)
+        if outcome == _ACCEPTED:
             self._accept(index, headers.message_id)
-        elif self.next_sequence <= self.state.store.last_sequence or headers.rollup == b"":
-            return
-        if headers.rollup:
+        if headers.rollup and outcome != _REFUSED:
             self._flush()
             subject = self.op.subject(index).decode() if headers.rollup == b"sub" else ""
-            purge(self.state, PurgeOp(subject, 0, 1), self.sink)
+            purge(self.state, PurgeOp(subject, 0, 1 if outcome == _ACCEPTED else 0), self.sink)
 
     def _check_absent(self, headers: PublishHeaders) -> ApiError | None:
         """Wrong stream, or something this stream does not do."""

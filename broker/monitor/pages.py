@@ -47,9 +47,10 @@ DETAILS: Final = {
     "/connz": "connections",
     "/subsz": "connections",
     "/subscriptionsz": "connections",
-    "/jsz": "jetstream",
-    "/healthz": "jetstream",
-    "/metrics": "jetstream",
+    "/routez": "routes",
+    "/jsz": "streams",
+    "/healthz": "streams",
+    "/metrics": "streams",
 }
 PATHS: Final = ("/", "/varz", "/connz", "/routez", "/jsz", "/healthz", "/subsz", "/subscriptionsz", "/metrics")
 

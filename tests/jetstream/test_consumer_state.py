@@ -25,24 +25,24 @@ def explicit() -> ConsumerConfig:
 
 
 def acked(*numbers: int) -> AckSection:
-    section = AckSection("C")
+    section = AckSection("C", 5)
     section.acks = list(numbers)
     return section
 
 
 def delivered(consumer: Consumer, first: int, count: int, consumer_sequence: int) -> None:
-    op = Delivered("C", 1000, consumer_sequence)
+    op = Delivered("C", 5, 1000, consumer_sequence)
     for sequence in range(first, first + count):
         op.add_new(sequence)
     consumer.apply_delivered(decode_delivered(op.encode()), 1, None)
 
 
 def test_contiguous_deliveries_are_one_run():
-    op = Delivered("C", 1, 1)
+    op = Delivered("C", 5, 1, 1)
     for sequence in (1, 2, 3, 7, 8, 20):
         op.add_new(sequence)
     assert (op.run_first, op.run_length) == ([1, 7, 20], [3, 2, 1])
-    body = Delivered("C", 1, 1)
+    body = Delivered("C", 5, 1, 1)
     for sequence in range(10_000):
         body.add_new(sequence)
     assert len(body.encode()) < 60
@@ -54,13 +54,13 @@ other_acks = st.lists(st.tuples(st.integers(1, 4), st.integers(0, 2**60), st.int
 
 @given(st.integers(0, 2**60), st.integers(1, 2**60), sequences, runs_of_messages)
 def test_delivered_operations_survive_their_bytes(time, first, redelivered, runs):
-    op = Delivered("någon", time, first)
+    op = Delivered("någon", 5, time, first)
     op.redelivered = redelivered
     op.deliveries = [3] * len(redelivered)
     op.run_first = [start for start, _ in runs]
     op.run_length = [length for _, length in runs]
     back = decode_delivered(op.encode())
-    assert (back.consumer, back.timestamp_ns, back.first_consumer_sequence) == ("någon", time, first)
+    assert (back.consumer, back.created_ns, back.timestamp_ns, back.first_consumer_sequence) == ("någon", 5, time, first)
     assert (back.redelivered, back.deliveries) == (op.redelivered, op.deliveries)
     assert (back.run_first, back.run_length) == (op.run_first, op.run_length)
 
@@ -69,7 +69,7 @@ def test_delivered_operations_survive_their_bytes(time, first, redelivered, runs
 def test_ack_operations_survive_their_bytes(time, consumers):
     sections = []
     for acks, others in consumers:
-        section = AckSection(f"C{len(sections)}")
+        section = AckSection(f"C{len(sections, 5)}")
         section.acks = acks
         for kind, sequence, argument in others:
             section.add(kind, sequence, argument)
@@ -77,7 +77,8 @@ def test_ack_operations_survive_their_bytes(time, consumers):
     back_time, back = decode_acks(encode_acks(time, sections))
     assert back_time == time
     for one, other in zip(sections, back, strict=True):
-        assert (one.consumer, one.acks, one.kinds) == (other.consumer, other.acks, other.kinds)
+        assert (one.consumer, one.created_ns, one.acks) == (other.consumer, other.created_ns, other.acks)
+        assert one.kinds == other.kinds
         assert (one.sequences, one.arguments) == (other.sequences, other.arguments)
 
 

@@ -190,3 +190,18 @@ def test_nobody_leads_nobody_answers():
     assert world.delivery.pump(world.now_ns, world.wall_ns) is False
     assert world.delivery.next_deadline_ns() == 0
     assert world.proposed == []
+
+
+def test_operations_of_a_consumer_do_not_reach_its_namesake():
+    """Deleted and made again while deliveries were under way: the log may have them behind the new one's creation."""
+    world = held(3)
+    world.pull(batch=2)
+    (late,) = world.proposed
+    world.proposed = []
+    world.request("CONSUMER.DELETE", "S.C")
+    world.wall_ns += 1
+    world.create()
+    world.proposed = [late]
+    world.commit()
+    assert world.consumer().pending == {}
+    assert [m.sequence for m in world.pull(batch=3)] == [1, 2, 3]

@@ -1,5 +1,6 @@
 """Pull requests: batches, what ends them, every status line, fairness, who is still there."""
 
+from broker.jetstream.api_types import ApiRequest
 from jetstream.consumer_world import MS, SECOND, World
 
 PENDING = b"NATS/1.0 %s\r\nNats-Pending-Messages: %d\r\nNats-Pending-Bytes: %d\r\n\r\n"
@@ -204,11 +205,21 @@ def test_a_push_consumer_cannot_be_pulled_from():
     assert [m.header for m in world.pull()] == [b"NATS/1.0 409 Consumer is push based\r\n\r\n"]
 
 
+def test_a_request_that_needs_a_newer_server():
+    world = World()
+    world.create()
+    world.publish(1)
+    for level, status in ((b"6", "412 Required Api Level"), (b"x", "412 Required Api Level"), (b"5", "")):
+        header = b"NATS/1.0\r\nNats-Required-Api-Level: " + level + b"\r\n\r\n"
+        world.listen("in")
+        world.delivery.pull_request("C", ApiRequest(b"x", b"in", len(header), header, "", world.wall_ns))
+        world.turn()
+        assert [m.status for m in world.take()] == [status]
+
+
 def test_nobody_answers_for_a_consumer_that_is_not_there():
     world = World()
     world.create()
-    from broker.jetstream.api_types import ApiRequest
-
     assert world.delivery.pull_request("nope", ApiRequest(b"x", b"in", 0, b"", "", 0)) is False
 
 
