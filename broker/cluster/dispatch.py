@@ -106,6 +106,12 @@ class Dispatch(LeaderDirectory):
                 return peer
         return ""
 
+    def was_deleted(self, group: int) -> bool:
+        meta = self._assignments.meta
+        if meta is None or group == META_GROUP:
+            return False
+        return group not in meta.machine.by_group and group < meta.machine.next_group
+
     def perform(
         self, group: int, kind: int, subject: bytes, reply: bytes, header_length: int, data: bytes, origin: str
     ) -> None:

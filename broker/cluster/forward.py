@@ -17,6 +17,7 @@ from mypy_extensions import mypyc_attr
 
 from broker.cluster.answers import LOCAL, Answers, Outstanding
 from broker.cluster.columns import Columns
+from broker.cluster.identity import META_GROUP
 from broker.cluster.link import PeerLink
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
@@ -61,6 +62,10 @@ class LeaderDirectory:
         """Do the work: this node leads the group."""
         raise NotImplementedError
 
+    def was_deleted(self, group: int) -> bool:
+        """Whether the group's stream is known to be gone: then the meta leader answers requests for it."""
+        raise NotImplementedError
+
     def refuse(self, kind: int, subject: bytes, reply: bytes, origin: str) -> None:
         """Say that the system is temporarily unavailable."""
         raise NotImplementedError
@@ -92,6 +97,8 @@ class Forwarder:
         came_from: str,
     ) -> None:
         """Work that a client of this node asked for (both LOCAL), or that came over the link to `came_from`."""
+        if kind == REQUEST and self._directory.was_deleted(group):
+            group = META_GROUP
         leader = self._directory.leader_of(group)
         waits = group in self._held  # and nobody overtakes who waits
         if leader == self._peer and not waits:
@@ -166,6 +173,8 @@ class Forwarder:
                     self._retry(group, held)
 
     def _retry(self, group: int, held: Held) -> None:
+        if held.kind == REQUEST and self._directory.was_deleted(group):
+            group = META_GROUP
         leader = self._directory.leader_of(group)
         if leader == self._peer:
             self._directory.perform(
