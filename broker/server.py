@@ -10,14 +10,17 @@ Read next: `net/lifecycle.py`.
 from __future__ import annotations
 
 import signal
+import sys
 import traceback
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from broker import config
 from broker.compiled import is_compiled
 from broker.logs import Log
 from broker.net.listener import BindError, Listeners
+
+SWITCH_INTERVAL_S: Final = 0.0005  # how long an io thread that comes back waits for the interpreter lock
 
 if TYPE_CHECKING:
     from broker.net.lifecycle import NodeMaker, Server
@@ -54,6 +57,7 @@ def run_server(options: config.Options, argv0: str, make_node: NodeMaker | None 
     server = Server(listeners, on_event, make_node=make_node or open_node)
     if not is_compiled():
         server.event("warning", "interpreted")
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
         trio.run(Daemon(server, log, argv0).run)
     except BaseExceptionGroup as errors:

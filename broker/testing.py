@@ -1,10 +1,9 @@
 """Servers inside a program, for tests and for embedding: real sockets on free ports, a store that goes with them.
 
-In a trio program: `async with open_server() as server:` and `async with open_cluster(3) as cluster:`; everything
-runs in
-the caller's trio loop and an error in a server is an error in the `async with` block.
-From asyncio or plain threads: `with start_server() as server:` and `with start_cluster(3) as cluster:`; a thread
-runs trio.
+In a trio program: `async with open_server() as server:` and `async with open_cluster(3) as cluster:`; everything runs
+in the caller's trio loop and an error in a server is an error in the `async with` block.
+From asyncio or plain threads: `with start_server() as server:` and `with start_cluster(3) as cluster:`; a thread of
+its own runs trio.
 Is not: a daemon (no signals, no log file, no process files) and not for measuring: the servers share one interpreter.
 `kill` is what SIGKILL is to a process: nothing is said, flushed or checkpointed. What was written survives, as it would
 in the page cache; to lose what was not synced, use the simulation in tests/sim.

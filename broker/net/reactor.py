@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -28,7 +27,6 @@ TICK_NS: Final = 50_000_000
 SPIN_NS: Final = 5_000_000
 LINGER_S: Final = 0.001  # epoll counts in milliseconds
 DIAL_S: Final = 2.0
-SWITCH_INTERVAL_S: Final = 0.0005  # how long an io thread that comes back waits for the interpreter lock
 STOP_WAIT_S: Final = 5.0
 
 OnEvent = Callable[[str, str, Mapping[str, object]], None]
@@ -88,8 +86,6 @@ class Reactor:
 
     async def run(self) -> None:
         """Works until `stop`. Errors: whatever the node raises, which is a bug of ours and ends the process."""
-        if sys.getswitchinterval() > SWITCH_INTERVAL_S:
-            sys.setswitchinterval(SWITCH_INTERVAL_S)
         async with trio.open_nursery() as self._nursery:
             while not self._is_stopping:
                 wait_s = self._spin()
