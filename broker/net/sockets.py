@@ -137,37 +137,40 @@ class SocketTable:
         self._node.connection_bytes(connection.cid, bytes(self._view[:count]))
 
     def _write(self, connection: Connection, now_ns: int) -> None:
-        """Sends the leftover, then whatever the node holds, until one of them is exhausted or the kernel is full."""
-        pending = connection.leftover
-        while True:
-            if pending is None:
-                data = self._node.take_output(connection.cid)
-                if not data:
-                    break
-                pending = memoryview(data)
-                if not connection.closing:
-                    connection.blocked_since_ns = now_ns
-            try:
-                sent = connection.sock.send(pending)
-            except (BlockingIOError, InterruptedError):
-                sent = 0
-            except OSError:
-                self._drop(connection, connection.closing or "Write Error")
+        """Sends the leftover, then what the node holds, until there is no more or the kernel is full."""
+        rest = connection.leftover
+        if rest is not None:
+            if not self._send(connection, rest, now_ns):
                 return
-            if sent < len(pending):
-                if sent and connection.kind != CLIENT:
-                    connection.blocked_since_ns = now_ns  # between nodes only standing still is a fault
-                connection.leftover = pending[sent:]
-                self._blocked[connection.cid] = connection
-                self._watch(connection, select.EPOLLOUT if connection.closing else READ | select.EPOLLOUT)
-                return
-            pending = None
-        if connection.leftover is not None:
             connection.leftover = None
             del self._blocked[connection.cid]
             self._watch(connection, READ)
+        data = self._node.take_output(connection.cid)
+        if data:
+            if not connection.closing:
+                connection.blocked_since_ns = now_ns
+            if not self._send(connection, data, now_ns):
+                return
         if connection.closing:
             self._drop(connection, connection.closing)
+
+    def _send(self, connection: Connection, data: bytes | memoryview, now_ns: int) -> bool:
+        """True: all of it has left. Otherwise the rest waits for EPOLLOUT, or the connection is gone."""
+        try:
+            sent = connection.sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        except OSError:
+            self._drop(connection, connection.closing or "Write Error")
+            return False
+        if sent == len(data):
+            return True
+        if sent and connection.kind != CLIENT:
+            connection.blocked_since_ns = now_ns  # between nodes only standing still is a fault
+        connection.leftover = memoryview(data)[sent:]
+        self._blocked[connection.cid] = connection
+        self._watch(connection, select.EPOLLOUT if connection.closing else READ | select.EPOLLOUT)
+        return False
 
     def _watch(self, connection: Connection, events: int) -> None:
         if connection.watch != events:
