@@ -7,6 +7,7 @@ Clients 4222–4224, monitoring 8222–8224, routes 6222–6224, store under ./t
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -78,21 +79,20 @@ class DevNode:
         page = self.get("/healthz")
         return page is not None and page.get("status") == "ok"
 
-    def status(self) -> str:
-        """One line for people."""
+    def status(self) -> tuple[str, str]:
+        """One line for people, and the part of it that is news when it changes."""
         ports = f"clients {self.client_port}  monitoring {self.monitor_port}  routes {self.route_port}"
         if self.process is None or self.process.poll() is not None:
-            return f"{self.name}  stopped   {ports}"
-        varz, jsz = self.get("/varz"), self.get("/jsz?streams=true")
+            return f"{self.name}  stopped   {ports}  (log: {STORE}/{self.name}/server.log)", "stopped"
+        varz, jsz = self.get("/varz"), self.get("/jsz")
         if varz is None or jsz is None:
-            return f"{self.name}  starting  {ports}"
+            return f"{self.name}  starting  {ports}", "starting"
         meta = jsz.get("meta_cluster") or {}
-        role = "leader  " if meta.get("leader") == self.name else "follower" if meta.get("leader") else "waiting "
+        role = "leader" if meta.get("leader") == self.name else "follower" if meta.get("leader") else "waiting"
+        counts = f"streams {jsz.get('streams', 0)}  messages {jsz.get('messages', 0)}"
         memory = varz.get("mem", 0) / 1e6
-        return (
-            f"{self.name}  {role}  {ports}  streams {jsz.get('streams', 0)}  messages {jsz.get('messages', 0)}"
-            f"  connections {varz.get('connections', 0)}  memory {memory:.0f} MB"
-        )
+        line = f"{self.name}  {role:8}  {ports}  {counts}  memory {memory:.0f} MB"
+        return line, f"{role} {jsz.get('streams', 0)}"
 
     def stop(self) -> None:
         """Ask it to end."""
@@ -125,22 +125,25 @@ def busy_port(nodes: list[DevNode]) -> int:
 
 
 class Screen:
-    """Status lines that stay in place on a terminal, and are printed once on anything else."""
+    """Status lines: kept up to date in place on a terminal, printed when they say something new on anything else."""
 
     def __init__(self) -> None:
         self._on_terminal = sys.stdout.isatty()
-        self._drawn = 0
+        self._drawn: list[str] = []
 
-    def draw(self, lines: list[str]) -> None:
-        """Show the lines, over the ones before."""
+    def draw(self, lines: list[str], facts: list[str] | None = None) -> None:
+        """Show the lines, over the ones before. `facts`: what must have changed for a line to be printed again."""
         if self._on_terminal:
-            if self._drawn:
-                sys.stdout.write(f"\x1b[{self._drawn}A")
-            sys.stdout.write("".join(f"\x1b[2K{line}\n" for line in lines))
-            self._drawn = len(lines)
-        elif not self._drawn:
-            sys.stdout.write("".join(f"{line}\n" for line in lines))
-            self._drawn = len(lines)
+            width = shutil.get_terminal_size().columns - 1  # a line that wraps would spoil the way back up
+            above = f"\x1b[{len(self._drawn)}A" if self._drawn else ""
+            sys.stdout.write(above + "".join(f"\x1b[2K{line[:width]}\n" for line in lines) + "\x1b[J")
+            self._drawn = lines
+        else:
+            facts = lines if facts is None else facts
+            before = self._drawn if len(self._drawn) == len(facts) else [""] * len(facts)
+            news = [line for line, fact, old in zip(lines, facts, before, strict=True) if fact != old]
+            sys.stdout.write("".join(f"{line}\n" for line in news))
+            self._drawn = facts or self._drawn
         sys.stdout.flush()
 
 
@@ -166,12 +169,13 @@ def main(arguments: list[str]) -> int:
     try:
         for node in nodes:
             node.start()
-        if not wait_ready(nodes):
-            return 1
-        say("Ready. Try: nats stream add --replicas 3   (Ctrl-C stops the cluster)")
         screen = Screen()
+        if not wait_ready(nodes, screen):
+            return 1
+        screen.draw([])
+        say("Ready. Try: nats stream add --replicas 3   (Ctrl-C stops the cluster)")
         while any(node.process is not None and node.process.poll() is None for node in nodes):
-            screen.draw([node.status() for node in nodes])
+            draw(screen, nodes)
             time.sleep(REFRESH_SECONDS)
         say("All nodes have ended; their logs say why.")
         return 1
@@ -186,14 +190,21 @@ def main(arguments: list[str]) -> int:
                 say(f"{node.name} did not stop in time and was killed")
 
 
-def wait_ready(nodes: list[DevNode]) -> bool:
-    """Until all nodes are healthy; says what is missing."""
+def draw(screen: Screen, nodes: list[DevNode]) -> None:
+    """One status line a node."""
+    statuses = [node.status() for node in nodes]
+    screen.draw([line for line, _news in statuses], [news for _line, news in statuses])
+
+
+def wait_ready(nodes: list[DevNode], screen: Screen) -> bool:
+    """Until all nodes are healthy; shows how far each one is."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         ended = [node.name for node in nodes if node.process is not None and node.process.poll() is not None]
         if ended:
             sys.stderr.write(f"ternmq: {ended[0]} ended at once; see {STORE}/{ended[0]}/server.log\n")
             return False
+        draw(screen, nodes)
         if all(node.healthy() for node in nodes):
             return True
         time.sleep(0.2)
