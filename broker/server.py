@@ -12,7 +12,7 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Final
 
 from broker import config
@@ -103,18 +103,21 @@ class Daemon:
         """Until a signal ends it. Errors: as `Server.run`, and OSError where a process file cannot be written."""
         import trio
 
+        from broker import signals
         from broker.process_files import remove_file, write_pid_file
 
         try:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._obey_signals)
-                nursery.start_soon(self._server.run)
-                await self._server.wait_ready()
-                if self._server.options.pid_file:
-                    write_pid_file(self._server.options.pid_file)
-                self._write_ports_file()
-                await self._server.wait_ended()
-                nursery.cancel_scope.cancel()
+            # Signals first: harnesses send them as soon as the log says "Server is ready".
+            with trio.open_signal_receiver(*signals.ACTIONS) as received:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._obey, received)
+                    nursery.start_soon(self._server.run)
+                    await self._server.wait_ready()
+                    if self._server.options.pid_file:
+                        write_pid_file(self._server.options.pid_file)
+                    self._write_ports_file()
+                    await self._server.wait_ended()
+                    nursery.cancel_scope.cancel()
         finally:
             if self._ports_file:
                 remove_file(self._ports_file)
@@ -132,23 +135,20 @@ class Daemon:
             listeners["cluster"] = (options.cluster.host, options.cluster.port)
         self._ports_file = write_ports_file(options.ports_file_dir, self._argv0, listeners)
 
-    async def _obey_signals(self) -> None:
-        import trio
-
+    async def _obey(self, received: AsyncIterator[int]) -> None:
         from broker import signals
 
-        with trio.open_signal_receiver(*signals.ACTIONS) as received:
-            async for number in received:
-                action = signals.ACTIONS[signal.Signals(number)]
-                self._server.event("info", "signal", {"signal": signals.SIGNAL_NAMES[signal.Signals(number)]})
-                if action == signals.LAME_DUCK:
-                    self._server.lame_duck()
-                elif action == signals.REOPEN_LOG:
-                    self._reopen_log()
-                elif action == signals.RELOAD:
-                    self._server.event("warning", "reload_unsupported")
-                elif number == signal.SIGINT or not self._server.is_lame_duck:
-                    self._server.stop()
+        async for number in received:
+            action = signals.ACTIONS[signal.Signals(number)]
+            self._server.event("info", "signal", {"signal": signals.SIGNAL_NAMES[signal.Signals(number)]})
+            if action == signals.LAME_DUCK:
+                self._server.lame_duck()
+            elif action == signals.REOPEN_LOG:
+                self._reopen_log()
+            elif action == signals.RELOAD:
+                self._server.event("warning", "reload_unsupported")
+            elif number == signal.SIGINT or not self._server.is_lame_duck:
+                self._server.stop()
 
     def _reopen_log(self) -> None:
         try:

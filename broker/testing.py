@@ -211,6 +211,10 @@ class BackgroundServer:
     def monitor_url(self) -> str:
         return self._handle.monitor_url
 
+    @property
+    def options(self) -> Options:
+        return self._handle.options
+
     def kill(self) -> None:
         trio.from_thread.run(self._handle.kill, trio_token=self._token)
 
