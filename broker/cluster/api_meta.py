@@ -6,6 +6,7 @@ stream's own leader knows it adds itself: a creation is answered by the new stre
 Not here: the rules of a configuration (`jetstream.stream_rules`), lists of streams (`stream_list`), consumers.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from broker.cluster.answers import Answers
@@ -48,18 +49,24 @@ from broker.jetstream.stream_rules import StreamServerLimits, complete_new, comp
 NAMES_PAGE: Final = 1024
 
 
-class DeleteWaiter(MetaWaiter):
-    """Answers a deletion when it is committed."""
+def stream_deleted() -> bytes:
+    """The answer to a deletion."""
+    return answer("stream_delete_response", {"success": True})
 
-    def __init__(self, api: "MetaApi", request: ApiRequest) -> None:
+
+class DeleteWaiter(MetaWaiter):
+    """Answers a deletion that fails, or whose stream has no leader who could tell that it serves it no longer."""
+
+    def __init__(self, api: "MetaApi", request: ApiRequest, told_by_leader: bool) -> None:
         self._api: Final = api
         self._request: Final = request
+        self._told_by_leader: Final = told_by_leader
 
     def changed(self, change: MetaChange) -> None:
         if change.error is not None:
             self._api.refuse(self._request, "stream_delete_response", change.error)
-        else:
-            self._api.say(self._request, answer("stream_delete_response", {"success": True}))
+        elif not self._told_by_leader:
+            self._api.say(self._request, stream_deleted())
 
     def abandoned(self) -> None:
         self._api.refuse(self._request, "stream_delete_response", CLUSTER_NOT_AVAIL)
@@ -85,8 +92,15 @@ class MetaApi:
     """The meta leader's answers."""
 
     def __init__(
-        self, options: Options, assignments: Assignments, answers: Answers, links: LinkTable, clock: TurnClock
+        self,
+        options: Options,
+        assignments: Assignments,
+        answers: Answers,
+        links: LinkTable,
+        clock: TurnClock,
+        leader_of: Callable[[int], str],
     ) -> None:
+        self._leader_of: Final = leader_of
         self.lists: Final = StreamLists(assignments, answers, clock)
         self._options: Final = options
         self._assignments: Final = assignments
@@ -219,7 +233,12 @@ class MetaApi:
         elif target.stream not in self._meta().machine.streams:
             self.refuse(request, kind, STREAM_NOT_FOUND)
         else:
-            self._meta().propose(delete_op(target.stream), DeleteWaiter(self, request))
+            group = self._meta().machine.streams[target.stream].group
+            leader = self._leader_of(group)
+            told_by_leader = leader == self._links.peer or leader in self._links.links
+            reply = request.reply if told_by_leader else b""
+            op = delete_op(target.stream, reply, request.origin or self._links.peer)
+            self._meta().propose(op, DeleteWaiter(self, request, told_by_leader))
 
     # Names and account.
 

@@ -51,6 +51,7 @@ class Assignments(MetaListener):
         self.events: list[tuple[str, str, dict[str, object]]] = []
         self._ingress: dict[int, Ingress] = {}
         self._captured: dict[int, list[bytes]] = {}
+        self.deleted: list[Assignment] = []  # led here until they were deleted: who asked is to be told
         self._founding: dict[int, Assignment] = {}
         self._updated: list[int] = []
         self._engine: Final = engine
@@ -109,6 +110,9 @@ class Assignments(MetaListener):
         if change.created is not None:
             self._add(change.created)
         elif change.deleted is not None:
+            group = self.groups.get(change.deleted.group)
+            if group is not None and group.was_leader and change.deleted.reply:
+                self.deleted.append(change.deleted)
             self._delete(change.deleted.group)
         elif change.updated is not None:
             self._update(change.updated)

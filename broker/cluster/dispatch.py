@@ -52,7 +52,7 @@ class Dispatch(LeaderDirectory):
         self._links: Final = links
         self._clock: Final = clock
         self._peer: Final = links.peer
-        self.meta_api: Final = MetaApi(options, assignments, answers, links, clock)
+        self.meta_api: Final = MetaApi(options, assignments, answers, links, clock, self.leader_of)
         self.stream_api: Final = StreamApi(answers, links, assignments.name_of, clock)
 
     # From clients of this node.

@@ -92,9 +92,9 @@ def update_op(config: StreamConfig, reply: bytes, origin: str) -> bytes:
     return _encode({"op": OP_UPDATE, "config": config.to_json(), "reply": reply, "origin": origin})
 
 
-def delete_op(name: str) -> bytes:
-    """The entry that deletes a stream."""
-    return _encode({"op": OP_DELETE, "name": name})
+def delete_op(name: str, reply: bytes, origin: str) -> bytes:
+    """The entry that deletes a stream; its leader tells who asked for that when it has stopped serving it."""
+    return _encode({"op": OP_DELETE, "name": name, "reply": reply, "origin": origin})
 
 
 def peers_op(names: dict[str, str]) -> bytes:
@@ -130,6 +130,7 @@ class MetaMachine:
                 change.error = STREAM_NOT_FOUND
             else:
                 del self.by_group[assignment.group]
+                assignment.reply, assignment.origin = entry["reply"], entry["origin"]
                 change.deleted = assignment
         elif op == OP_PEERS:
             self.names = dict(sorted({**self.names, **entry["names"]}.items()))

@@ -12,6 +12,7 @@ from typing import Final
 import cbor2
 
 from broker.cluster.answers import Answers
+from broker.cluster.api_meta import stream_deleted
 from broker.cluster.assignments import Assignments
 from broker.cluster.bootstrap import Bootstrap, founding_peers
 from broker.cluster.catch_up import CatchUps, InstallJob
@@ -197,6 +198,11 @@ class JetStreamService:
                 self._settle(group)
                 self.forwarder.leader_changed(group)
             self.engine.process(now_ns)
+        if self.assignments.deleted:
+            for assignment in self.assignments.deleted:
+                origin = assignment.origin_for(self.peer)
+                self.answers.send(origin, assignment.reply, b"", b"", 0, stream_deleted())
+            self.assignments.deleted.clear()
         updated = self.assignments.take_updated()
         if updated:
             for group in updated:
