@@ -178,8 +178,7 @@ class Assignments(MetaListener):
         self._founding.pop(group_id, None)
         group = self.groups.pop(group_id, None)
         if group is not None:
-            for consumer in list(group.machine.consumers.values()):
-                group.delivery.consumer_deleted(consumer)
+            group.delivery.stream_deleted()
             self._engine.remove(group_id)
             self._jobs.append(RemoveGroupJob(self._disk, group_id))
 

@@ -23,13 +23,15 @@ from storage.wal import Wal
 
 LAZY_SYNC_NS: Final = 10_000_000
 FULL_RETRY_NS: Final = 500_000_000
+SEAL_NS: Final = 1_000_000_000
 ROUNDS_MAX: Final = 8
 
 
 class Engine:
     """The groups of this node, stepped together."""
 
-    def __init__(self, wal: Wal, links: LinkTable, sync_always: bool) -> None:
+    def __init__(self, wal: Wal, links: LinkTable, sync_interval_ns: int) -> None:
+        """`sync_interval_ns` 0: every batch is synced; otherwise at most that much may wait for a sync (lazy)."""
         self.wal: Final = wal
         self.links: Final = links
         self.groups: dict[int, RaftGroup] = {}
@@ -43,7 +45,9 @@ class Engine:
         self.leader_changes: list[int] = []
         self.urgent: bool = False
         self.lazy_since_ns: int = 0
-        self._sync_always: Final = sync_always
+        self._sync_interval_ns: Final = sync_interval_ns
+        self._synced_ns: int = 0
+        self._written_ns: int = 0
         self._batch_running: bool = False
         self._after_sync: list[Message] = []
         self._marks: list[tuple[RaftGroup, int, int]] = []
@@ -61,8 +65,10 @@ class Engine:
             group.raft.step(message)
             group.touch()
 
-    def tick(self) -> None:
+    def tick(self, now_ns: int) -> None:
         """50 ms passed for every group."""
+        if not self._batch_running and self.wal.pending_bytes == 0 and now_ns > self._written_ns + SEAL_NS:
+            self.wal.seal()  # the log is idle: mark that what lies before is no torn end
         for group in self.groups.values():
             if not group.failed and not group.frozen:
                 group.tick()
@@ -151,19 +157,24 @@ class Engine:
                 return None
             self.retry_at_ns = now_ns + FULL_RETRY_NS
             self.urgent = True
-        if not self.urgent:
+        sync_due = self._sync_interval_ns == 0 or now_ns >= self._synced_ns + self._sync_interval_ns
+        force = sync_due and self.wal.unsynced
+        if not self.urgent and not force:
             if self.lazy_since_ns == 0 or now_ns < self.lazy_since_ns + LAZY_SYNC_NS:
                 return None
-        if self.wal.pending_bytes == 0 and not self.disk_full:
+        if self.wal.pending_bytes == 0 and not self.disk_full and not force:
             # Answers may be held although nothing is left to write: their batch has just been done.
             self._release(self._take_marks(), self._take_after_sync())
             self.urgent = False
             self.lazy_since_ns = 0
             return None
-        batch = self.wal.take_batch()
+        batch = self.wal.take_batch(force)
         if batch is None:
             return None
-        batch.sync = self._sync_always
+        batch.sync = sync_due
+        if sync_due:
+            self._synced_ns = now_ns
+        self._written_ns = now_ns
         self._batch_running = True
         self.urgent = False
         self.lazy_since_ns = 0

@@ -192,7 +192,10 @@ class RaftGroup:
                     self.noop_term = entry.term
                 if waiters is not None:
                     abandon(waiters)
-        self.raft.applied_to(entries[-1].index)
+        raft = self.raft
+        raft.applied_to(entries[-1].index)
+        if raft.memory_bytes > TRIM_BYTES:
+            raft.trim(raft.applied)  # a peer that is behind reads from the write-ahead log
 
     def _take_waiters(self, entry: Entry) -> list[Waiter | None] | None:
         """Who waits for this very entry. Another leader's entry at the index of ours means that ours is lost."""

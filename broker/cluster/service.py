@@ -65,7 +65,7 @@ class JetStreamService:
         self._disk: Final = disk
         self._rng: Final = rng
         wal = Wal.open(disk, WAL_DIRECTORY, links.name, options.jetstream.log_file_bytes)
-        self.engine: Final = Engine(wal, links, options.jetstream.sync_interval_ns == 0)
+        self.engine: Final = Engine(wal, links, options.jetstream.sync_interval_ns)
         self.answers: Final = Answers(router, links)
         factory = GroupFactory(disk, self.engine, self.peer, self.answers, router, clock, rng)
         self.assignments: Final = Assignments(self.engine, factory, disk, router, self.peer, self.jobs)
@@ -154,7 +154,7 @@ class JetStreamService:
 
     def tick(self) -> None:
         """50 ms passed."""
-        self.engine.tick()
+        self.engine.tick(self.clock.now_ns)
         self.forwarder.tick()
         self.assignments.tick()
         self.catch_ups.tick(self.clock.now_ns)

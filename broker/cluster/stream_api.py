@@ -22,6 +22,8 @@ from broker.jetstream.delivery_output import OpWaiter
 from broker.jetstream.ops import OP_STREAM_CONFIG, encode_config
 from broker.jetstream.stream import StreamMachine
 
+NO_RESPONDERS: Final = b"NATS/1.0 503\r\n\r\n"  # a consumer that is not there is as nobody who answers
+
 
 class Leader:
     """`jetstream.api.StreamLeader`: the leader of a stream's group as the API sees it."""
@@ -85,7 +87,8 @@ class StreamApi:
         leader = self.leader(group)
         verb = target.verb
         if verb == "CONSUMER.MSG.NEXT":
-            group.delivery.pull_request(target.consumer, request)
+            if not group.delivery.pull_request(target.consumer, request) and request.reply:
+                self._answers.send(request.origin, request.reply, b"", b"", len(NO_RESPONDERS), NO_RESPONDERS)
             return
         if verb.startswith("CONSUMER."):
             found = handle_consumer(verb, request, leader)
