@@ -19,8 +19,10 @@ THREAD_FLUSH: Final = 1
 class Job:
     """`run` is called once, on the thread named by `thread`; its exception comes back through `job_done`."""
 
-    def __init__(self, thread: int) -> None:
+    def __init__(self, thread: int, is_quick: bool = False) -> None:
+        """`is_quick`: it waits for no disk (a write to the page cache)."""
         self.thread: Final = thread
+        self.is_quick: Final = is_quick
 
     def run(self) -> None:
         """Do the IO. Raises OSError or a storage error."""
@@ -33,7 +35,7 @@ class WalJob(Job):
     def __init__(
         self, batch: WalBatch, marks: "list[tuple[RaftGroup, int, int]]", messages: list[Message]
     ) -> None:
-        super().__init__(THREAD_WAL)
+        super().__init__(THREAD_WAL, not batch.sync and batch.head is None and not batch.retired)
         self.batch: Final = batch
         self.marks: Final = marks
         self.messages: Final = messages

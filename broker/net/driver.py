@@ -1,9 +1,10 @@
 """Carries a turn's file jobs to where they run and brings the outcome back to the node.
 
 Is: the choice between the io threads and running inline, and the watch over syncs that do not come back.
-Inline is a fast path for a lone synchronous publisher: handing a sync to a thread costs about as much as the sync
-(DESIGN §10). It is taken only where a disk that hangs cannot hurt others: `inline_allowed` is False on a clustered
-node, whose heartbeats must go on, and one sync slower than SLOW_NS closes the path for BAN_NS.
+A job that is quick (it writes to the page cache and waits for no disk) runs inline always. A sync may too, for a lone
+synchronous publisher: handing it to a thread costs about as much as the sync. That is done only where a
+disk that hangs cannot hurt others: `inline_allowed` is False on a clustered node, whose heartbeats must go on, and one
+sync slower than SLOW_NS closes the path for BAN_NS.
 Read next: `io_thread.py`, `reactor.py`.
 """
 
@@ -52,7 +53,7 @@ class Driver:
     def start(self, jobs: Sequence[Job], now_ns: int, nothing_waits: Callable[[], bool]) -> bool:
         """Starts the jobs of a turn. True: what was started is done already and the node wants another turn."""
         if len(jobs) == 1 and jobs[0].thread == THREAD_WAL and self._wal.in_flight == 0:
-            if self._policy.permits(now_ns) and nothing_waits():
+            if jobs[0].is_quick or (self._policy.permits(now_ns) and nothing_waits()):
                 self._finish(run_job(jobs[0]), now_ns)
                 return True
         for job in jobs:
@@ -84,5 +85,6 @@ class Driver:
         return self._flush.stop(wait_s) and wal_ended
 
     def _finish(self, done: Done, now_ns: int) -> None:
-        self._policy.observe(done.elapsed_ns, now_ns)
+        if not done.job.is_quick:
+            self._policy.observe(done.elapsed_ns, now_ns)
         self._node.job_done(done.job, done.error)

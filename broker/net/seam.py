@@ -32,6 +32,9 @@ class Job(Protocol):
     @property
     def thread(self) -> int: ...
 
+    @property
+    def is_quick(self) -> bool: ...  # waits for no disk: may run on the reactor's own thread
+
     def run(self) -> None: ...
 
 

@@ -17,6 +17,7 @@ class PacedJob:
 
     def __init__(self, thread: int = THREAD_WAL, waits: bool = False, error: Exception | None = None) -> None:
         self.thread = thread
+        self.is_quick = False
         self.ran_on = ""
         self._go = threading.Event()
         self._error = error

@@ -1,212 +1,83 @@
-"""A whole cluster in one thread: real `BrokerNode`s, virtual time, a simulated network and simulated disks.
+"""Virtual time, one source of chance, and a network of byte streams between nodes (`server`) and clients (`client`).
 
 Everything that happens is an event on one heap, ordered by time and then by the order of its making; all chance comes
 from one `random.Random`. So a seed is a run, and a run can be had again.
 
-The network carries byte streams, as TCP does: bytes arrive in order or the connection breaks. A partition holds bytes
-back and lets dials time out; healing lets them through, unless the connection was reset meanwhile.
+The network carries byte streams, as TCP does: bytes arrive in order or the connection breaks. A cut holds bytes (and
+the news that the other end is gone) back and lets dials time out; healing lets them through. A machine without power
+says nothing; who sends to it after it came back is told that the connection is gone.
 
-Read next: `client` (a NATS client made of the same stuff), `workload`, `invariants`.
+Read next: `server`, `nemesis`, `run`.
 """
 
 import heapq
 import random
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 
-from crash_disk import CrashDisk
+from broker.net.seam import CLIENT, CLUSTER_IN, CLUSTER_OUT
 
-from broker.config import ClusterOptions, JetStreamOptions, Options, RouteUrl
-from broker.net.seam import CLIENT, CLUSTER_IN, CLUSTER_OUT, THREAD_WAL
-from broker.node import BrokerNode
-
-TICK_NS = 50_000_000
-TURN_NS = 20_000
 LATENCY_NS = (50_000, 400_000)
-SYNC_NS = (100_000, 3_000_000)
 DIAL_TIMEOUT_NS = 1_000_000_000
-WALL_START_NS = 1_790_000_000_000_000_000
 CLUSTER_PORT = 6222
-LOG_FILE_BYTES = 256 * 1024
+WINDOW_BYTES = 256 * 1024
+
+
+class Host:
+    """Whoever holds connections. A host that is `stalled` takes nothing from the network, which keeps it."""
+
+    name = "host"
+    stalled = False
+    powered = True  # False: nobody is there, not even to say so
+
+    def received(self, end: "End", data: bytes) -> None: ...
+
+    def closed(self, end: "End") -> None: ...
+
+    def writable(self, end: "End") -> None:
+        """What was sent has left; there is room for more."""
+
+
+class ClusterHost(Host):
+    """A host that listens."""
+
+    listening = False
+
+    def opened(self, end: "End", kind: int, remote: tuple[str, int], token: str) -> None: ...
+
+    def dial_failed(self, address: tuple[str, int], token: str) -> None: ...
 
 
 class End:
-    """One end of a connection: who holds it, under which id, and the bytes on their way to it."""
+    """One end of a connection, with the bytes on their way to it; `None` behind them says that the other end closed."""
 
-    def __init__(self, owner: "SimNode | SimPeer", cid: int) -> None:
+    def __init__(self, owner: Host, cid: int) -> None:
         self.owner = owner
         self.cid = cid
-        self.other: End | None = None
         self.open = True
-        self.arrives_ns = 0
-
-
-class SimPeer:
-    """Anything that is not a node and holds connections: a client."""
-
-    name = "client"
-
-    def opened(self, end: End) -> None: ...
-
-    def received(self, end: End, data: bytes) -> None: ...
-
-    def closed(self, end: End) -> None: ...
-
-
-class SimNode:
-    """A server: its disk outlives its process."""
-
-    def __init__(self, world: "World", name: str, disk: CrashDisk, options: Options) -> None:
-        self.world = world
-        self.name = name
-        self.disk = disk
-        self.options = options
-        self.node: BrokerNode | None = None
-        self.ends: dict[int, End] = {}
-        self.incarnation = 0
-        self.turn_due = False
-        self.paused = False
-        self.wal_busy_until_ns = 0
-        self.clock_offset_ns = 0
-        self.events: list[tuple[int, str, str, dict[str, object]]] = []
-
-    def start(self) -> None:
-        """The process starts on whatever the disk holds."""
-        assert self.node is None
-        self.incarnation += 1
-        self.turn_due = False
-        self.paused = False
-        self.wal_busy_until_ns = 0
-        self.node = BrokerNode(self.options, self.disk, random.Random(self.world.rng.getrandbits(64)))
-        self._tick(self.incarnation)
-
-    def _tick(self, incarnation: int) -> None:
-        if incarnation != self.incarnation or self.node is None:
-            return
-        if not self.paused:
-            self.node.tick(self.world.now_ns, self.wall_ns())
-            self.schedule_turn(0)
-        self.world.after(TICK_NS, lambda: self._tick(incarnation))
-
-    def wall_ns(self) -> int:
-        """This node's idea of the date."""
-        return WALL_START_NS + self.world.now_ns + self.clock_offset_ns
-
-    def schedule_turn(self, delay_ns: int) -> None:
-        """There is input, or a deadline: a turn follows soon."""
-        if not self.turn_due:
-            self.turn_due = True
-            incarnation = self.incarnation
-            self.world.after(delay_ns, lambda: self._turn(incarnation))
-
-    def _turn(self, incarnation: int) -> None:
-        if incarnation != self.incarnation or self.node is None:
-            return
-        self.turn_due = False
-        if self.paused:
-            return
-        node = self.node
-        turn = node.turn(self.world.now_ns, self.wall_ns())
-        for level, name, fields in turn.events:
-            self.events.append((self.world.now_ns, level, name, dict(fields)))
-        for cid in turn.sends:
-            data = node.take_output(cid)
-            end = self.ends.get(cid)
-            if data and end is not None:
-                self.world.carry(end, data)
-        for cid, _ in turn.closes:
-            end = self.ends.get(cid)
-            if end is not None:
-                self.world.break_connection(end)
-        for dial in turn.dials:
-            self.world.dial(self, dial.host, dial.port, dial.token)
-        for job in turn.jobs:
-            self._start_job(job, incarnation)
-        if turn.next_deadline_ns:
-            delay = max(turn.next_deadline_ns - self.world.now_ns, 1_000)
-            self.world.after(delay, lambda: self._deadline(incarnation))
-
-    def _deadline(self, incarnation: int) -> None:
-        if incarnation == self.incarnation:
-            self.schedule_turn(0)
-
-    def _start_job(self, job: object, incarnation: int) -> None:
-        """Jobs of one thread run one after the other; a job takes effect on the disk at its end."""
-        started = max(self.world.now_ns, self.wal_busy_until_ns)
-        ends = started + self.world.rng.randrange(*SYNC_NS)
-        if job.thread == THREAD_WAL:  # type: ignore[attr-defined]
-            self.wal_busy_until_ns = ends
-        self.world.after(ends - self.world.now_ns, lambda: self._finish_job(job, incarnation))
-
-    def _finish_job(self, job: object, incarnation: int) -> None:
-        if incarnation != self.incarnation or self.node is None:
-            return
-        if self.paused:
-            self.world.after(TICK_NS, lambda: self._finish_job(job, incarnation))
-            return
-        error: Exception | None = None
-        try:
-            job.run()  # type: ignore[attr-defined]
-        except Exception as raised:
-            error = raised
-        self.node.job_done(job, error)
-        self.schedule_turn(TURN_NS)
-
-    def crash(self, power_cut: bool) -> None:
-        """The process is gone at once; with `power_cut` also what was never synced."""
-        self.node = None
-        self.incarnation += 1
-        for end in list(self.ends.values()):
-            self.world.break_connection(end)
-        self.ends = {}
-        if power_cut:
-            self.disk.crash()
-
-    # What the world tells.
-
-    def opened(self, end: End, kind: int, remote: tuple[str, int], token: str) -> None:
-        if self.node is not None:
-            self.ends[end.cid] = end
-            self.node.connection_opened(end.cid, kind, remote, token)
-            self.schedule_turn(TURN_NS)
-
-    def received(self, end: End, data: bytes) -> None:
-        if self.paused:
-            self.world.after(TICK_NS, lambda: self.received(end, data))
-        elif self.node is not None and end.cid in self.ends:
-            self.node.connection_bytes(end.cid, data)
-            self.schedule_turn(TURN_NS)
-
-    def closed(self, end: End) -> None:
-        if self.ends.pop(end.cid, None) is not None and self.node is not None:
-            self.node.connection_closed(end.cid, "Client Closed")
-            self.schedule_turn(TURN_NS)
+        self.dead = False  # its process is gone and could not say so
+        self.other: End = self
+        self.inbox: deque[tuple[int, bytes | None]] = deque()
+        self.inbox_bytes = 0
+        self.last_ns = 0
+        self.pump_due = False
+        self.choked = False  # the owner waits for room
 
 
 class World:
-    """Time, chance, network; and the nodes."""
+    """Time, chance, network."""
 
-    def __init__(self, seed: int, names: list[str], sync_interval_ns: int = 0) -> None:
-        self.seed = seed
+    def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
         self.now_ns = 1_000_000_000
-        self.cut: set[tuple[str, str]] = set()
         self.steps = 0
-        self.after_step: list[Callable[[], None]] = []
+        self.servers: dict[str, ClusterHost] = {}
+        self.clients: list[str] = []
+        self.cut: dict[tuple[str, str], bool] = {}
+        self.ends: dict[int, End] = {}
         self._heap: list[tuple[int, int, Callable[[], None]]] = []
         self._made = 0
         self._next_cid = 1
-        self.nodes = {name: self._node(name, names, sync_interval_ns) for name in names}
-
-    def _node(self, name: str, names: list[str], sync_interval_ns: int) -> SimNode:
-        options = Options(server_name=name)
-        options.jetstream = JetStreamOptions(
-            enabled=True, store_dir="", max_file=1 << 40, max_memory=1 << 40, sync_interval_ns=sync_interval_ns
-        )
-        options.jetstream.log_file_bytes = LOG_FILE_BYTES
-        if len(names) > 1:
-            routes = [RouteUrl(other, CLUSTER_PORT) for other in names]
-            options.cluster = ClusterOptions(name="sim", host=name, port=CLUSTER_PORT, routes=routes)
-        return SimNode(self, name, CrashDisk(random.Random(self.rng.getrandbits(64))), options)
 
     # Time.
 
@@ -218,108 +89,169 @@ class World:
     def run(self, duration_ns: int, until: Callable[[], bool] | None = None) -> bool:
         """Let time pass; True as soon as `until` holds."""
         end_ns = self.now_ns + duration_ns
-        while self._heap and self._heap[0][0] <= end_ns:
-            self.now_ns, _, action = heapq.heappop(self._heap)
-            action()
+        heap = self._heap
+        while heap and heap[0][0] <= end_ns:
+            self.now_ns, _, action = heapq.heappop(heap)
             self.steps += 1
-            for check in self.after_step:
-                check()
+            action()
             if until is not None and until():
                 return True
         self.now_ns = end_ns
         return until is not None and until()
 
-    # Network.
+    # Connections.
 
-    def cid(self) -> int:
-        self._next_cid += 1
-        return self._next_cid
-
-    def dial(self, source: SimNode, host: str, port: int, token: str) -> None:
-        """A node connects to a cluster port."""
-        incarnation = source.incarnation
-        target = self.nodes.get(host)
+    def dial(self, source: ClusterHost, address: tuple[str, int], token: str, alive: Callable[[], bool]) -> None:
+        """A node connects to a cluster port; `alive` says whether it still wants to know."""
+        target = self.servers.get(address[0])
 
         def arrive() -> None:
-            if source.incarnation != incarnation or source.node is None:
+            if not alive():
                 return
-            reachable = target is not None and target.node is not None and port == CLUSTER_PORT
-            if target is None or not reachable or not self.connected(source.name, target.name):
-                source.node.dial_failed((host, port), token)
-                source.schedule_turn(TURN_NS)
+            if target is None or not self._answers(source, target) or address[1] != CLUSTER_PORT:
+                source.dial_failed(address, token)
                 return
             near, far = self._pair(source, target)
-            source.opened(near, CLUSTER_OUT, (host, port), token)
+            source.opened(near, CLUSTER_OUT, address, token)
             target.opened(far, CLUSTER_IN, (source.name, 0), "")
 
-        blocked = target is not None and not self.connected(source.name, target.name)
-        self.after(DIAL_TIMEOUT_NS if blocked else self.latency_ns(), arrive)
+        silent = target is not None and (not self.linked(source.name, target.name) or not target.powered)
+        self.after(DIAL_TIMEOUT_NS if silent else self.latency_ns(), arrive)
 
-    def connect_client(self, client: SimPeer, name: str) -> End | None:
-        """A client connects to a node; None when nobody listens."""
-        target = self.nodes[name]
-        if target.node is None:
+    def connect_client(self, client: Host, name: str) -> End | None:
+        """A client connects to a node; None when nobody answers."""
+        target = self.servers[name]
+        if not self._answers(client, target):
             return None
         near, far = self._pair(client, target)
-        target.opened(far, CLIENT, ("client", 0), "")
+        target.opened(far, CLIENT, (client.name, 0), "")
         return near
 
-    def _pair(self, near_owner: "SimNode | SimPeer", far_owner: "SimNode | SimPeer") -> tuple[End, End]:
-        near, far = End(near_owner, self.cid()), End(far_owner, self.cid())
+    def _answers(self, source: Host, target: ClusterHost) -> bool:
+        return target.listening and not target.stalled and self.linked(source.name, target.name)
+
+    def _pair(self, near_owner: Host, far_owner: Host) -> tuple[End, End]:
+        self._next_cid += 2
+        near, far = End(near_owner, self._next_cid), End(far_owner, self._next_cid + 1)
         near.other, far.other = far, near
+        self.ends[near.cid] = near
+        self.ends[far.cid] = far
         return near, far
 
     def latency_ns(self) -> int:
+        """How long bytes take this time."""
         return self.rng.randrange(*LATENCY_NS)
 
-    def connected(self, one: str, other: str) -> bool:
-        """Whether bytes pass from `one` to `other` and back."""
-        return (one, other) not in self.cut and (other, one) not in self.cut
-
-    def carry(self, end: End, data: bytes) -> None:
+    def carry(self, end: End, data: bytes | None) -> None:
         """Bytes leave at `end`; they arrive in order at its other end."""
         other = end.other
-        if not end.open or other is None:
-            return
-        arrives_ns = max(self.now_ns + self.latency_ns(), other.arrives_ns + 1)
-        other.arrives_ns = arrives_ns
-        self.after(arrives_ns - self.now_ns, lambda: self._arrive(end, other, data))
+        other.last_ns = max(self.now_ns + self.latency_ns(), other.last_ns + 1)
+        other.inbox.append((other.last_ns, data))
+        other.inbox_bytes += len(data) if data is not None else 0
+        if not other.pump_due:
+            self._pump_at(other, other.last_ns)
 
-    def _arrive(self, end: End, other: End, data: bytes) -> None:
-        if not other.open:
-            return
-        if (end.owner.name, other.owner.name) in self.cut:
-            # Held by the network; order is kept because everything behind it waits for the same heal.
-            other.arrives_ns = max(other.arrives_ns, self.now_ns + TICK_NS)
-            self.after(TICK_NS, lambda: self._arrive(end, other, data))
-            return
-        other.owner.received(other, data)
+    def room(self, end: End) -> bool:
+        """Whether more may be sent now; if not, the owner hears `writable` later."""
+        if end.other.inbox_bytes < WINDOW_BYTES:
+            return True
+        end.choked = True
+        return False
 
-    def break_connection(self, end: End) -> None:
-        """Both ends learn that it is gone; bytes on their way are lost."""
-        other = end.other
-        if not end.open:
-            return
+    def _pump_at(self, end: End, when_ns: int) -> None:
+        end.pump_due = True
+        self.after(max(when_ns - self.now_ns, 0), lambda: self._pump(end))
+
+    def _pump(self, end: End) -> None:
+        """Deliver what has arrived. What is held back waits for `release`."""
+        end.pump_due = False
+        inbox = end.inbox
+        owner = end.owner
+        while inbox:
+            if inbox[0][0] > self.now_ns:
+                self._pump_at(end, inbox[0][0])
+                return
+            if not end.open:
+                inbox.clear()
+                return
+            if owner.stalled or not owner.powered or (end.other.owner.name, owner.name) in self.cut:
+                return
+            if end.dead:
+                self._reset_by_peer(end)
+                return
+            data = inbox.popleft()[1]
+            if data is None:
+                self._forget(end)
+                owner.closed(end)
+                return
+            end.inbox_bytes -= len(data)
+            owner.received(end, data)
+            if end.other.choked and end.inbox_bytes < WINDOW_BYTES // 2:
+                end.other.choked = False
+                end.other.owner.writable(end.other)
+
+    def _reset_by_peer(self, end: End) -> None:
+        """Somebody sent to a process that is no more."""
+        self._forget(end)
+        if end.other.open:
+            end.other.inbox.clear()
+            self.carry(end, None)
+
+    def _forget(self, end: End) -> None:
         end.open = False
-        self.after(1_000, lambda: end.owner.closed(end))
-        if other is not None and other.open:
-            self.after(self.latency_ns(), lambda: self._break_other(other))
+        self.ends.pop(end.cid, None)
 
-    def _break_other(self, other: End) -> None:
-        if other.open:
-            other.open = False
-            other.owner.closed(other)
+    def close(self, end: End) -> None:
+        """The owner closes; bytes on their way still arrive at the other end, and then the news."""
+        if end.open:
+            self._forget(end)
+            self.after(1_000, lambda: end.owner.closed(end))
+            if end.other.open:
+                self.carry(end, None)
 
-    # Faults.
+    def lose_power(self, owner: Host) -> None:
+        """Every connection of the host is gone, and nobody is told."""
+        for end in self.ends_of(owner):
+            end.dead = True
 
-    def isolate(self, name: str, one_way: bool = False) -> None:
-        """Nothing passes between `name` and the other nodes (or only towards it)."""
-        for other in self.nodes:
-            if other != name:
-                self.cut.add((name, other))
-                if not one_way:
-                    self.cut.add((other, name))
+    def hang_up(self, owner: Host) -> None:
+        """The process ended; its kernel says so on every connection."""
+        for end in self.ends_of(owner):
+            self._forget(end)
+            if end.other.open:
+                self.carry(end, None)
 
-    def heal(self) -> None:
-        """The network is whole again."""
-        self.cut.clear()
+    def reset(self, end: End) -> None:
+        """The network breaks a connection: both ends learn it at once, bytes on their way are lost."""
+        for one in (end, end.other):
+            if one.open and not one.dead:
+                self._forget(one)
+                one.inbox.clear()
+                one.owner.closed(one)
+
+    def ends_of(self, owner: Host) -> list[End]:
+        """Open ends of a host."""
+        return [end for end in self.ends.values() if end.owner is owner and not end.dead]
+
+    # What the network does to them.
+
+    def linked(self, one: str, other: str) -> bool:
+        """Whether bytes pass both ways."""
+        return (one, other) not in self.cut and (other, one) not in self.cut
+
+    def cut_links(self, links: Iterable[tuple[str, str]]) -> None:
+        """Bytes no longer pass in these directions."""
+        for link in links:
+            self.cut[link] = True
+
+    def heal(self, links: Iterable[tuple[str, str]] | None = None) -> None:
+        """These directions (or all) carry bytes again."""
+        for link in list(self.cut) if links is None else links:
+            self.cut.pop(link, None)
+        self.release()
+
+    def release(self) -> None:
+        """Something may no longer be held back."""
+        for end in list(self.ends.values()):
+            if end.inbox and not end.pump_due:
+                self._pump_at(end, max(end.inbox[0][0], self.now_ns))
