@@ -25,7 +25,7 @@ from broker.net.sockets import READ, SocketTable
 
 TICK_NS: Final = 50_000_000
 SPIN_NS: Final = 5_000_000
-LINGER_S: Final = 0.001  # epoll counts in milliseconds
+LINGER_S: Final = 0.002  # epoll counts in milliseconds
 DIAL_S: Final = 2.0
 STOP_WAIT_S: Final = 5.0
 
@@ -89,6 +89,9 @@ class Reactor:
         async with trio.open_nursery() as self._nursery:
             while not self._is_stopping:
                 wait_s = self._spin()
+                if wait_s <= 0.0:  # the others' turn, without the price of a wait that is cancelled at once
+                    await trio.lowlevel.checkpoint()
+                    continue
                 with trio.move_on_after(wait_s):
                     await trio.lowlevel.wait_readable(self._epoll.fileno())
             self._nursery.cancel_scope.cancel()
