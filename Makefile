@@ -21,7 +21,7 @@ test: $(VENV)/.installed-test tools
 	cd tests && TERNMQ_REQUIRE_TOOLS=1 TERNMQ_EXPECT_COMPILED=1 ../$(BIN)/pytest -q -p no:cacheprovider $(COMPILED_TESTS)
 
 # The installed package is tested where the sources cannot be imported: inside tests/.
-COMPILED_TESTS := raft storage core wire cluster jetstream clients
+COMPILED_TESTS := raft storage core wire cluster jetstream net clients
 
 bench: $(VENV)/.installed-test
 	cd tests && ../$(BIN)/python -m bench $(BENCH)

@@ -45,15 +45,15 @@ class IoThread:
         self._bell = bell
         self._queue: SimpleQueue[Job | None] = SimpleQueue()
         self._done: deque[Done] = deque()
-        self._thread: threading.Thread | None = None
+        self._worker: threading.Thread | None = None
         self._started_ns = 0  # of the job that is running; 0: none. Written by the thread, read by the reactor
         self.in_flight = 0  # submitted and not yet collected
 
     def submit(self, job: Job) -> None:
-        if self._thread is None:
+        if self._worker is None:
             # A daemon: a disk that hangs for ever must not keep the process from ending.
-            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-            self._thread.start()
+            self._worker = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._worker.start()
         self.in_flight += 1
         self._queue.put(job)
 
@@ -72,11 +72,11 @@ class IoThread:
 
     def stop(self, wait_s: float) -> bool:
         """Ends the thread after the jobs that are queued. False: it did not end in time and may still ring the bell."""
-        if self._thread is None:
+        if self._worker is None:
             return True
         self._queue.put(None)
-        self._thread.join(wait_s)
-        return not self._thread.is_alive()
+        self._worker.join(wait_s)
+        return not self._worker.is_alive()
 
     def _run(self) -> None:
         while True:

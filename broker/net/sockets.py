@@ -26,8 +26,6 @@ BROKEN: Final = select.EPOLLERR | select.EPOLLHUP
 class Connection:
     """One socket. `closing` is the reason once the node wants it closed: then it is only written to."""
 
-    __slots__ = ("blocked_since_ns", "cid", "closing", "fd", "kind", "leftover", "sock", "watch")
-
     def __init__(self, cid: int, kind: int, sock: socket.socket) -> None:
         self.cid: Final = cid
         self.kind: Final = kind
