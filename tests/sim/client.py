@@ -4,10 +4,11 @@ so that a mistake in ours is not made twice."""
 import json
 from collections.abc import Callable
 
-from sim.world import End, SimPeer, World
+from sim.world import End, Host, World
 
 CONNECT = b'CONNECT {"verbose":false,"pedantic":false,"protocol":1,"headers":true,"no_responders":true}\r\nPING\r\n'
 RECONNECT_NS = 250_000_000
+SILENT_MAX = 3  # requests without an answer before a server is given up
 
 
 class Message:
@@ -35,7 +36,7 @@ class Message:
 Handler = Callable[[Message | None], None]
 
 
-class SimClient(SimPeer):
+class SimClient(Host):
     """One client. Handlers get None when a request timed out or its connection broke."""
 
     def __init__(self, world: World, name: str, servers: list[str]) -> None:
@@ -50,6 +51,8 @@ class SimClient(SimPeer):
         self._subscriptions: dict[str, tuple[str, Handler]] = {}
         self._count = 0
         self._inbox = f"_INBOX.{name}"
+        self._silent = 0
+        world.clients.append(name)
         self.connect()
 
     def connect(self) -> None:
@@ -107,6 +110,10 @@ class SimClient(SimPeer):
     def _time_out(self, token: str) -> None:
         handler = self._waiting.pop(token, None)
         if handler is not None:
+            self._silent += 1
+            if self._silent > SILENT_MAX and self.end is not None:
+                self._silent = 0
+                self.world.close(self.end)  # try another server
             handler(None)
 
     def subscribe(self, subject: str, handler: Handler) -> None:
@@ -148,6 +155,7 @@ class SimClient(SimPeer):
         reply = arguments[2].decode() if len(arguments) > 2 else ""
         message = Message(subject, reply, body[:header_length], body[header_length:])
         if sid == "0":
+            self._silent = 0
             handler = self._waiting.pop(subject.rpartition(".")[2], None)
             if handler is not None:
                 handler(message)

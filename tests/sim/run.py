@@ -1,125 +1,253 @@
 """One simulated story: a cluster, its clients, faults drawn from the seed, healing; then the history is judged.
 
-The whole run follows from the seed. `Verdict.faults` is empty when every promise held. Read next: `workload`, `world`.
+The whole run follows from the seed and the plan. `Result.faults` is empty when every promise held.
+Read next: `plan`, `world`, `server`, `nemesis`, `workload`, `invariants`, `judge`.
 """
 
+import gc
 import random
+import time
+from collections.abc import Callable
 
+from crash_disk import CrashDisk
+
+from broker.config import ClusterOptions, JetStreamOptions, Options, RouteUrl
+from broker.node import BrokerNode
+from raft.node import LEADER
+from sim.invariants import Checks, watching
+from sim.judge import judge_stream
+from sim.nemesis import Nemesis
+from sim.plan import SECOND_NS, Plan, plan_of
+from sim.server import Machine
 from sim.workload import Consumer, History, Publisher, Setup
-from sim.world import SimNode, World
+from sim.world import CLUSTER_PORT, World
 
-SECOND_NS = 1_000_000_000
-NAMES = ["n1", "n2", "n3"]
-STREAM: dict[str, object] = {"name": "S", "subjects": ["s.>"], "num_replicas": 3}
-CONSUMER: dict[str, object] = {
-    "stream_name": "S",
-    "config": {"durable_name": "D", "ack_policy": "explicit", "ack_wait": 2 * SECOND_NS},
-}
+SETUP_NS = 20 * SECOND_NS
+PROGRESS_NS = 10 * SECOND_NS  # after healing everything must move again within this time
+SETTLE_NS = 60 * SECOND_NS
+EVENTS_SHOWN = 30
 
 
-class Verdict:
+class Result:
     """What came of a run."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, plan: Plan) -> None:
         self.seed = seed
-        self.acked = 0
+        self.plan = plan.name
         self.story: list[str] = []
         self.faults: list[str] = []
+        self.events: list[str] = []
+        self.acked = 0
+        self.confirmed = 0
+        self.strikes = 0
+        self.restarts = 0
+        self.compared = 0
+        self.simulated_s = 0.0
+        self.taken_s = 0.0
 
     def replay(self) -> str:
         """The command that runs the same story again."""
-        return f"make sim SIM='--seed {self.seed}'"
+        return f'make sim SIM="--seed {self.seed}"'
+
+    def text(self) -> str:
+        """What a person wants to know of it."""
+        if not self.faults:
+            return (
+                f"seed {self.seed} ({self.plan}): holds; {self.acked} acknowledged, {self.confirmed} acks confirmed, "
+                f"{self.strikes} faults, {self.restarts} starts, {self.compared} states compared, "
+                f"{self.simulated_s:.0f} s in {self.taken_s:.0f} s"
+            )
+        lines = [f"seed {self.seed} ({self.plan}): BROKEN after {self.simulated_s:.4f} s"]
+        lines += ["  faults:", *(f"    {line}" for line in self.story[-12:])]
+        lines += ["  last events:", *(f"    {line}" for line in self.events)]
+        lines += ["  does not hold:", *(f"    {line}" for line in self.faults[:10])]
+        lines.append(f"  again: {self.replay()}")
+        return "\n".join(lines)
 
 
-class Nemesis:
-    """Does something bad to the cluster, and undoes it."""
+class Cluster:
+    """Machines, clients and checks of one story."""
 
-    def __init__(self, world: World, story: list[str]) -> None:
-        self._world = world
-        self._story = story
-        self._rng = random.Random(world.rng.getrandbits(64))
+    def __init__(self, seed: int, plan: Plan) -> None:
+        self.plan = plan
+        self.world = World(seed)
+        self.history = History()
+        self.checks = Checks(self.history)
+        self.machines = {name: self._machine(name) for name in plan.nodes}
+        self.publishers: list[Publisher] = []
+        self.consumers: list[Consumer] = []
 
-    def strike(self) -> None:
-        """One fault, to its end."""
-        world, rng = self._world, self._rng
-        node = world.nodes[rng.choice(NAMES)]
-        kind = rng.choice(["crash", "power cut", "isolate", "one way", "power cut of all", "pause"])
-        self._story.append(f"{world.now_ns / SECOND_NS:.2f} {kind} {node.name}")
-        if kind in ("crash", "power cut"):
-            node.crash(kind == "power cut")
-            world.run(rng.randrange(SECOND_NS))
-            node.start()
-        elif kind == "power cut of all":
-            for other in world.nodes.values():
-                other.crash(True)
-            for other in world.nodes.values():
-                other.start()
-        elif kind == "pause":
-            self._pause(node)
-        else:
-            world.isolate(node.name, one_way=kind == "one way")
-            world.run(3 * SECOND_NS)
-            world.heal()
+    def _machine(self, name: str) -> Machine:
+        options = Options(server_name=name)
+        options.jetstream = JetStreamOptions(enabled=True, max_file=1 << 40, max_memory=1 << 40)
+        options.jetstream.log_file_bytes = self.plan.log_file_bytes
+        routes = [RouteUrl(other, CLUSTER_PORT) for other in self.plan.nodes]
+        options.cluster = ClusterOptions(name="sim", host=name, port=CLUSTER_PORT, routes=routes)
+        rng = self.world.rng
+        disk = CrashDisk(random.Random(rng.getrandbits(64)))
 
-    def _pause(self, node: SimNode) -> None:
-        node.paused = True
-        self._world.run(2 * SECOND_NS)
-        node.paused = False
-        node.schedule_turn(0)
+        def make(machine: Machine) -> BrokerNode:
+            node = BrokerNode(options, disk, random.Random(rng.getrandbits(64)))
+            node.clock.set(self.world.now_ns, machine.wall_ns())
+            return node
+
+        machine = Machine(self.world, name, disk, make, self.checks)
+        self.checks.add(machine)
+        return machine
+
+    def set_up(self) -> bool:
+        """Start the nodes, create streams and consumers; False when that does not work."""
+        for machine in self.machines.values():
+            machine.start()
+        requests = []
+        for stream in self.plan.streams:
+            requests.append((f"$JS.API.STREAM.CREATE.{stream.name}", stream.config()))
+            if stream.consumers:
+                requests.append((f"$JS.API.CONSUMER.DURABLE.CREATE.{stream.name}.D", stream.durable()))
+        setup = Setup(self.world, requests)
+        if not self.run(SETUP_NS, lambda: setup.done):
+            self.checks.broken.append(f"set-up did not end in {SETUP_NS // SECOND_NS} s: {setup.errors[-3:]}")
+            return False
+        return True
+
+    def start_clients(self) -> None:
+        """Publishers and consumers of every stream."""
+        world, history = self.world, self.history
+        for stream in self.plan.streams:
+            names = [f"D{stream.name}{n}" for n in range(stream.publishers)]
+            names += [f"P{stream.name}{n}" for n in range(stream.plain)]
+            for name in names:
+                self.publishers.append(Publisher(world, history, name, stream.name, self.plan.pause_ns))
+            for n in range(stream.consumers):
+                self.consumers.append(Consumer(world, history, f"C{stream.name}{n}", stream.name, "D"))
+
+    def run(self, duration_ns: int, until: Callable[[], bool] | None = None) -> bool:
+        """Let time pass, until something is broken at the latest."""
+        broken = self.checks.broken
+        if until is None:
+            self.world.run(duration_ns, lambda: bool(broken))
+            return False
+        return self.world.run(duration_ns, lambda: bool(broken) or until()) and not broken
+
+    def leader(self) -> str | None:
+        """Somebody who leads a stream."""
+        for name, machine in self.machines.items():
+            if machine.node is not None:
+                for group in machine.node.jetstream.assignments.groups.values():
+                    if group.raft.role == LEADER:
+                        return name
+        return None
+
+    def groups(self, stream: str) -> dict[str, object]:
+        """The replicas of a stream, by node."""
+        found = {}
+        for name, machine in self.machines.items():
+            for group in machine.node.jetstream.assignments.groups.values():
+                if group.machine.config.name == stream:
+                    found[name] = group
+        return found
+
+    # After the faults.
+
+    def progress(self) -> None:
+        """Healed: every stream takes publishes again within `PROGRESS_NS`."""
+        healed_ns = self.world.now_ns
+        acked_ns = self.history.acked_ns
+        names = [stream.name for stream in self.plan.streams]
+        if not self.run(PROGRESS_NS, lambda: all(acked_ns.get(name, 0) > healed_ns for name in names)):
+            stuck = [name for name in names if acked_ns.get(name, 0) <= healed_ns]
+            self.fail(f"no publish acknowledged {PROGRESS_NS // SECOND_NS} s after healing: {stuck}")
+
+    def settle(self) -> None:
+        """Nobody publishes any more: everything is delivered and confirmed, replicas become equal."""
+        for publisher in self.publishers:
+            publisher.stopped = True
+        for consumer in self.consumers:
+            consumer.careful = True
+        if not self.run(PROGRESS_NS, lambda: all(publisher.out == 0 for publisher in self.publishers)):
+            waiting = [publisher.name for publisher in self.publishers if publisher.out]
+            self.fail(f"{waiting} still wait for answers {PROGRESS_NS // SECOND_NS} s after the last publish")
+        if not self.run(SETTLE_NS, self._consumed):
+            self.fail(f"consumers did not finish in {SETTLE_NS // SECOND_NS} s")
+        if not self.run(PROGRESS_NS, self._level):
+            self.fail("replicas are not equal after everything was delivered")
+
+    def fail(self, text: str) -> None:
+        """A promise of liveness does not hold (unless something worse happened)."""
+        if not self.checks.broken:
+            self.checks.broken.append(text)
+
+    def _consumed(self) -> bool:
+        for stream in self.plan.streams:
+            for group in self.groups(stream.name).values():
+                for consumer in group.machine.consumers.values():  # type: ignore[attr-defined]
+                    if consumer.ack_floor_stream < group.machine.store.last_sequence:  # type: ignore[attr-defined]
+                        return False
+        return True
+
+    def _level(self) -> bool:
+        for stream in self.plan.streams:
+            groups = list(self.groups(stream.name).values())
+            if len(groups) != stream.replicas or len({group.raft.applied for group in groups}) > 1:  # type: ignore[attr-defined]
+                return False
+        return True
+
+    def judge(self) -> list[str]:
+        """The history against the logs."""
+        faults: list[str] = []
+        for stream in self.plan.streams:
+            faults += judge_stream(stream, self.history, self.checks.entries, self.groups(stream.name))
+        for name, machine in self.machines.items():
+            faults += [f"{name}: {event[2]} {event[3]}" for event in machine.events if event[1] == "error"]
+        return faults
+
+    def last_events(self) -> list[str]:
+        """What the nodes said last."""
+        events = [(event[0], name, event) for name, machine in self.machines.items() for event in machine.events]
+        events.sort(key=lambda event: event[0])
+        return [
+            f"{when / SECOND_NS:9.4f} s  {name} {event[1]} {event[2]} {event[3]}"
+            for when, name, event in events[-EVENTS_SHOWN:]
+        ]
 
 
-def simulate(seed: int, strikes: int = 8) -> Verdict:
+def simulate(seed: int, plan: Plan | None = None) -> Result:
     """Run the story of a seed and judge it."""
-    verdict = Verdict(seed)
-    world = World(seed, NAMES)
-    for node in world.nodes.values():
-        node.start()
-    setup = Setup(
-        world, [("$JS.API.STREAM.CREATE.S", STREAM), ("$JS.API.CONSUMER.DURABLE.CREATE.S.D", CONSUMER)]
-    )
-    if not world.run(20 * SECOND_NS, lambda: setup.done):
-        verdict.faults.append(f"no stream after 20 s: {setup.errors}")
-        return verdict
-    history = History()
-    publishers = [Publisher(world, history, f"p{n}", f"s.{n}", 20_000_000, n % 2 == 0) for n in range(4)]
-    for n in range(2):
-        Consumer(world, history, f"c{n}", "S", "D", 10)
-    nemesis = Nemesis(world, verdict.story)
-    for _ in range(strikes):
-        world.run(2 * SECOND_NS)
-        nemesis.strike()
-    before = len(history.acked)
-    world.run(10 * SECOND_NS)
-    if len(history.acked) == before:
-        verdict.faults.append("nothing was acknowledged in the 10 s after healing")
-    for publisher in publishers:
-        publisher.stopped = True
-    world.run(5 * SECOND_NS)
-    verdict.acked = len(history.acked)
-    judge(world, history, verdict)
-    return verdict
+    if plan is None:
+        plan = plan_of(seed)
+    result = Result(seed, plan)
+    started = time.monotonic()
+    collecting = gc.isenabled()
+    gc.disable()  # half of the time would go there; a story is short
+    try:
+        cluster = Cluster(seed, plan)
+        with watching(cluster.checks):
+            _tell(cluster, result)
+        history, checks = cluster.history, cluster.checks
+        result.faults = checks.broken or cluster.judge()
+        if result.faults:
+            result.events = cluster.last_events()
+        result.acked, result.confirmed = history.total(), len(history.confirmed)
+        result.restarts, result.compared = checks.restarts, checks.compared
+        result.simulated_s = cluster.world.now_ns / SECOND_NS
+    finally:
+        if collecting:
+            gc.enable()
+    result.taken_s = time.monotonic() - started
+    return result
 
 
-def judge(world: World, history: History, verdict: Verdict) -> None:
-    """Acknowledged means stored, under its sequence, on every replica; with an id, once; replicas are equal."""
-    verdict.faults += history.conflicts
-    states: set[tuple[int, int, int]] = set()
-    for name, sim_node in world.nodes.items():
-        assert sim_node.node is not None and sim_node.node.jetstream is not None
-        store = next(iter(sim_node.node.jetstream.assignments.groups.values())).store
-        states.add((store.messages, store.bytes, store.last_sequence))
-        counts: dict[str, int] = {}
-        for sequence in range(store.first_sequence, store.last_sequence + 1):
-            message = store.get(sequence)
-            if message is not None:
-                text = message.data[message.header_length :].decode()
-                counts[text] = counts.get(text, 0) + 1
-        for text, sequence in history.acked.items():
-            message = store.get(sequence)
-            if message is None or message.data[message.header_length :].decode() != text:
-                verdict.faults.append(f"{name} lost {text}, acknowledged as {sequence}")
-        for text, count in counts.items():
-            if count > 1 and text.split("-")[0] in ("p0", "p2"):
-                verdict.faults.append(f"{name} stored {text} {count} times, though it carried an id")
-    if len(states) != 1:
-        verdict.faults.append(f"replicas differ: {sorted(states)}")
+def _tell(cluster: Cluster, result: Result) -> None:
+    if not cluster.set_up():
+        return
+    cluster.start_clients()
+    nemesis = Nemesis(cluster.world, cluster.machines, cluster.plan, cluster.leader, result.story)
+    nemesis.begin()
+    cluster.run(cluster.plan.fault_ns)
+    result.strikes = nemesis.strikes
+    if cluster.checks.broken:
+        return
+    nemesis.heal()
+    cluster.progress()
+    if not cluster.checks.broken:
+        cluster.settle()

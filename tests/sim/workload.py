@@ -1,112 +1,125 @@
 """What clients do in a simulation, and the history they keep of it.
 
-Publishers write `publisher-number` under a message id and try again until they have an answer. Consumers fetch and
-confirm every message with a double ack. The history says what was acknowledged; `invariants` compares it with what
-the cluster kept.
+Publishers of kind D send `D<name>-<number>` under a message id and try again until they have an answer; those of kind P
+do neither. Consumers fetch and confirm every message with a double ack (some they forget, so that it comes again). The
+history says what was acknowledged and delivered; `judge` compares it with what the cluster committed and kept.
 """
 
 import json
+import random
 
 from sim.client import Message, SimClient
 from sim.world import World
 
 RETRY_NS = 200_000_000
 REQUEST_NS = 2_000_000_000
+FETCH_NS = 1_000_000_000
 
 
 class History:
-    """Everything the clients know."""
+    """Everything the clients know, by stream."""
 
     def __init__(self) -> None:
-        self.acked: dict[str, int] = {}
-        self.acked_ns: list[int] = []
+        self.acked: dict[str, dict[str, int]] = {}
+        self.acked_ns: dict[str, int] = {}  # of the last one
+        self.sequences: dict[tuple[str, int], str] = {}
         self.attempts: dict[str, int] = {}
-        self.delivered: dict[str, int] = {}
-        self.confirmed: dict[int, int] = {}
-        self.redelivered_after_confirm: list[int] = []
-        self.sequences: dict[int, str] = {}
+        self.delivered: dict[str, dict[int, str]] = {}
+        self.redelivered = 0
+        self.confirmed: dict[tuple[str, str, int], int] = {}
         self.conflicts: list[str] = []
 
-    def note_ack(self, message: str, sequence: int, now_ns: int) -> None:
+    def total(self) -> int:
+        """Acknowledged publishes."""
+        return sum(len(messages) for messages in self.acked.values())
+
+    def note_ack(self, stream: str, text: str, sequence: int, now_ns: int) -> None:
         """A publish was acknowledged under `sequence`."""
-        before = self.acked.get(message)
-        if before is not None and before != sequence:
-            self.conflicts.append(f"{message} acknowledged as {before} and as {sequence}")
-        other = self.sequences.get(sequence)
-        if other is not None and other != message:
-            self.conflicts.append(f"sequence {sequence} acknowledged for {other} and for {message}")
-        self.acked[message] = sequence
-        self.sequences[sequence] = message
-        self.acked_ns.append(now_ns)
+        acked = self.acked.setdefault(stream, {})
+        before = acked.setdefault(text, sequence)
+        if before != sequence:
+            self.conflicts.append(f"{stream}: {text} acknowledged as {before} and as {sequence}")
+        other = self.sequences.setdefault((stream, sequence), text)
+        if other != text:
+            self.conflicts.append(f"{stream}: sequence {sequence} acknowledged for {other} and for {text}")
+        self.acked_ns[stream] = now_ns
+
+    def note_delivery(self, stream: str, sequence: int, text: str) -> None:
+        """A consumer got a message."""
+        delivered = self.delivered.setdefault(stream, {})
+        self.redelivered += sequence in delivered
+        before = delivered.setdefault(sequence, text)
+        if before != text:
+            self.conflicts.append(f"{stream}: sequence {sequence} delivered as {before} and as {text}")
 
 
 class Publisher:
-    """Publishes one message after the other, each until it is acknowledged."""
+    """Publishes one message after the other, now and then a few at once."""
 
-    def __init__(self, world: World, history: History, name: str, subject: str, pause_ns: int, with_ids: bool) -> None:
+    def __init__(self, world: World, history: History, name: str, stream: str, pause_ns: int) -> None:
         self.world = world
         self.history = history
         self.name = name
-        self.subject = subject
+        self.stream = stream
         self.pause_ns = pause_ns
-        self.with_ids = with_ids
+        self.with_ids = name.startswith("D")
         self.number = 0
+        self.out = 0
         self.stopped = False
-        self.client = SimClient(world, name, list(world.nodes))
+        self.rng = random.Random(world.rng.getrandbits(64))
+        self.client = SimClient(world, name, list(world.servers))
         world.after(pause_ns, self._next)
 
     def _next(self) -> None:
-        if not self.stopped:
-            self.number += 1
-            self._send(f"{self.name}-{self.number}")
-
-    def _send(self, message: str) -> None:
-        self.history.attempts[message] = self.history.attempts.get(message, 0) + 1
-        headers = {"Nats-Msg-Id": message} if self.with_ids else None
-        self.client.request(
-            self.subject, message.encode(), lambda answer: self._answered(message, answer), REQUEST_NS, headers
-        )
-
-    def _answered(self, message: str, answer: Message | None) -> None:
-        body = {} if answer is None or not answer.data else answer.json()
-        if "seq" in body and "error" not in body:
-            sequence = body["seq"]
-            assert isinstance(sequence, int)
-            self.history.note_ack(message, sequence, self.world.now_ns)
-            self.world.after(self.pause_ns, self._next)
-        elif self.stopped:
+        if self.stopped:
             return
+        for _ in range(self.rng.choice((1, 1, 1, 1, 8))):
+            if self.out < 32:
+                self.number += 1
+                self.out += 1
+                self._send(f"{self.name}-{self.number}")
+        self.world.after(self.rng.randrange(2 * self.pause_ns), self._next)
+
+    def _send(self, text: str) -> None:
+        self.history.attempts[text] = self.history.attempts.get(text, 0) + 1
+        headers = {"Nats-Msg-Id": text} if self.with_ids else None
+        subject = f"{self.stream}.{self.name}"
+        self.client.request(subject, text.encode(), lambda answer: self._answered(text, answer), REQUEST_NS, headers)
+
+    def _answered(self, text: str, answer: Message | None) -> None:
+        body = {} if answer is None or not answer.data else answer.json()
+        sequence = body.get("seq")
+        if isinstance(sequence, int) and "error" not in body:
+            self.history.note_ack(self.stream, text, sequence, self.world.now_ns)
         elif self.with_ids:
-            self.world.after(RETRY_NS, lambda: self._send(message))
-        else:
-            self.world.after(RETRY_NS, self._next)
+            self.world.after(RETRY_NS, lambda: self._send(text))
+            return
+        self.out -= 1
 
 
 class Consumer:
     """Fetches from a durable pull consumer and double-acks what it gets."""
 
-    def __init__(self, world: World, history: History, name: str, stream: str, durable: str, batch: int) -> None:
+    def __init__(self, world: World, history: History, name: str, stream: str, durable: str) -> None:
         self.world = world
         self.history = history
         self.stream = stream
         self.durable = durable
-        self.batch = batch
-        self.stopped = False
+        self.careful = False  # True: forgets no ack any more
         self.pull = 0
         self.inbox = f"_FETCH.{name}"
-        self.client = SimClient(world, name, list(world.nodes))
+        self.rng = random.Random(world.rng.getrandbits(64))
+        self.client = SimClient(world, name, list(world.servers))
         self.client.subscribe(f"{self.inbox}.*", self._message)
         world.after(RETRY_NS, self._fetch)
 
     def _fetch(self) -> None:
-        if self.stopped:
-            return
         self.pull += 1
         pull = self.pull
-        request = json.dumps({"batch": self.batch, "expires": 1_000_000_000}).encode()
+        request = json.dumps({"batch": self.rng.choice((1, 5, 20)), "expires": FETCH_NS}).encode()
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self.stream}.{self.durable}"
         self.client.publish(subject, request, f"{self.inbox}.{pull}")
-        self.world.after(1_500_000_000, lambda: self._again(pull))
+        self.world.after(FETCH_NS + 300_000_000, lambda: self._again(pull))
 
     def _again(self, pull: int) -> None:
         if pull == self.pull:
@@ -116,27 +129,32 @@ class Consumer:
         assert message is not None
         if message.status:
             if message.subject == f"{self.inbox}.{self.pull}":
-                self.world.after(10_000_000, self._fetch)
+                self.pull += 1  # its timer means nothing any more
+                self.world.after(20_000_000, self._fetch)
             return
         sequence = int(message.reply.split(".")[5])
-        text = message.data.decode()
-        self.history.delivered[text] = self.history.delivered.get(text, 0) + 1
-        if sequence in self.history.confirmed:
-            self.history.redelivered_after_confirm.append(sequence)
-        self.client.request(message.reply, b"+ACK", lambda answer: self._confirmed(sequence, answer), REQUEST_NS)
+        self.history.note_delivery(self.stream, sequence, message.data.decode())
+        chance = self.rng.random()
+        if chance < 0.05 and not self.careful:
+            return
+        if chance < 0.08 and not self.careful:
+            self.client.publish(message.reply, b"-NAK")
+            return
+        key = (self.stream, self.durable, sequence)
+        self.client.request(message.reply, b"+ACK", lambda answer: self._confirmed(key, answer), REQUEST_NS)
 
-    def _confirmed(self, sequence: int, answer: Message | None) -> None:
+    def _confirmed(self, key: tuple[str, str, int], answer: Message | None) -> None:
         if answer is not None and not answer.status and not answer.data:
-            self.history.confirmed[sequence] = self.world.now_ns
+            self.history.confirmed.setdefault(key, self.world.now_ns)
 
 
 class Setup:
-    """Creates a stream and perhaps a consumer, trying until it worked."""
+    """Creates streams and consumers, trying until it worked."""
 
     def __init__(self, world: World, requests: list[tuple[str, dict[str, object]]]) -> None:
         self.world = world
         self.requests = requests
-        self.client = SimClient(world, "setup", list(world.nodes))
+        self.client = SimClient(world, "setup", list(world.servers))
         self.done = False
         self.errors: list[object] = []
         world.after(RETRY_NS, self._next)

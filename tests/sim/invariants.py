@@ -1,0 +1,287 @@
+"""What must hold at every moment of a simulation, checked against the disks where durability is meant.
+
+| promise | where |
+|---|---|
+| one leader a term, who has every entry committed before | `_leads` |
+| terms and votes never go back on a disk | `durable.DurableLog.promise` |
+| logs match: one entry an index and term, one entry before it | `_entry_is_durable` |
+| a committed entry is on the disks of a majority; a leader counts only its own term's | `_committed` |
+| a committed entry is never replaced on a disk | `_entry_is_durable` |
+| applied <= committed, neither goes back | `_progress` |
+| machines at the same index are in the same state | `_compare_machines` |
+| votes and "I have it" leave after they are durable | `sending` |
+| the log lets go only of what a durable snapshot holds | `_released` |
+| a restart finds everything that was durable | `durable.DurableDisk.recovered` |
+| a confirmed ack is never delivered again | `delivering` |
+| queues are bounded | `_bounded` |
+
+At the end: `judge`. Nothing here changes a node. Read next: `durable`, `run`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from broker.cluster.engine import Engine
+from broker.cluster.group_store import decode_group_snapshot, group_directory
+from broker.cluster.identity import META_GROUP, peer_id
+from broker.cluster.jobs import WalJob
+from broker.cluster.stream_group import StreamGroup, StreamOutput
+from broker.jetstream.stream import StreamMachine
+from raft.messages import APPEND_RESPONSE, VOTE_RESPONSE
+from raft.node import LEADER
+from raft.types import Message
+from sim.durable import Broken, DurableDisk, newest_snapshot, openable, read_log
+from sim.judge import machine_digest
+from sim.server import Machine, Watcher
+from sim.workload import History
+from storage.errors import StorageError
+from storage.memory import MemoryStreamStore
+from storage.wal_batch import RECORD_ENTRY, RECORD_START, Records, log_path
+
+COMPARE_EVERY = 16  # log entries
+LINK_BYTES_MAX = 64 * 1024 * 1024
+AFTER_SYNC_MAX = 20_000
+
+
+class Seen:
+    """One group on one running node, as it was when looked at last."""
+
+    def __init__(self) -> None:
+        self.commit = -1
+        self.applied = -1
+        self.role = -1
+        self.term = -1
+
+
+class Checks(Watcher):
+    """See the module's text. `broken` says what does not hold; the simulation ends at the first."""
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.broken: list[str] = []
+        self.machines: dict[str, Machine] = {}
+        self.disks: dict[str, DurableDisk] = {}
+        self.leaders: dict[tuple[int, int], str] = {}
+        self.leader_terms: dict[int, int] = {}
+        self.entries: dict[tuple[int, int, int], tuple[int, int, bytes]] = {}  # (group, index, term) → kind, before
+        self.commits: dict[int, dict[int, int]] = {}
+        self.commit_max: dict[int, int] = {}
+        self.compared = 0
+        self.restarts = 0
+        self._digests: dict[tuple[int, int], tuple[bytes, str]] = {}
+        self._seen: dict[tuple[str, int], Seen] = {}
+        self._names: dict[str, str] = {}
+        self._by_links: dict[Any, str] = {}
+
+    def add(self, machine: Machine) -> None:
+        """Watch a machine's disk."""
+        self.machines[machine.name] = machine
+        self.disks[machine.name] = DurableDisk(machine.disk)
+        self._names[peer_id(machine.name)] = machine.name
+
+    # What machines tell.
+
+    def started(self, machine: Machine) -> None:
+        self.restarts += 1
+        for key in [key for key in self._seen if key[0] == machine.name]:
+            del self._seen[key]
+        wal = machine.node.jetstream.engine.wal
+        found = {group: read_log(wal.group(group)) for group in wal.groups()}
+        with self._noting(machine):
+            self.disks[machine.name].recovered(found)
+
+    def ran(self, machine: Machine, job: Any) -> None:
+        if isinstance(job, WalJob):
+            disk = self.disks[machine.name]
+            batch = job.batch
+            with self._noting(machine):
+                for records in disk.wrote(batch.records, log_path(batch.writer.directory, batch.file)):
+                    for at in range(len(records.types)):
+                        self._record_is_durable(machine, disk, records, at)
+
+    def broke(self, machine: Machine, error: str) -> None:
+        self.broken.append(f"{machine.name} raised\n{error}")
+
+    def turned(self, machine: Machine) -> None:
+        engine = machine.node.jetstream.engine
+        name = machine.name
+        with self._noting(machine):
+            for group_id, group in engine.groups.items():
+                seen = self._seen.get((name, group_id))
+                if seen is None:
+                    seen = self._seen[(name, group_id)] = Seen()
+                raft = group.raft
+                if raft.commit != seen.commit or raft.applied != seen.applied:
+                    self._progress(machine, group, seen)
+                if raft.role != seen.role or raft.term != seen.term:
+                    seen.role, seen.term = raft.role, raft.term
+                    if raft.role == LEADER:
+                        self._leads(machine, group)
+            self._bounded(machine, engine)
+
+    @contextmanager
+    def _noting(self, machine: Machine) -> Iterator[None]:
+        try:
+            yield
+        except Broken as broken:
+            self.broken.append(f"{machine.name}: {broken}")
+
+    # Disks.
+
+    def _record_is_durable(self, machine: Machine, disk: DurableDisk, records: Records, at: int) -> None:
+        kind, group = records.types[at], records.groups[at]
+        if kind == RECORD_ENTRY:
+            self._entry_is_durable(disk, records, at)
+        elif kind == RECORD_START:
+            self._released(machine, group, records.indexes[at])
+        disk.apply(records, at)
+
+    def _entry_is_durable(self, disk: DurableDisk, records: Records, at: int) -> None:
+        group, index, term = records.groups[at], records.indexes[at], records.terms[at]
+        before = disk.log(group).term_at(index - 1)
+        entry = (records.kinds[at], before, records.bodies[at])
+        known = self.entries.setdefault((group, index, term), entry)
+        if known[2] != entry[2] or known[0] != entry[0]:
+            raise Broken(f"group {group}: two entries {index} of term {term}")
+        if before >= 0 and known[1] >= 0 and before != known[1]:
+            raise Broken(f"group {group}: entry {index} of term {term} follows terms {known[1]} and {before}")
+        committed = self.commits.get(group, {}).get(index)
+        if committed is not None and committed != term:
+            raise Broken(f"group {group}: entry {index} was committed in term {committed}, replaced in {term}")
+
+    def _released(self, machine: Machine, group: int, index: int) -> None:
+        """The log begins behind `index` now: a snapshot on the disk must reach as far, and its blocks be there."""
+        if group not in machine.node.jetstream.engine.groups:
+            return  # deleted meanwhile
+        directory = group_directory(group)
+        data = newest_snapshot(machine.disk, directory)
+        snapshot = decode_group_snapshot(data) if data is not None else None
+        if snapshot is None or snapshot.index < index:
+            reaches = "nothing" if snapshot is None else str(snapshot.index)
+            raise Broken(f"group {group}: the log let go of {index}, the durable snapshot reaches {reaches}")
+        running = machine.node.jetstream.assignments.groups.get(group)
+        in_memory = running is None or isinstance(running.store, MemoryStreamStore)
+        if snapshot.machine and group != META_GROUP and not in_memory:
+            try:
+                openable(machine.disk, directory + "/blocks", StreamMachine.store_state(snapshot.machine))
+            except StorageError as error:
+                raise Broken(f"group {group}: the log let go of {index}, blocks not durable: {error}") from error
+
+    # Consensus.
+
+    def _leads(self, machine: Machine, group: Any) -> None:
+        raft = group.raft
+        known = self.leaders.setdefault((group.id, raft.term), machine.name)
+        if known != machine.name:
+            raise Broken(f"group {group.id}: {known} and {machine.name} lead term {raft.term}")
+        self.leader_terms[group.id] = max(self.leader_terms.get(group.id, 0), raft.term)
+        commits = self.commits.get(group.id, {})
+        for index in reversed(commits):  # the newest ones first; older ones follow from log matching
+            if commits[index] < raft.term:
+                if raft.log.last_index < index or (
+                    index >= raft.log.first_index() and raft.log.term(index) != commits[index]
+                ):
+                    raise Broken(f"group {group.id}: leader of term {raft.term} lacks committed entry {index}")
+                break
+
+    def _progress(self, machine: Machine, group: Any, seen: Seen) -> None:
+        raft = group.raft
+        if raft.commit < seen.commit or raft.applied < seen.applied:
+            raise Broken(f"group {group.id}: commit or applied index went back")
+        if raft.applied > raft.commit:
+            raise Broken(f"group {group.id}: applied {raft.applied}, committed {raft.commit}")
+        if raft.commit != seen.commit:
+            self._committed(group, seen.role == LEADER and raft.role == LEADER and seen.term == raft.term)
+            seen.commit = raft.commit
+        if raft.applied != seen.applied:
+            seen.applied = raft.applied
+            if raft.applied % COMPARE_EVERY == 0 and group.id != META_GROUP:
+                self._compare_machines(machine, group)
+
+    def _committed(self, group: Any, led: bool) -> None:
+        raft = group.raft
+        index = raft.commit
+        if index < raft.log.first_index():
+            return
+        term = raft.log.term(index)
+        if led and term != raft.term:
+            raise Broken(f"group {group.id}: leader of term {raft.term} committed entry {index} of term {term}")
+        commits = self.commits.setdefault(group.id, {})
+        if commits.setdefault(index, term) != term:
+            raise Broken(f"group {group.id}: entry {index} committed in terms {commits[index]} and {term}")
+        if index <= self.commit_max.get(group.id, 0):
+            return
+        self.commit_max[group.id] = index
+        voters = raft.membership.voters
+        have = [peer for peer in voters if self.disks[self._names[peer]].log(group.id).has(index, term)]
+        if len(have) * 2 <= len(voters):
+            names = [self._names[peer] for peer in have]
+            raise Broken(f"group {group.id}: entry {index} is committed, but only on the disks of {names}")
+
+    def _compare_machines(self, machine: Machine, group: StreamGroup) -> None:
+        digest = machine_digest(group.machine)
+        known, name = self._digests.setdefault((group.id, group.raft.applied), (digest, machine.name))
+        self.compared += name != machine.name
+        if known != digest:
+            raise Broken(f"group {group.id}: {name} and {machine.name} differ at index {group.raft.applied}")
+
+    # What leaves a node.
+
+    def sending(self, engine: Engine, message: Message) -> None:
+        """A Raft message is about to leave."""
+        if message.reject or (message.kind != VOTE_RESPONSE and message.kind != APPEND_RESPONSE):
+            return
+        name = self._names[message.sender]
+        log = self.disks[name].log(message.group)
+        if message.kind == VOTE_RESPONSE:
+            if (log.term, log.vote) != (message.term, message.receiver):
+                self.broken.append(f"{name}: group {message.group}: a vote in term {message.term} left, not durable")
+            return
+        raft = engine.groups[message.group].raft
+        index = message.index
+        if raft.term != message.term or index > raft.log.last_index or index < raft.log.first_index():
+            return
+        if not log.has(index, raft.log.term(index)):
+            self.broken.append(f"{name}: group {message.group}: says that it has entry {index}, which is not durable")
+
+    def delivering(self, group: StreamGroup, reply: bytes) -> None:
+        """A consumer's message is about to leave."""
+        if group.raft.term < self.leader_terms.get(group.id, 0):
+            return  # deposed and not aware of it: what it hands out is at least once, and its acks count for nothing
+        words = reply.split(b".")
+        key = (words[2].decode(), words[3].decode(), int(words[5]))
+        if key in self.history.confirmed:
+            self.broken.append(f"message {key} is delivered again after its ack was confirmed")
+
+    def _bounded(self, machine: Machine, engine: Engine) -> None:
+        if len(engine._after_sync) > AFTER_SYNC_MAX:
+            raise Broken(f"{len(engine._after_sync)} messages wait for the disk")
+        for link in engine.links.links.values():
+            if link.output_bytes > LINK_BYTES_MAX:
+                raise Broken(f"{link.output_bytes} bytes wait for {link.name}")
+
+
+@contextmanager
+def watching(checks: Checks) -> Iterator[None]:
+    """While this lasts, every Raft message and every delivery is looked at before it leaves."""
+    send, deliver = Engine.send, StreamOutput.send
+
+    def watched_send(self: Engine, message: Message) -> None:
+        checks.sending(self, message)
+        send(self, message)
+
+    def watched_deliver(
+        self: StreamOutput, origin: str, inbox: bytes, subject: bytes, reply: bytes, header_length: int, data: bytes
+    ) -> None:
+        if reply.startswith(b"$JS.ACK."):
+            checks.delivering(self._group, reply)
+        deliver(self, origin, inbox, subject, reply, header_length, data)
+
+    Engine.send = watched_send  # type: ignore[method-assign]
+    StreamOutput.send = watched_deliver  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Engine.send = send  # type: ignore[method-assign]
+        StreamOutput.send = deliver  # type: ignore[method-assign]

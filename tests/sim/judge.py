@@ -1,0 +1,140 @@
+"""The verdict at the end of a simulation: the history that clients saw, against the logs and what replicas keep.
+
+The committed log of every stream is replayed into a fresh machine over a memory store: that gives every message that
+was ever stored, and the state that every replica must be in. Read next: `invariants` (what is checked on the way).
+"""
+
+import hashlib
+from collections import Counter
+from typing import Any
+
+from broker.jetstream.effects import EffectSink
+from broker.jetstream.ops import OP_PUBLISH, PublishOp, split_ops
+from broker.jetstream.stream import StreamMachine
+from broker.jetstream.stream_config import StreamConfig
+from raft.types import ENTRY_LAZY
+from sim.plan import StreamPlan
+from sim.workload import History
+from storage.memory import MemoryStreamStore
+
+Entries = dict[tuple[int, int, int], tuple[int, int, bytes]]  # (group, index, term) → kind, term before, data
+
+
+def machine_digest(machine: StreamMachine) -> bytes:
+    """One value for everything that must be equal on all replicas (of the messages: how many, which, how large)."""
+    store = machine.store
+    facts = (
+        machine.config.to_json(),
+        machine.last_time_ns,
+        machine.last_message_id,
+        machine.dedupe.snapshot(),
+        [consumer.snapshot() for consumer in machine.consumers.values()],
+        (store.first_sequence, store.last_sequence, store.messages, store.first_timestamp_ns, store.last_timestamp_ns),
+        store.deleted_sequences(),
+    )
+    return hashlib.sha1(repr(facts).encode()).digest()
+
+
+class Stored(EffectSink):
+    """Remembers under which sequence each message of an entry was stored."""
+
+    def __init__(self) -> None:
+        self.texts: dict[int, str] = {}
+        self.op: PublishOp | None = None
+
+    def published(self, ordinal: int, first: int, count: int, first_sequence: int) -> None:
+        op = self.op
+        assert op is not None
+        for at in range(first, first + count):
+            start = op.positions[at] + op.subject_lengths[at]
+            body = op.raw[start + op.header_lengths[at] : start + op.data_lengths[at]]
+            self.texts[first_sequence + at - first] = body.decode()
+
+
+def committed_log(entries: Entries, group: int, index: int, term: int) -> list[bytes]:
+    """The data of all entries up to (index, term), oldest first; as no two logs differ below it, there is one."""
+    found: list[bytes] = []
+    while (group, index, term) in entries:
+        kind, before, data = entries[(group, index, term)]
+        if data and kind <= ENTRY_LAZY:
+            found.append(data)
+        index, term = index - 1, before
+    found.reverse()
+    return found
+
+
+def replay(config: StreamConfig, created_ns: int, log: list[bytes]) -> tuple[StreamMachine, dict[int, str]]:
+    """A machine that has seen the whole log, and every message it ever stored."""
+    machine = StreamMachine(config, MemoryStreamStore.open(None), created_ns)
+    stored = Stored()
+    for data in log:
+        for ordinal, (kind, body) in enumerate(split_ops(data)):
+            stored.op = PublishOp(body) if kind == OP_PUBLISH else None
+            machine.apply(kind, body, ordinal, stored)
+    return machine, stored.texts
+
+
+def contents(machine: StreamMachine) -> dict[int, tuple[bytes, int, bytes]]:
+    """Every message of a replica."""
+    found = {}
+    store = machine.store
+    for sequence in range(max(store.first_sequence, 1), store.last_sequence + 1):
+        message = store.get(sequence)
+        if message is not None:
+            found[sequence] = (bytes(message.subject), message.timestamp_ns, bytes(message.data))
+    return found
+
+
+def judge_stream(plan: StreamPlan, history: History, entries: Entries, replicas: dict[str, Any]) -> list[str]:
+    """What does not hold for one stream. `replicas`: the groups by node name."""
+    faults: list[str] = []
+    names = sorted(replicas)
+    newest = max((replicas[name] for name in names), key=lambda group: group.raft.applied)
+    applied = newest.raft.applied
+    log = committed_log(entries, newest.id, applied, newest.raft.log.term(applied))
+    machine, stored = replay(newest.assignment.config, newest.assignment.created_ns, log)
+    expected, expected_contents = machine_digest(machine), contents(machine)
+    for name in names:
+        group = replicas[name]
+        if group.raft.applied != applied:
+            faults.append(f"{plan.name}: {name} has applied {group.raft.applied}, others {applied}")
+        elif machine_digest(group.machine) != expected:
+            faults.append(f"{plan.name}: {name} is not in the state that a replay of the log leads to")
+        elif contents(group.machine) != expected_contents:
+            faults.append(f"{plan.name}: {name} keeps other messages than a replay of the log")
+    faults += judge_publishes(plan, history, stored)
+    faults += judge_deliveries(plan, history, stored, set(expected_contents))
+    return faults
+
+
+def judge_publishes(plan: StreamPlan, history: History, stored: dict[int, str]) -> list[str]:
+    """Acknowledged means stored, under that sequence; with an id, once; without, at most once an attempt."""
+    faults = [fault for fault in history.conflicts if fault.startswith(plan.name + ":")]
+    counts = Counter(stored.values())
+    for text, sequence in history.acked.get(plan.name, {}).items():
+        if stored.get(sequence) != text:
+            faults.append(f"{plan.name}: {text} was acknowledged as {sequence}, which is {stored.get(sequence)}")
+    for text, count in counts.items():
+        attempts = history.attempts.get(text, 0)
+        if count > (min(attempts, 1) if text.startswith("D") else attempts):
+            faults.append(f"{plan.name}: {text} is stored {count} times after {attempts} attempts")
+    return faults
+
+
+def judge_deliveries(plan: StreamPlan, history: History, stored: dict[int, str], present: set[int]) -> list[str]:
+    """What was delivered is what was stored; everything stored was delivered (if consumed) or is still there."""
+    faults: list[str] = []
+    delivered = history.delivered.get(plan.name, {})
+    for sequence, text in delivered.items():
+        if stored.get(sequence) != text:
+            faults.append(f"{plan.name}: {sequence} was delivered as {text}, stored as {stored.get(sequence)}")
+    for sequence, text in stored.items():
+        if sequence not in delivered and sequence not in present:
+            faults.append(f"{plan.name}: {text} ({sequence}) is gone without having been delivered")
+        if plan.consumers and sequence not in delivered:
+            faults.append(f"{plan.name}: {text} ({sequence}) was never delivered")
+    if plan.work_queue and plan.consumers:
+        for key in history.confirmed:
+            if key[0] == plan.name and key[2] in present:
+                faults.append(f"{plan.name}: {key[2]} is still in the work queue though its ack was confirmed")
+    return faults
