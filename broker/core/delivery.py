@@ -47,6 +47,7 @@ class PublishMemo:
         self.result: SublistResult = result
         self.heads: list[bytes] = []  # one for each of `result.plain`, made when first needed
         self.route_head: bytes = b""
+        self.has_twice: bool = False  # some connection gets each message more than once
 
     def renew(self, result: SublistResult) -> None:
         self.result = result
@@ -59,6 +60,8 @@ class PublishMemo:
             for subscription in self.result.plain
         ]
         self.route_head = route_message_head(self.subject, self.reply, [], self.header_length, self.size)
+        cids = {subscription.owner.cid: True for subscription in self.result.plain}
+        self.has_twice = len(cids) < len(self.heads)
 
 
 class Delivery:
@@ -77,6 +80,9 @@ class Delivery:
         size: i64 = memo.size
         has_headers = memo.header_length > 0
         plain = result.plain
+        if memo.has_twice and count > 1:
+            self._publish_in_turn(memo, source, bodies)
+            return
         joins = count > 1 and size <= _JOIN_BODY_MAX and (size + 64) * count * len(plain) <= _JOIN_BYTES_MAX
         position: i64 = 0
         for subscription in plain:
@@ -104,6 +110,16 @@ class Delivery:
             self.out_bytes += count * size
         for peer in result.peers:
             peer.out_messages += int(count)
+            peer.write(memo.route_head.join(bodies))
+
+    def _publish_in_turn(self, memo: PublishMemo, source: Subscriber, bodies: list[bytes]) -> None:
+        """Message by message: a connection with two subscriptions must not see the second message before the first."""
+        for index in range(1, len(bodies)):
+            for subscription in memo.result.plain:
+                if subscription.owner is not source or source.echo:
+                    self._write(subscription, memo.subject, memo.reply, memo.header_length, bodies[index])
+        for peer in memo.result.peers:
+            peer.out_messages += len(bodies) - 1
             peer.write(memo.route_head.join(bodies))
 
     def publish(
