@@ -24,14 +24,6 @@ class InnerCaller:
         raise NotImplementedError
 
 
-class Outstanding:
-    """A request of a client here that a leader elsewhere has not answered yet. `kind` as in `forward`."""
-
-    def __init__(self, subject: bytes, kind: int) -> None:
-        self.subject: Final = subject
-        self.kind: Final = kind
-
-
 class Answers:
     """Sends answers; remembers which ones are still expected from which peer."""
 
@@ -40,7 +32,7 @@ class Answers:
         self._links: Final = links
         self._inner: dict[bytes, InnerCaller] = {}
         self._inner_count: int = 0
-        self._expected: dict[str, dict[bytes, Outstanding]] = {}
+        self._expected: dict[str, dict[bytes, bytes]] = {}
 
     def send(self, origin: str, inbox: bytes, subject: bytes, reply: bytes, header_length: int, data: bytes) -> None:
         """Publish at `origin`: matched by `inbox`, written with `subject` (b"": the inbox itself)."""
@@ -64,20 +56,20 @@ class Answers:
 
     # What is expected from peers.
 
-    def expect(self, peer: str, inbox: bytes, outstanding: Outstanding) -> None:
-        """A request with this inbox went to `peer`."""
+    def expect(self, peer: str, inbox: bytes, subject: bytes) -> None:
+        """A request or publish on `subject`, to be answered at `inbox`, went to `peer`."""
         expected = self._expected.get(peer)
         if expected is None:
             expected = self._expected[peer] = {}
-        expected[inbox] = outstanding
+        expected[inbox] = subject
 
     def expected_count(self, peer: str) -> int:
         """How many answers are missing from `peer`."""
         expected = self._expected.get(peer)
         return 0 if expected is None else len(expected)
 
-    def take_expected(self, peer: str) -> dict[bytes, Outstanding]:
-        """The link to `peer` broke: all that it will not answer."""
+    def take_expected(self, peer: str) -> dict[bytes, bytes]:
+        """The link to `peer` broke: all that it will not answer, subject by inbox."""
         return self._expected.pop(peer, {})
 
     # Callers inside the node.

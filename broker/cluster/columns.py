@@ -29,20 +29,25 @@ class Columns:
     def __init__(self) -> None:
         self.count: int = 0
         self.bytes: int = 0
-        self._first: array[int] = array("H")
-        self._second: array[int] = array("H")
-        self._reply: array[int] = array("H")
-        self._header: array[int] = array("H")
-        self._data: array[int] = array("I")
+        # Lists, made arrays once at the end: appending to an array costs four times as much.
+        self._first: list[int] = []
+        self._second: list[int] = []
+        self._reply: list[int] = []
+        self._header: list[int] = []
+        self._data: list[int] = []
         self._parts: list[bytes] = []
 
     def add(self, first: bytes, second: bytes, reply: bytes, header_length: int, data: bytes) -> None:
         """Append one message; subjects are at most 65,535 bytes, which the control line bounds."""
-        self._first.append(len(first))
-        self._second.append(len(second))
-        self._reply.append(len(reply))
+        first_length = len(first)
+        second_length = len(second)
+        reply_length = len(reply)
+        data_length = len(data)
+        self._first.append(first_length)
+        self._second.append(second_length)
+        self._reply.append(reply_length)
         self._header.append(header_length)
-        self._data.append(len(data))
+        self._data.append(data_length)
         parts = self._parts
         parts.append(first)
         if second:
@@ -51,17 +56,17 @@ class Columns:
             parts.append(reply)
         parts.append(data)
         self.count += 1
-        self.bytes += len(first) + len(second) + len(reply) + len(data) + _ROW
+        self.bytes += first_length + second_length + reply_length + data_length + _ROW
 
     def encode(self) -> bytes:
         """The block as bytes: one join."""
         head = [
             self.count.to_bytes(_HEAD, "little"),
-            self._first.tobytes(),
-            self._second.tobytes(),
-            self._reply.tobytes(),
-            self._header.tobytes(),
-            self._data.tobytes(),
+            array("H", self._first).tobytes(),
+            array("H", self._second).tobytes(),
+            array("H", self._reply).tobytes(),
+            array("H", self._header).tobytes(),
+            array("I", self._data).tobytes(),
         ]
         head.extend(self._parts)
         return b"".join(head)

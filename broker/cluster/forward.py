@@ -15,7 +15,7 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-from broker.cluster.answers import LOCAL, Answers, Outstanding
+from broker.cluster.answers import LOCAL, Answers
 from broker.cluster.columns import Columns
 from broker.cluster.identity import META_GROUP
 from broker.cluster.link import PeerLink
@@ -26,6 +26,8 @@ HOLD_NS: Final = 2_500_000_000
 HOLD_BYTES_MAX: Final = 32 * 1024 * 1024
 HELD_OVERHEAD: Final = 200
 EXPECTED_MAX: Final = 200_000
+
+API_PREFIX: Final = b"$JS.API."
 
 PUBLISH: Final = 0
 ACK: Final = 1
@@ -134,7 +136,7 @@ class Forwarder:
         if reply and origin == LOCAL and kind != ACK:
             if self._answers.expected_count(link.peer) >= EXPECTED_MAX:
                 return False
-            self._answers.expect(link.peer, reply, Outstanding(subject, kind))
+            self._answers.expect(link.peer, reply, subject)
         block.add(subject, origin.encode(), reply, header_length, data)
         link.dirty = True
         return True
@@ -191,5 +193,6 @@ class Forwarder:
     def link_lost(self, peer: str) -> None:
         """What `peer` did not answer will not be answered by it: tell the clients now."""
         expected = self._answers.take_expected(peer)
-        for reply, outstanding in expected.items():
-            self._directory.refuse(outstanding.kind, outstanding.subject, reply, LOCAL)
+        for reply, subject in expected.items():
+            kind = REQUEST if subject.startswith(API_PREFIX) else PUBLISH
+            self._directory.refuse(kind, subject, reply, LOCAL)

@@ -237,7 +237,7 @@ class Parser:
             header_length = digits(buffer, reply_end + 1, last)
         if size < 0 or header_length < 0 or header_length > size or size > self.max_payload:
             return self._any_line(start)
-        if has_header == (second < 0) or (not has_header and third >= 0):
+        if (has_header and second < 0) or (not has_header and third >= 0):
             return self._any_line(start)
         self.subject = buffer[arguments:first]
         self.reply = buffer[first + 1 : reply_end] if reply_end > first else b""
