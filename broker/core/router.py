@@ -195,7 +195,7 @@ class Router:
         result = self._results.get(subject)
         if result is not None:
             return result
-        if subject.startswith(ACK_PREFIX):
+        if subject.startswith(ACK_PREFIX) and subject[-1] != 46 and b".." not in subject:  # no empty token
             if not self._ack_known:
                 self._ack_known = True
                 self._ack_result = (
