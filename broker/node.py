@@ -10,6 +10,7 @@ JetStream (`cluster`), numbers for monitoring (`node_statistics`). Read next: `c
 
 import base64
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from broker.cluster.jobs import Job
@@ -18,7 +19,7 @@ from broker.cluster.route_bridge import open_routes
 from broker.cluster.route_session import HANDED_OVER
 from broker.cluster.route_traffic import RouteSession
 from broker.cluster.routes import RouteTable
-from broker.cluster.service import JetStreamService
+from broker.cluster.service import WAL_DIRECTORY, JetStreamService
 from broker.cluster.services import AckService, ApiService
 from broker.cluster.transport import Dial, LinkTable
 from broker.cluster.turn_clock import TurnClock
@@ -26,6 +27,7 @@ from broker.config import VERSION, Options
 from broker.core.clients import Clients, first_info
 from broker.core.router import Router
 from storage.disk import Disk
+from storage.wal import stored_identity
 
 if TYPE_CHECKING:
     from broker.monitor.statistics import Statistics
@@ -54,10 +56,13 @@ class BrokerNode:
 
     def __init__(self, options: Options, disk: Disk, rng: random.Random) -> None:
         """Opens the store. Raises storage errors: WrongIdentity, CorruptLog …"""
-        self.options: Final = options
         self.clock: Final = TurnClock()
         self.server_id: Final = "N" + base64.b32encode(rng.getrandbits(55 * 5 + 5).to_bytes(35, "big")).decode()[:55]
-        self.name: Final = options.server_name or self.server_id
+        # A server without a configured name keeps the one under which its store began.
+        stored = stored_identity(disk, WAL_DIRECTORY) if options.jetstream.enabled else ""
+        self.name: Final = options.server_name or stored or self.server_id
+        options = replace(options, server_name=self.name)
+        self.options: Final = options
         self.events: list[tuple[str, str, dict[str, object]]] = []
         self.router: Final = Router(rng)
         self.clients: Final = Clients(

@@ -274,6 +274,15 @@ class Wal:
         return head
 
 
+def stored_identity(disk: Disk, directory: str) -> str:
+    """Whom the log in this directory belongs to, "" for nobody yet (or when that cannot be read: `open` says so)."""
+    path = f"{directory}/{IDENTITY_FILE}"
+    if not disk.exists(path):
+        return ""
+    line = read_file(disk, path).decode("utf-8", "replace").split("\n")[0]
+    return line[len(IDENTITY_PREFIX) :] if line.startswith(IDENTITY_PREFIX) else ""
+
+
 def check_identity(disk: Disk, directory: str, identity: str) -> None:
     """The directory belongs to `identity`, from its first use on. Raises WrongIdentity."""
     path = f"{directory}/{IDENTITY_FILE}"
