@@ -180,7 +180,7 @@ class ClientSession(Subscriber):
         self.in_bytes += parser.size
         options = self.options
         is_usual = True
-        if options.pedantic and not is_valid_literal(subject):
+        if options.pedantic and not is_valid_literal(subject) and subject:  # none: see HMSG in the parser
             self._say(errors.ERR_INVALID_PUBLISH_SUBJECT.text)
             is_usual = False
         refusal = publish_refusal(subject, reply)
