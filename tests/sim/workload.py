@@ -107,6 +107,7 @@ class Consumer:
         self.durable = durable
         self.careful = False  # True: forgets no ack any more
         self.pull = 0
+        self.wanted = 0  # of the pull under way
         self.inbox = f"_FETCH.{name}"
         self.rng = random.Random(world.rng.getrandbits(64))
         self.client = SimClient(world, name, list(world.servers))
@@ -116,7 +117,8 @@ class Consumer:
     def _fetch(self) -> None:
         self.pull += 1
         pull = self.pull
-        request = json.dumps({"batch": self.rng.choice((1, 5, 20)), "expires": FETCH_NS}).encode()
+        self.wanted = self.rng.choice((1, 5, 20))
+        request = json.dumps({"batch": self.wanted, "expires": FETCH_NS}).encode()
         subject = f"$JS.API.CONSUMER.MSG.NEXT.{self.stream}.{self.durable}"
         self.client.publish(subject, request, f"{self.inbox}.{pull}")
         self.world.after(FETCH_NS + 300_000_000, lambda: self._again(pull))
@@ -125,13 +127,19 @@ class Consumer:
         if pull == self.pull:
             self._fetch()
 
+    def _fetch_soon(self) -> None:
+        self.pull += 1  # the timer of the pull that ended means nothing any more
+        self.world.after(20_000_000, self._fetch)
+
     def _message(self, message: Message | None) -> None:
         assert message is not None
         if message.status:
             if message.subject == f"{self.inbox}.{self.pull}":
-                self.pull += 1  # its timer means nothing any more
-                self.world.after(20_000_000, self._fetch)
+                self._fetch_soon()
             return
+        self.wanted -= 1  # a late one of an earlier pull counts too: the next pull is then early, which does no harm
+        if self.wanted == 0:
+            self._fetch_soon()
         sequence = int(message.reply.split(".")[5])
         self.history.note_delivery(self.stream, sequence, message.data.decode())
         chance = self.rng.random()
