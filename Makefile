@@ -27,7 +27,7 @@ bench: $(VENV)/.installed-test
 	cd tests && ../$(BIN)/python -m bench $(BENCH)
 
 sim: $(VENV)/.installed-test
-	PYTHONPATH=.:tests:tests/storage $(BIN)/python -m sim --seeds $(SEEDS) $(SIM)
+	PYTHONPATH=.:tests:tests/storage $(BIN)/python -m sim $(if $(PLANTED),--planted,--seeds $(SEEDS)) $(SIM)
 
 tools: $(TOOLS)/nats
 

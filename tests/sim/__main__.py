@@ -1,5 +1,5 @@
 """`make sim`: simulated clusters by seed, on all cores. Exit 1 when a promise was broken, with the way to see it
-again."""
+again. `make sim PLANTED=1`: bugs are planted, and each must be found."""
 
 import argparse
 import multiprocessing
@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 
+from sim.planted import BUGS, hunt_all
 from sim.run import Result, simulate
 
 
@@ -16,7 +17,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="sim")
     parser.add_argument("--seeds", type=int, default=20, help="how many stories, from seed 1 on")
     parser.add_argument("--seed", type=int, help="only this one")
+    parser.add_argument("--planted", action="store_true", help="plant bugs and see whether they are found")
     options = parser.parse_args()
+    if options.planted:
+        return planted()
     seeds = [options.seed] if options.seed is not None else list(range(1, options.seeds + 1))
     started = time.monotonic()
     failed = 0
@@ -25,6 +29,17 @@ def main() -> int:
         print(result.text(), flush=True)
     print(f"{len(seeds) - failed} of {len(seeds)} seeds hold, {time.monotonic() - started:.0f} s")
     return 1 if failed else 0
+
+
+def planted() -> int:
+    """Every planted bug must be found, and what finds it must hold without it."""
+    started = time.monotonic()
+    missed = 0
+    for found in hunt_all():
+        missed += not found.seed or bool(found.innocent)
+        print(found.text(), flush=True)
+    print(f"{len(BUGS) - missed} of {len(BUGS)} planted bugs found, {time.monotonic() - started:.0f} s")
+    return 1 if missed else 0
 
 
 def results(seeds: list[int]) -> Iterator[Result]:

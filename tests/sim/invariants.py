@@ -147,7 +147,9 @@ class Checks(Watcher):
         if before >= 0 and known[1] >= 0 and before != known[1]:
             raise Broken(f"group {group}: entry {index} of term {term} follows terms {known[1]} and {before}")
         committed = self.commits.get(group, {}).get(index)
-        if committed is not None and committed != term:
+        # An older entry may still come from a batch that waited, as long as it replaces nothing that counted.
+        replaces = committed is not None and (term > committed or disk.log(group).terms.get(index) == committed)
+        if replaces and committed != term:
             raise Broken(f"group {group}: entry {index} was committed in term {committed}, replaced in {term}")
 
     def _released(self, machine: Machine, group: int, index: int) -> None:

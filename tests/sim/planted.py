@@ -1,0 +1,83 @@
+"""The simulation is worth something only if it finds bugs: each one planted here is found within a few seeds.
+
+`hunt` runs the stories of a bug's plan with the bug, seed after seed, until a promise is broken, and then the same
+seeds without it, which must hold. `make sim PLANTED=1` prints the list.
+
+Read next: `planting` (how), `bugs_consensus`, `bugs_disk`, `bugs_streams` (what).
+"""
+
+import functools
+import multiprocessing
+import os
+from collections.abc import Iterator
+
+from sim import bugs_consensus, bugs_disk, bugs_streams
+from sim.planting import BUGS, PlantedBug
+from sim.run import Result, simulate
+
+SEEDS_MAX = 10
+__all__ = ["BUGS", "SEEDS_MAX", "Hunt", "bugs_consensus", "bugs_disk", "bugs_streams", "hunt", "hunt_all"]
+
+
+class Hunt:
+    """How a bug was found. `seed` 0: it was not, within `SEEDS_MAX`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.seed = 0
+        self.found = ""
+        self.steps = 0
+        self.simulated_s = 0.0
+        self.taken_s = 0.0
+        self.innocent: list[str] = []  # what does not hold without the bug
+
+    def text(self) -> str:
+        """One line."""
+        if not self.seed:
+            line = f"NOT FOUND in {SEEDS_MAX} seeds, {self.simulated_s:.0f} simulated s"
+        else:
+            line = f"seed {self.seed}, {self.simulated_s:.1f} simulated s in {self.taken_s:.1f} s: {self.found}"
+        complaints = [f"\n    does not hold without it: {fault}" for fault in self.innocent]
+        return f"{self.name}: {line}{''.join(complaints)}"
+
+
+@functools.cache
+def innocent(plan: str, bug: str, seed: int) -> tuple[str, ...]:
+    """What does not hold in a story without any bug; `bug` is any that uses the plan of that name."""
+    del plan
+    return tuple(simulate(seed, BUGS[bug].plan()).faults)
+
+
+def run_with(bug: PlantedBug, seed: int) -> Result:
+    """One story with the bug."""
+    with bug.plant():
+        return simulate(seed, bug.plan())
+
+
+def hunt(name: str) -> Hunt:
+    """Look for one bug."""
+    bug = BUGS[name]
+    found = Hunt(name)
+    for seed in range(1, SEEDS_MAX + 1):
+        result = run_with(bug, seed)
+        found.simulated_s += result.simulated_s
+        found.taken_s += result.taken_s
+        if result.faults:
+            found.seed = seed
+            found.found = result.faults[0].strip().splitlines()[-1]
+            break
+    for seed in range(1, (found.seed or 1) + 1):
+        found.innocent += [f"seed {seed}: {fault}" for fault in _without(bug, seed)]
+    return found
+
+
+def _without(bug: PlantedBug, seed: int) -> tuple[str, ...]:
+    plan = bug.plan().name
+    users = [other.name for other in BUGS.values() if other.plan is bug.plan]
+    return innocent(plan, users[0], seed)
+
+
+def hunt_all() -> Iterator[Hunt]:
+    """All of them, on all cores, in their order."""
+    with multiprocessing.Pool(os.cpu_count()) as pool:
+        yield from pool.imap(hunt, list(BUGS))
