@@ -11,6 +11,7 @@ from broker.cluster.identity import peer_id
 from broker.cluster.transport import LinkTable
 
 WAITING_LOG_NS: Final = 10_000_000_000
+RESEND_NS: Final = 1_000_000_000
 
 
 class Bootstrap:
@@ -21,6 +22,7 @@ class Bootstrap:
         self._expect: Final = expect
         self._views: dict[str, list[str]] = {}
         self._sent: list[str] = []
+        self._sent_ns: int = 0
         self._logged_ns: int = 0
 
     def view(self) -> list[str]:
@@ -29,12 +31,14 @@ class Bootstrap:
         names.append(self._links.name)
         return sorted(names)
 
-    def view_to_send(self) -> list[str] | None:
-        """The view, when peers do not know it yet."""
+    def view_to_send(self, now_ns: int) -> list[str] | None:
+        """The view, when peers do not know it yet; and again every second, as a link that was given up for another one
+        may have taken it with it."""
         view = self.view()
-        if view == self._sent:
+        if view == self._sent and now_ns - self._sent_ns < RESEND_NS:
             return None
         self._sent = view
+        self._sent_ns = now_ns
         return view
 
     def peer_arrived(self) -> None:

@@ -167,7 +167,7 @@ class JetStreamService:
     def _try_to_found(self) -> None:
         if self._founding:
             return
-        view = self._bootstrap.view_to_send()
+        view = self._bootstrap.view_to_send(self.clock.now_ns)
         if view is not None:
             content = bytes(cbor2.dumps(view))
             for link in self.links.links.values():

@@ -149,6 +149,12 @@ class PublishOp:
         return self.raw[position : position + self.header_lengths[index]]
 
 
+    def payload(self, index: int) -> bytes:
+        """What follows the headers of one message."""
+        position = self.positions[index] + self.subject_lengths[index]
+        return self.raw[position + self.header_lengths[index] : position + self.data_lengths[index]]
+
+
 def _packed(typecode: str, values: list[int]) -> bytes:
     column = array(typecode, values)
     if _SWAP:

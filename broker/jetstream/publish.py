@@ -4,7 +4,8 @@ Two paths. `_store_all`: nothing in the batch needs a look of its own (no header
 arrays go to the store as they are. `_Admission`: one message after the other, where runs of accepted ones still
 become one `append_batch`.
 
-Limits are applied behind each append. Not here: early refusals (`admission`), removal (`retention`).
+Limits are applied behind each append. Not here: early refusals (`admission`), what headers ask for and may not have
+(`publish_checks`), removal (`retention`, `aging`).
 
 Invariants: message k stored of a batch has the batch's time + k, so that times are strictly ascending; refused and
 duplicate messages take neither sequence nor time; a message nobody is interested in (interest retention) takes a
@@ -19,47 +20,28 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from broker.core.subjects import SubjectMatcher, is_literal
-from broker.jetstream.api_errors import (
-    ATOMIC_BATCH_DISABLED,
-    COUNTERS_DISABLED,
-    EXPECTED_STREAM_MISMATCH,
-    EXPECTED_SUBJECT_WITHOUT_SEQUENCE,
-    MESSAGE_TOO_LARGE,
-    MESSAGE_TTL_DISABLED,
-    ROLLUP_FAILED,
-    SCHEDULES_DISABLED,
-    SOURCE_HEADER_NOT_ALLOWED,
-    STORE_FAILED,
-    STREAM_SEALED,
-    WRONG_LAST_MESSAGE_ID,
-    WRONG_LAST_SEQUENCE,
-    ApiError,
-)
+from broker.jetstream.aging import age
+from broker.jetstream.api_errors import MESSAGE_TOO_LARGE, MESSAGE_TTL_INVALID, STORE_FAILED, STREAM_SEALED, ApiError
+from broker.jetstream.durations import SECOND_NS
 from broker.jetstream.effects import EffectSink
+from broker.jetstream.message_ttl import INVALID_TTL, NO_TTL, parse_ttl
 from broker.jetstream.ops import PublishOp, PurgeOp
+from broker.jetstream.publish_checks import check_enabled, check_expectations, check_rollup
 from broker.jetstream.publish_headers import (
     ABSENT,
-    NOT_A_NUMBER,
     PublishHeaders,
+    add_header,
     has_our_headers,
     only_message_id,
+    remove_header,
 )
-from broker.jetstream.retention import (
-    enforce_limits,
-    enforce_subject_limit,
-    expire,
-    has_interest,
-    message_size,
-    purge,
-)
+from broker.jetstream.retention import enforce_limits, enforce_subject_limit, has_interest, message_size, purge
 from broker.jetstream.stream_config import DISCARD_NEW, RETENTION_INTEREST, StreamConfig
 from broker.jetstream.stream_state import StreamState
 
 MAX_MSGS_REACHED: Final = STORE_FAILED.of(err="maximum messages exceeded")
 MAX_BYTES_REACHED: Final = STORE_FAILED.of(err="maximum bytes exceeded")
 MAX_SUBJECT_MSGS_REACHED: Final = STORE_FAILED.of(err="maximum messages per subject exceeded")
-ROLLUP_NOT_PERMITTED: Final = ROLLUP_FAILED.of(err="rollup not permitted")
 
 _REFUSED: Final = -1
 _SKIPPED: Final = 0
@@ -71,8 +53,7 @@ def apply_publish(state: StreamState, op: PublishOp, ordinal: int, sink: EffectS
     """The whole operation."""
     if op.count == 0:
         return
-    time_ns = state.advance(op.timestamp_ns)
-    expire(state, time_ns)
+    time_ns = age(state, state.advance(op.timestamp_ns), sink)
     state.dedupe.expire(time_ns)
     if _needs_look(state, op):
         _Admission(state, op, time_ns, ordinal, sink).run()
@@ -256,78 +237,52 @@ class _Admission:
             return MAX_BYTES_REACHED
         return None
 
-    # Expectations.
+    # Headers for the stream.
 
     def _with_expectations(self, index: int, headers: PublishHeaders) -> None:
-        known = self.state.dedupe.sequences.get(headers.message_id) if headers.message_id else None
-        error = self._check_absent(headers)
+        state = self.state
+        known = state.dedupe.sequences.get(headers.message_id) if headers.message_id else None
+        error = check_enabled(state.config, headers)
         if error is None and known is not None:
             self.sink.duplicate(self.ordinal, index, known)
             return
         if error is None:
-            error = self._check_expectations(index, headers) or self._check_rollup(headers)
+            if headers.expected_last_subject_sequence != ABSENT:
+                self._flush()
+            error = check_expectations(state, self.op.subject(index), headers, self.next_sequence - 1)
+        if error is None:
+            error = check_rollup(state.config, headers)
+        ttl = parse_ttl(headers.ttl)
+        if error is None and ttl == INVALID_TTL:
+            error = MESSAGE_TTL_INVALID
         if error is not None:
             self._refuse(index, error)
             return
         outcome = self._check_limits(index, headers.message_id)
         if outcome == _ACCEPTED:
-            self._accept(index, headers.message_id)
+            self._accept_with_ttl(index, headers.message_id, ttl)
         if headers.rollup and outcome != _REFUSED:
             self._flush()
             subject = self.op.subject(index).decode() if headers.rollup == b"sub" else ""
-            purge(self.state, PurgeOp(subject, 0, 1 if outcome == _ACCEPTED else 0), self.sink)
+            purge(state, PurgeOp(subject, 0, 1 if outcome == _ACCEPTED else 0), self.sink)
 
-    def _check_absent(self, headers: PublishHeaders) -> ApiError | None:
-        """Wrong stream, or something this stream does not do."""
-        if headers.expected_stream and headers.expected_stream != self.state.config.name.encode():
-            return EXPECTED_STREAM_MISMATCH
-        if headers.increment:
-            return COUNTERS_DISABLED
-        if headers.ttl and headers.ttl != b"0":
-            return MESSAGE_TTL_DISABLED
-        if headers.schedule or headers.scheduler:
-            return SCHEDULES_DISABLED
-        if headers.batch_id:
-            return ATOMIC_BATCH_DISABLED
-        if headers.stream_source:
-            return SOURCE_HEADER_NOT_ALLOWED
-        return None
-
-    def _check_expectations(self, index: int, headers: PublishHeaders) -> ApiError | None:
-        expected = headers.expected_last_subject_sequence
-        if expected != ABSENT:
+    def _accept_with_ttl(self, index: int, message_id: bytes, ttl: int) -> None:
+        state = self.state
+        if ttl == NO_TTL:
+            self._accept(index, message_id)
+            return
+        config = state.config
+        shortest = config.subject_delete_marker_ttl_ns // SECOND_NS
+        if 0 < ttl < shortest and config.max_msgs_per_subject != 1:
+            # A marker that is there already must not outlive this message.
+            ttl = shortest
             self._flush()
-            last = self._last_sequence_for(headers.expected_subject or self.op.subject(index))
-            if last != expected:
-                return WRONG_LAST_SEQUENCE.of(seq=last)
-        elif headers.expected_subject:
-            return EXPECTED_SUBJECT_WITHOUT_SEQUENCE
-        expected = headers.expected_last_sequence
-        if expected != ABSENT and (expected == NOT_A_NUMBER or expected != self.next_sequence - 1):
-            return WRONG_LAST_SEQUENCE.of(seq=self.next_sequence - 1)
-        if headers.expected_last_message_id and headers.expected_last_message_id != self.state.last_message_id:
-            return WRONG_LAST_MESSAGE_ID.of(id=self.state.last_message_id.decode(errors="replace"))
-        return None
-
-    def _last_sequence_for(self, subject: bytes) -> int:
-        store = self.state.store
-        if is_literal(subject):
-            return store.last_sequence_for(subject)
-        try:
-            matcher = SubjectMatcher([subject.decode()])
-        except UnicodeDecodeError:
-            return 0
-        return store.previous_sequence(store.last_sequence, matcher)
-
-    def _check_rollup(self, headers: PublishHeaders) -> ApiError | None:
-        if not headers.rollup:
-            return None
-        config = self.state.config
-        if not config.allow_rollup_headers or config.deny_purge:
-            return ROLLUP_NOT_PERMITTED
-        if headers.rollup not in (b"sub", b"all"):
-            return ROLLUP_FAILED.of(err=f'rollup value invalid: "{headers.rollup.decode(errors="replace")}"')
-        return None
+            headers = add_header(remove_header(self.op.headers(index), b"Nats-TTL"), b"Nats-TTL", b"%d" % ttl)
+            state.ttl.add(self.next_sequence, self.time_ns, ttl, state.store)
+            self._store_changed(index, message_id, headers, self.op.payload(index))
+            return
+        state.ttl.add(self.next_sequence, self.time_ns + self.pending, ttl, state.store)
+        self._accept(index, message_id)
 
     # Storing.
 
@@ -360,6 +315,23 @@ class _Admission:
         self.pending_bytes = 0
         self.starts = []
         self.ends = []
+
+    def _store_changed(self, index: int, message_id: bytes, headers: bytes, payload: bytes) -> None:
+        """Store a message with other headers or payload than it came with; nothing is pending."""
+        state = self.state
+        subject = self.op.subject(index)
+        sequence = self.next_sequence
+        self.next_sequence = sequence + 1
+        state.store.append(sequence, self.time_ns, subject, len(headers), headers + payload)
+        self.time_ns += 1
+        state.last_message_id = message_id
+        if message_id:
+            state.dedupe.add(message_id, sequence, self.id_time_ns)
+        if state.config.max_msgs_per_subject > 0:
+            enforce_subject_limit(state, subject, self.sink)
+        self.sink.published(self.ordinal, index, 1, sequence)
+        enforce_limits(state)
+        self.sink.stored(sequence, sequence)
 
     def _append_runs(self, first: int) -> None:
         """Some messages of the batch: their bytes joined, so that blocks hold nothing else."""

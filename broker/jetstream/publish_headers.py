@@ -25,6 +25,22 @@ def header_value(headers: bytes, key: bytes) -> bytes:
     return headers[start:end].strip(b" ") if end >= 0 else b""
 
 
+def remove_header(headers: bytes, key: bytes) -> bytes:
+    """The block without any header of this key; b"" when nothing is left."""
+    while True:
+        start = headers.find(b"\r\n" + key + b":")
+        if start < 0:
+            return b"" if headers == PREAMBLE + b"\r\n\r\n" else headers
+        end = headers.find(b"\r\n", start + 2)
+        headers = headers[:start] + headers[end:]
+
+
+def add_header(headers: bytes, key: bytes, value: bytes) -> bytes:
+    """The block with one more header at its end."""
+    head = headers[:-2] if headers else PREAMBLE + b"\r\n"
+    return b"%b%b: %b\r\n\r\n" % (head, key, value)
+
+
 def only_message_id(headers: bytes) -> bytes:
     """The message id where that is all a publisher says, b"" otherwise (which may still be anything)."""
     if headers.startswith(_ONLY_ID) and headers.count(_OURS) == 1:

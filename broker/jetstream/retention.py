@@ -1,7 +1,7 @@
-"""How messages leave a stream: age, limits, limits per subject, purge, and nobody needing them any more.
+"""How messages leave a stream: limits, limits per subject, purge, and nobody needing them any more.
 
 Functions over the `StreamState`; each leaves the store within its rule. Not here: when they are called (`stream`,
-`publish`), single deletes (`stream`). Invariants: deterministic; what is removed behind the front of the stream is
+`publish`), age and TTL (`aging`). Invariants: deterministic; what is removed behind the front of the stream is
 told to consumers and the sink, what moves the front shows in `store.first_sequence`.
 """
 
@@ -28,15 +28,6 @@ def message_size(config: StreamConfig, subject_length: int, header_length: int, 
     return _MEMORY_COST + subject_length + data_length
 
 
-def expire(state: StreamState, now_ns: int) -> None:
-    """Drop what is older than `max_age`."""
-    max_age_ns = state.config.max_age_ns
-    store = state.store
-    if max_age_ns <= 0 or store.messages == 0 or store.first_timestamp_ns + max_age_ns > now_ns:
-        return
-    store.truncate_front(store.sequence_at_time(now_ns - max_age_ns + 1))
-
-
 def enforce_limits(state: StreamState) -> None:
     """Drop from the front what is more than `max_msgs` and `max_bytes` allow."""
     config = state.config
@@ -61,7 +52,7 @@ def enforce_subject_limit(state: StreamState, subject: bytes, sink: EffectSink) 
     while excess > 0:
         sequence = store.first_sequence_for(subject)
         store.delete(sequence)
-        _tell_removed(state, sequence, sink)
+        tell_removed(state, sequence, sink)
         excess -= 1
 
 
@@ -72,7 +63,7 @@ def enforce_subject_limits(state: StreamState, sink: EffectSink) -> None:
             enforce_subject_limit(state, subject, sink)
 
 
-def _tell_removed(state: StreamState, sequence: int, sink: EffectSink) -> None:
+def tell_removed(state: StreamState, sequence: int, sink: EffectSink) -> None:
     """A message behind the front is gone."""
     for consumer in state.consumers.values():
         if sequence in consumer.pending or sequence in consumer.exceeded:
@@ -85,7 +76,7 @@ def delete_message(state: StreamState, sequence: int, sink: EffectSink) -> bool:
     if state.store.get(sequence) is None:
         return False
     state.store.delete(sequence)
-    _tell_removed(state, sequence, sink)
+    tell_removed(state, sequence, sink)
     return True
 
 

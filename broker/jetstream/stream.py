@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import cbor2
 
+from broker.jetstream.aging import age, next_max_age_ns
 from broker.jetstream.api_errors import (
     MESSAGE_DELETE_FAILED,
     PURGE_FAILED,
@@ -42,7 +43,6 @@ from broker.jetstream.retention import (
     drop_unneeded,
     enforce_limits,
     enforce_subject_limits,
-    expire,
     is_needed,
     purge,
 )
@@ -68,8 +68,7 @@ class StreamMachine(StreamState):
         elif kind >= OP_CONSUMER_CREATE:
             apply_consumer_op(self, kind, body, ordinal, sink)
         else:
-            now_ns = self.advance(op_time(body))
-            self._age(now_ns)
+            self._age(self.advance(op_time(body)), sink)
             if kind == OP_EXPIRE:
                 sink.done(ordinal, None)
             elif kind == OP_PURGE:
@@ -81,18 +80,21 @@ class StreamMachine(StreamState):
                 self._reconfigure(decode_config(body), sink)
                 sink.done(ordinal, None)
 
-    def _age(self, now_ns: int) -> None:
-        expire(self, now_ns)
+    def _age(self, now_ns: int, sink: EffectSink) -> None:
+        age(self, now_ns, sink)
         self.dedupe.expire(now_ns)
 
+    def next_expiry_ns(self) -> int:
+        """When the leader should propose an OP_EXPIRE: something will be too old; 0 = never."""
+        next_ns = next_max_age_ns(self)
+        for due_ns in (self.ttl.next_ns, self.dedupe.next_expiry_ns()):
+            if due_ns and (next_ns == 0 or due_ns < next_ns):
+                next_ns = due_ns
+        return next_ns
+
     def expiry_due(self, wall_ns: int) -> bool:
-        """Whether the leader should propose an OP_EXPIRE: something is too old."""
-        store = self.store
-        max_age_ns = self.config.max_age_ns
-        if max_age_ns and store.messages and store.first_timestamp_ns + max_age_ns <= wall_ns:
-            return True
-        next_ns = self.dedupe.next_expiry_ns()
-        return next_ns != 0 and next_ns <= wall_ns
+        """Whether something is too old."""
+        return 0 < self.next_expiry_ns() <= wall_ns
 
     # Operations.
 
@@ -118,7 +120,8 @@ class StreamMachine(StreamState):
         before = self.config
         self.config = config
         self.dedupe.window_ns = config.duplicate_window_ns
-        self._age(self.last_time_ns)
+        self.aged_sequence = 0
+        self._age(self.advance(self.last_time_ns), sink)
         if config.max_msgs_per_subject > 0 and config.max_msgs_per_subject != before.max_msgs_per_subject:
             enforce_subject_limits(self, sink)
         enforce_limits(self)
@@ -153,6 +156,7 @@ class StreamMachine(StreamState):
             "time": self.last_time_ns,
             "message_id": self.last_message_id,
             "dedupe": self.dedupe.snapshot(),
+            "ttl": self.ttl.snapshot(),
             "consumers": consumers,
             "store": self.store.state_bytes(),
         }
@@ -178,6 +182,8 @@ class StreamMachine(StreamState):
         self.last_message_id = state["message_id"]
         self.dedupe.window_ns = config.duplicate_window_ns
         self.dedupe.restore(state["dedupe"])
+        self.aged_sequence = 0
+        self.ttl.restore(state["ttl"])
         self.consumers = {}
         for entry in state["consumers"]:
             consumer = restore_consumer(config.name, entry)

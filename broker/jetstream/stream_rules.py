@@ -22,7 +22,7 @@ from broker.jetstream.api_errors import (
     REPLICAS_NOT_SUPPORTED,
     ApiError,
 )
-from broker.jetstream.durations import MILLISECOND_NS, MINUTE_NS, format_duration
+from broker.jetstream.durations import MILLISECOND_NS, MINUTE_NS, SECOND_NS, format_duration
 from broker.jetstream.stream_config import (
     DISCARD_NEW,
     METADATA_LEVEL,
@@ -67,7 +67,7 @@ def complete(config: StreamConfig, limits: StreamServerLimits, pedantic: bool = 
     error = (
         _check_name(config)
         or _complete_limits(config, limits, pedantic)
-        or _check_flags(config)
+        or _check_flags(config, pedantic)
         or _check_absent(config)
         or _complete_subjects(config)
     )
@@ -200,7 +200,7 @@ def _complete_window(config: StreamConfig, limit_ns: int, pedantic: bool) -> Api
     return None
 
 
-def _check_flags(config: StreamConfig) -> ApiError | None:
+def _check_flags(config: StreamConfig, pedantic: bool) -> ApiError | None:
     if config.deny_purge and config.allow_rollup_headers:
         return INVALID_CONFIG.of(err="roll-ups require the purge permission")
     if config.discard_new_per_subject:
@@ -208,6 +208,27 @@ def _check_flags(config: StreamConfig) -> ApiError | None:
             return INVALID_CONFIG.of(err="discard new per subject requires discard new policy to be set")
         if config.max_msgs_per_subject <= 0:
             return INVALID_CONFIG.of(err="discard new per subject requires max msgs per subject > 0")
+    return _complete_markers(config, pedantic)
+
+
+def _complete_markers(config: StreamConfig, pedantic: bool) -> ApiError | None:
+    """Delete markers bring TTLs and roll-ups with them."""
+    ttl_ns = config.subject_delete_marker_ttl_ns
+    if ttl_ns < 0:
+        return INVALID_CONFIG.of(err="subject delete marker TTL must not be negative")
+    if ttl_ns == 0:
+        return None
+    if ttl_ns < SECOND_NS:
+        return INVALID_CONFIG.of(err="subject delete marker TTL must be at least 1 second")
+    if not config.allow_msg_ttl:
+        if pedantic:
+            return INVALID_CONFIG.of(err="subject delete marker cannot be set if message TTLs are disabled")
+        config.allow_msg_ttl = True
+    if not config.allow_rollup_headers:
+        if pedantic:
+            return INVALID_CONFIG.of(err="subject delete marker cannot be set if roll-ups are disabled")
+        config.allow_rollup_headers = True
+        config.deny_purge = False
     return None
 
 
@@ -222,8 +243,6 @@ def _check_absent(config: StreamConfig) -> ApiError | None:
         wanted = "subject transforms"
     elif config.republish is not None:
         wanted = "republishing"
-    elif config.allow_msg_ttl or config.subject_delete_marker_ttl_ns:
-        wanted = "message TTLs"
     elif config.allow_msg_counter:
         wanted = "message counters"
     elif config.allow_msg_schedules:
@@ -274,6 +293,6 @@ def _check_reserved(subject: bytes) -> ApiError | None:
 def _set_metadata(config: StreamConfig) -> None:
     """Keep the API level the stream needs; drop what only answers carry."""
     metadata = {key: config.metadata[key] for key in config.metadata if key not in (METADATA_VERSION, METADATA_LEVEL)}
-    level = 4 if config.allow_batched else 2 if config.allow_atomic else 0
+    level = 4 if config.allow_batched else 2 if config.allow_atomic else 1 if config.allow_msg_ttl else 0
     metadata[METADATA_REQUIRED_LEVEL] = str(level)
     config.metadata = dict(sorted(metadata.items()))

@@ -6,6 +6,7 @@ Not here: any behaviour. Invariant: everything here is a function of the log.
 
 from broker.jetstream.consumer_apply import ConsumerOwner
 from broker.jetstream.dedupe import DedupeTable
+from broker.jetstream.message_ttl import TtlTable
 from broker.jetstream.store import MessageStore
 from broker.jetstream.stream_config import StreamConfig
 
@@ -19,6 +20,8 @@ class StreamState(ConsumerOwner):
         self.last_time_ns: int = 0  # of the newest operation or message; times never go back
         self.last_message_id: bytes = b""  # the id the newest message came with
         self.dedupe: DedupeTable = DedupeTable(config.duplicate_window_ns)
+        self.ttl: TtlTable = TtlTable()
+        self.aged_sequence: int = 0  # of what is stored up to here, `max_age` removes nothing more
 
     def advance(self, timestamp_ns: int) -> int:
         """The machine's time for an operation stamped so."""

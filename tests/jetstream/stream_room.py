@@ -152,6 +152,7 @@ class Room:
         assert len(set(stands)) == 1, stands
         first, second, _ = self.machines
         assert first.dedupe.snapshot() == second.dedupe.snapshot()
+        assert first.ttl.snapshot() == second.ttl.snapshot()
         assert [c.snapshot() for c in first.consumers.values()] == [c.snapshot() for c in second.consumers.values()]
         return answers[0]
 
@@ -167,6 +168,7 @@ class Room:
     def do_stream(self, words: list[str]) -> str:
         """`stream field=json …`: begin anew."""
         self.streams += 1
+        self.wall_ns = START
         config = make_config(**fields_of(words))
         third: MessageStore = FileStreamStore.open(OsDisk(self.root), f"s{self.streams}", None)
         if config.max_bytes > 0:  # messages weigh more in files: replicas of one stream never differ in storage
@@ -211,6 +213,12 @@ class Room:
 
     def do_state(self, words: list[str]) -> str:
         return contents(self.machines[0])
+
+    def do_headers(self, words: list[str]) -> str:
+        """`headers sequence`: of a stored message."""
+        message = self.machines[0].store.get(int(words[0]))
+        assert message is not None
+        return message.data[: message.header_length].decode().replace("\r\n", " | ").removesuffix(" |  | ") or "none"
 
     def do_ids(self, words: list[str]) -> str:
         """The duplicate window."""

@@ -1,0 +1,86 @@
+"""What a message's headers expect of the stream, and whether the stream allows what they ask for.
+
+Pure questions over configuration and state; None = nothing is wrong. Not here: the duplicate window, limits, storing
+(`publish`). Invariant: nothing here changes the state.
+"""
+
+from typing import Final
+
+from broker.core.subjects import SubjectMatcher, is_literal
+from broker.jetstream.api_errors import (
+    ATOMIC_BATCH_DISABLED,
+    COUNTERS_DISABLED,
+    EXPECTED_STREAM_MISMATCH,
+    EXPECTED_SUBJECT_WITHOUT_SEQUENCE,
+    MESSAGE_TTL_DISABLED,
+    ROLLUP_FAILED,
+    SCHEDULES_DISABLED,
+    SOURCE_HEADER_NOT_ALLOWED,
+    WRONG_LAST_MESSAGE_ID,
+    WRONG_LAST_SEQUENCE,
+    ApiError,
+)
+from broker.jetstream.message_ttl import INVALID_TTL, NO_TTL, parse_ttl
+from broker.jetstream.publish_headers import ABSENT, NOT_A_NUMBER, PublishHeaders
+from broker.jetstream.stream_config import StreamConfig
+from broker.jetstream.stream_state import StreamState
+
+ROLLUP_NOT_PERMITTED: Final = ROLLUP_FAILED.of(err="rollup not permitted")
+
+
+def check_enabled(config: StreamConfig, headers: PublishHeaders) -> ApiError | None:
+    """Wrong stream, or something this stream does not do."""
+    if headers.expected_stream and headers.expected_stream != config.name.encode():
+        return EXPECTED_STREAM_MISMATCH
+    if headers.increment:
+        return COUNTERS_DISABLED
+    if headers.ttl and not config.allow_msg_ttl and parse_ttl(headers.ttl) not in (NO_TTL, INVALID_TTL):
+        return MESSAGE_TTL_DISABLED
+    if headers.schedule or headers.scheduler:
+        return SCHEDULES_DISABLED
+    if headers.batch_id:
+        return ATOMIC_BATCH_DISABLED
+    if headers.stream_source:
+        return SOURCE_HEADER_NOT_ALLOWED
+    return None
+
+
+def check_expectations(
+    state: StreamState, subject: bytes, headers: PublishHeaders, last_sequence: int
+) -> ApiError | None:
+    """`Nats-Expected-*`; everything accepted for a subject that is expected of must be in the store."""
+    expected = headers.expected_last_subject_sequence
+    if expected != ABSENT:
+        last = _last_sequence_for(state, headers.expected_subject or subject)
+        if last != expected:
+            return WRONG_LAST_SEQUENCE.of(seq=last)
+    elif headers.expected_subject:
+        return EXPECTED_SUBJECT_WITHOUT_SEQUENCE
+    expected = headers.expected_last_sequence
+    if expected != ABSENT and (expected == NOT_A_NUMBER or expected != last_sequence):
+        return WRONG_LAST_SEQUENCE.of(seq=last_sequence)
+    if headers.expected_last_message_id and headers.expected_last_message_id != state.last_message_id:
+        return WRONG_LAST_MESSAGE_ID.of(id=state.last_message_id.decode(errors="replace"))
+    return None
+
+
+def _last_sequence_for(state: StreamState, subject: bytes) -> int:
+    store = state.store
+    if is_literal(subject):
+        return store.last_sequence_for(subject)
+    try:
+        matcher = SubjectMatcher([subject.decode()])
+    except UnicodeDecodeError:
+        return 0
+    return store.previous_sequence(store.last_sequence, matcher)
+
+
+def check_rollup(config: StreamConfig, headers: PublishHeaders) -> ApiError | None:
+    """`Nats-Rollup`."""
+    if not headers.rollup:
+        return None
+    if not config.allow_rollup_headers or config.deny_purge:
+        return ROLLUP_NOT_PERMITTED
+    if headers.rollup not in (b"sub", b"all"):
+        return ROLLUP_FAILED.of(err=f'rollup value invalid: "{headers.rollup.decode(errors="replace")}"')
+    return None
