@@ -1,6 +1,7 @@
-"""A replica that is too far behind: the blocks that a snapshot refers to are fetched before Raft sees the snapshot.
+"""A replica that is too far behind: a snapshot, and the blocks it refers to, are durable before Raft sees it.
 
-Raft's SNAPSHOT message carries the machine's state and the list of the stream's blocks (`SnapshotParcel`). The engine
+Raft's SNAPSHOT message carries the machine's state and the list of the stream's blocks (`SnapshotParcel`; the meta
+group's has none). The group
 holds the message back; `CatchUp` asks the sender for the blocks that differ, a few pieces at a time; then a job makes
 blocks and snapshot durable; only then is the message stepped. Whatever goes wrong, the fetch is given up and the
 leader sends another snapshot later: pieces that are already here are kept and not fetched again.
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 import cbor2
 
 from broker.cluster.frames import FRAME_BLOCK, FRAME_BLOCK_REQUEST
+from broker.cluster.group import RaftGroup
 from broker.cluster.group_store import GroupSnapshot, decode_group_snapshot, group_directory
 from broker.cluster.jobs import THREAD_FLUSH, Job
 from broker.cluster.link import PeerLink
@@ -22,7 +24,6 @@ from raft.types import Message, Snapshot
 from storage.block import BlockInfo
 from storage.disk import Disk
 from storage.errors import BlockGone, StorageError
-from storage.memory import MemoryStreamStore
 from storage.snapshots import write_snapshot
 from storage.stream_store import FileStreamStore
 
@@ -57,7 +58,7 @@ def decode_parcel(data: bytes) -> SnapshotParcel:
 class InstallJob(Job):
     """Fetched blocks become the stream, and the snapshot durable."""
 
-    def __init__(self, disk: Disk, group: "StreamGroup", parcel: SnapshotParcel, message: Message) -> None:
+    def __init__(self, disk: Disk, group: RaftGroup, parcel: SnapshotParcel, message: Message) -> None:
         super().__init__(THREAD_FLUSH)
         self.group: Final = group
         self.parcel: Final = parcel
@@ -66,13 +67,15 @@ class InstallJob(Job):
 
     def run(self) -> None:
         """Do the IO; the group is frozen meanwhile."""
-        state = StreamMachine.store_state(self.parcel.snapshot.machine) if self.parcel.snapshot.machine else None
-        store = self.group.store
-        if isinstance(store, FileStreamStore):
-            assert state is not None
-            store.install(state, self.parcel.manifest)
-        else:
-            store.install(state, [])
+        store = self.group.message_store()
+        if store is not None:
+            machine = self.parcel.snapshot.machine
+            state = StreamMachine.store_state(machine) if machine else None
+            if isinstance(store, FileStreamStore):
+                assert state is not None
+                store.install(state, self.parcel.manifest)
+            else:
+                store.install(state, [])
         write_snapshot(self._disk, group_directory(self.group.id), self.parcel.snapshot.encode())
 
 
@@ -88,7 +91,7 @@ class Piece:
 class CatchUp:
     """The fetch of one group's blocks."""
 
-    def __init__(self, group: "StreamGroup", message: Message, now_ns: int) -> None:
+    def __init__(self, group: RaftGroup, message: Message, now_ns: int) -> None:
         snapshot = message.snapshot
         assert snapshot is not None
         self.group: Final = group
@@ -98,7 +101,7 @@ class CatchUp:
         self.progress_ns: int = now_ns
         self._wanted: list[Piece] = []
         self._out: dict[tuple[int, int], Piece] = {}
-        store = group.store
+        store = group.message_store()
         if isinstance(store, FileStreamStore):
             for info in store.missing_blocks(self.parcel.manifest):
                 for offset in range(0, info.length, PIECE_BYTES):
@@ -120,8 +123,9 @@ class CatchUp:
         if piece is None or len(data) != piece.length:
             return False
         self.progress_ns = now_ns
-        assert isinstance(self.group.store, FileStreamStore)
-        self.group.store.receive_block(block, offset, data)
+        store = self.group.message_store()
+        assert isinstance(store, FileStreamStore)
+        store.receive_block(block, offset, data)
         return True
 
     def complete(self) -> bool:
@@ -139,7 +143,7 @@ class CatchUps:
         self._running: dict[int, CatchUp] = {}
         self._installing: dict[int, InstallJob] = {}
 
-    def begin(self, group: "StreamGroup", message: Message, link: PeerLink | None, now_ns: int) -> None:
+    def begin(self, group: RaftGroup, message: Message, link: PeerLink | None, now_ns: int) -> None:
         """A SNAPSHOT message was held back."""
         running = self._running.get(group.id)
         if group.id in self._installing or link is None:
@@ -151,10 +155,10 @@ class CatchUps:
             assert held is not None
             if held.index >= snapshot.index:
                 return
-        if isinstance(group.store, MemoryStreamStore) or not group.checkpoint_running:
+        if not group.checkpoint_running:
             catch_up = self._running[group.id] = CatchUp(group, message, now_ns)
-            fields: dict[str, object] = {"stream": group.machine.config.name, "index": snapshot.index}
-            self.events.append(("info", "stream_catch_up", fields))
+            fields: dict[str, object] = {"group": group.title(), "index": snapshot.index}
+            self.events.append(("info", "catch_up", fields))
             self._continue(catch_up, link)
 
     def _continue(self, catch_up: CatchUp, link: PeerLink) -> None:
@@ -163,8 +167,8 @@ class CatchUps:
             return
         group = catch_up.group
         del self._running[group.id]
-        if group.checkpoint_running:
-            return  # its job uses the store; the leader will send the snapshot again
+        if group.checkpoint_running or not group.replaces(catch_up.message):
+            return  # a job uses the store, or Raft has moved on; the leader sends another snapshot if it is needed
         group.frozen = True
         job = self._installing[group.id] = InstallJob(self._disk, group, catch_up.parcel, catch_up.message)
         self._jobs.append(job)
@@ -205,17 +209,18 @@ class CatchUps:
     def installed(self, job: InstallJob, error: Exception | None) -> Message | None:
         """The job ended: the message to step now, or None when it failed."""
         group = job.group
+        store = group.message_store()
         group.frozen = False
         self._installing.pop(group.id, None)
         if error is not None:
             if not isinstance(error, StorageError):
                 raise error
-            self.events.append(("error", "catch_up_failed", {"group": group.id, "error": str(error)}))
-            if isinstance(group.store, FileStreamStore):
-                group.store.discard_received()
+            self.events.append(("error", "catch_up_failed", {"group": group.title(), "error": str(error)}))
+            if isinstance(store, FileStreamStore):
+                store.discard_received()
             return None
-        if isinstance(group.store, FileStreamStore):
-            group.store.snapshot_durable()
+        if isinstance(store, FileStreamStore):
+            store.snapshot_durable()
         group.checkpoint = None
         return job.message
 

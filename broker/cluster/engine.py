@@ -39,7 +39,7 @@ class Engine:
         self.disk_full: bool = False
         self.retry_at_ns: int = 0
         self.events: list[tuple[str, str, dict[str, object]]] = []
-        self.jobs: list[Job] = []
+        self.held: list[tuple[RaftGroup, Message]] = []
         self.unknown_groups: dict[int, int] = {}
         self.syncs: int = 0
         self.leader_changes: list[int] = []
@@ -61,9 +61,13 @@ class Engine:
         if group is None:
             self.unknown_groups[message.group] = self.unknown_groups.get(message.group, 0) + 1
             return
-        if not group.failed and not group.frozen and group.accepts(message):
-            group.raft.step(message)
-            group.touch()
+        if group.failed or group.frozen:
+            return
+        if not group.accepts(message):
+            self.held.append((group, message))
+            return
+        group.raft.step(message)
+        group.touch()
 
     def tick(self, now_ns: int) -> None:
         """50 ms passed for every group."""

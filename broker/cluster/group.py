@@ -14,11 +14,14 @@ from mypy_extensions import mypyc_attr
 
 from broker.cluster.group_store import GroupSnapshot
 from raft.errors import NotLeader, ProposalDropped
+from raft.messages import SNAPSHOT
 from raft.node import LEADER, RaftNode
 from raft.types import ENTRY_LAZY, ENTRY_NOOP, ENTRY_NORMAL, Entry, Membership, Message, Snapshot
 from storage.errors import StorageError
 from storage.flush import FlushJob
 from storage.group_log import GroupLog
+from storage.memory import MemoryStreamStore
+from storage.stream_store import FileStreamStore
 
 TRIM_BYTES: Final = 4 * 1024 * 1024
 NO_LEADER: Final = ""
@@ -64,6 +67,7 @@ class RaftGroup:
         self.checkpoint_wanted: bool = False
         self.campaign_in_ticks: int = -1
         self.noop_term: int = 0
+        self.installed_message: Message | None = None
 
     # What a kind of group supplies.
 
@@ -89,9 +93,16 @@ class RaftGroup:
         raise NotImplementedError
 
     def raft_snapshot(self) -> Snapshot | None:
-        """What a peer gets whose log ends before ours begins; None while there is nothing to give."""
-        found = self.snapshot()
-        return Snapshot(found.index, found.term, found.membership, found.encode())
+        """What a peer gets whose log ends before ours begins (`catch_up`); None while there is nothing to give."""
+        raise NotImplementedError
+
+    def title(self) -> str:
+        """What people call it."""
+        return "_meta_"
+
+    def message_store(self) -> FileStreamStore | MemoryStreamStore | None:
+        """Where a stream's messages are; the meta group has none."""
+        return None
 
     def begin_flush(self) -> FlushJob | None:
         """What besides the snapshot must be durable for a checkpoint of the state as of now."""
@@ -142,8 +153,20 @@ class RaftGroup:
             self.dirty_groups.append(self)
 
     def accepts(self, message: Message) -> bool:
-        """Whether Raft may see the message now; a snapshot must wait until its blocks were fetched."""
-        return True
+        """Whether Raft may see the message now. A snapshot that will replace our state must first be durable here
+        (`catch_up`): Raft forgets the log before it at once."""
+        return message.kind != SNAPSHOT or message is self.installed_message or not self.replaces(message)
+
+    def replaces(self, message: Message) -> bool:
+        """Whether Raft will take this SNAPSHOT in place of our log, judged as `raft.snapshot` does."""
+        raft = self.raft
+        snapshot = message.snapshot
+        assert snapshot is not None
+        return (
+            message.term >= raft.term
+            and snapshot.index > raft.commit
+            and not raft.log.matches(snapshot.index, snapshot.term)
+        )
 
     def before_propose(self, now_ns: int) -> None:
         """Last chance in a turn to add operations."""

@@ -7,8 +7,9 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
+from broker.cluster.catch_up import SnapshotParcel, decode_parcel
 from broker.cluster.group import RaftGroup, Waiter
-from broker.cluster.group_store import GroupSnapshot, decode_group_snapshot
+from broker.cluster.group_store import GroupSnapshot
 from broker.cluster.identity import META_GROUP
 from broker.cluster.meta import MetaChange, MetaMachine
 from raft.node import RaftNode
@@ -78,6 +79,11 @@ class MetaGroup(RaftGroup):
             self.machine.snapshot(),
         )
 
+    def raft_snapshot(self) -> Snapshot:
+        found = self.snapshot()
+        return Snapshot(found.index, found.term, found.membership, SnapshotParcel(found, []).encode())
+
     def restore(self, snapshot: Snapshot) -> None:
-        self.machine.restore(decode_group_snapshot(snapshot.data).machine)
+        self.installed_message = None
+        self.machine.restore(decode_parcel(snapshot.data).snapshot.machine)
         self._listener.assignments_restored()

@@ -220,13 +220,12 @@ class JetStreamService:
             group.touch()
 
     def _begin_catch_ups(self) -> None:
-        """Snapshots that groups held back because their blocks have to be fetched first."""
-        for group in self.assignments.groups.values():
-            if group.held_snapshots:
-                held = group.held_snapshots
-                group.held_snapshots = []
-                for message in held:
-                    self.catch_ups.begin(group, message, self.links.links.get(message.sender), self.clock.now_ns)
+        """Snapshots that must be fetched and durable before Raft sees them."""
+        held = self.engine.held
+        if held:
+            for group, message in held:
+                self.catch_ups.begin(group, message, self.links.links.get(message.sender), self.clock.now_ns)
+            held.clear()
 
     def take_jobs(self) -> list[Job]:
         """Jobs to start, in order."""

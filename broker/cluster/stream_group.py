@@ -27,9 +27,8 @@ from broker.jetstream.delivery_output import DeliveryOutput, OpWaiter
 from broker.jetstream.effects import EffectSink
 from broker.jetstream.ops import OP_EXPIRE, OP_PUBLISH, encode_expire, frame_op, split_ops
 from broker.jetstream.stream import StreamMachine
-from raft.messages import SNAPSHOT
 from raft.node import RaftNode
-from raft.types import Entry, Message, Snapshot
+from raft.types import Entry, Snapshot
 from storage.errors import StorageError
 from storage.flush import FlushJob
 from storage.group_log import GroupLog
@@ -165,8 +164,6 @@ class StreamGroup(RaftGroup):
         self._router: Final = router
         self._rng: Final = rng
         self._expire_at_ns: int = 0
-        self.held_snapshots: list[Message] = []
-        self.installed_message: Message | None = None
         self.revision: int = assignment.revision  # of the assignment that was acted upon last
         self.reply_due: bool = False
 
@@ -267,14 +264,11 @@ class StreamGroup(RaftGroup):
             self.checkpoint_wanted = True
         return found
 
-    def accepts(self, message: Message) -> bool:
-        """A snapshot is stepped only when its blocks are here (`catch_up`)."""
-        if message.kind != SNAPSHOT or message.snapshot is None or message is self.installed_message:
-            return True
-        if message.snapshot.index <= self.raft.commit:
-            return True
-        self.held_snapshots.append(message)
-        return False
+    def title(self) -> str:
+        return self.machine.config.name
+
+    def message_store(self) -> FileStreamStore | MemoryStreamStore:
+        return self.store
 
     def begin_flush(self) -> FlushJob | None:
         store = self.store

@@ -36,6 +36,7 @@ from sim.judge import machine_digest
 from sim.server import Machine, Watcher
 from sim.workload import History
 from storage.errors import StorageError
+from storage.group_log import GroupLog
 from storage.memory import MemoryStreamStore
 from storage.wal_batch import RECORD_ENTRY, RECORD_START, Records, log_path
 
@@ -90,6 +91,16 @@ class Checks(Watcher):
         found = {group: read_log(wal.group(group)) for group in wal.groups()}
         with self._noting(machine):
             self.disks[machine.name].recovered(found)
+            for group in found:
+                self._note_recovered(wal.group(group))
+
+    def _note_recovered(self, log: GroupLog) -> None:
+        """A batch that was under way when the process ended may be on the disk: nobody saw it become durable."""
+        for index in range(log.snapshot_index + 1, log.last_index + 1):
+            key = (log.group, index, log.term(index))
+            if key not in self.entries:
+                record = log.read(index, index + 1, 0)[0]
+                self.entries[key] = (record.kind, log.term(index - 1), record.data)
 
     def ran(self, machine: Machine, job: Any) -> None:
         if isinstance(job, WalJob):
@@ -237,7 +248,8 @@ class Checks(Watcher):
         name = self._names[message.sender]
         log = self.disks[name].log(message.group)
         if message.kind == VOTE_RESPONSE:
-            if (log.term, log.vote) != (message.term, message.receiver):
+            # A later term on the disk will do: no second vote in this one can follow.
+            if log.term < message.term or (log.term == message.term and log.vote != message.receiver):
                 self.broken.append(f"{name}: group {message.group}: a vote in term {message.term} left, not durable")
             return
         raft = engine.groups[message.group].raft
