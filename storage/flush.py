@@ -72,8 +72,9 @@ class FlushJob:
     def run(self) -> None:
         """Raises DiskFull (the job may be run again), DiskFailure (final)."""
         disk = self.disk
-        for path in self.removals:
-            disk.remove(path)
+        while self.removals:
+            disk.remove(self.removals[-1])
+            self.removals.pop()  # not again in another try: a fetched block may have taken the name by then
         if self.incoming:
             promote(disk, self.directory, self.incoming, self.promotions)
         created = False

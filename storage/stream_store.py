@@ -41,6 +41,8 @@ class FileStreamStore(MessageLog):
         self._dropped: list[str] = []  # files of blocks emptied since the last checkpoint began
         self._captured: list[str] = []  # emptied before a checkpoint whose snapshot is not durable yet
         self._removable: list[str] = []
+        self._emptied: list[Block] = []  # blocks that the last durable snapshot still needs, though nothing else does
+        self._emptied_captured: int = 0
         self._incoming: Incoming = Incoming(disk, directory)
         self._promoting: bool = False
         self._promotion_ready: bool = False
@@ -114,6 +116,7 @@ class FileStreamStore(MessageLog):
             self._files.forget(self._path(block))
             self._files.forget(path)
             self._dropped.append(path)
+            self._emptied.append(block)
 
     # Checkpoints.
 
@@ -133,6 +136,7 @@ class FileStreamStore(MessageLog):
         assert not self._promoting or self._promotion_ready, "snapshot_durable() is due after install()"
         self._captured.extend(self._dropped)
         self._dropped.clear()
+        self._emptied_captured = len(self._emptied)
         job = FlushJob(self._disk, self._directory, self.last_sequence)
         job.removals = self._removable
         self._removable = []
@@ -195,21 +199,24 @@ class FileStreamStore(MessageLog):
         """The snapshot with the state of the last checkpoint (or of `install`) is durable."""
         self._removable.extend(self._captured)
         self._captured.clear()
+        for block in self._emptied[: self._emptied_captured]:
+            self._files.forget(block_path(self._directory, block.id))
+        del self._emptied[: self._emptied_captured]
+        self._emptied_captured = 0
         self._promotion_ready = self._promoting
 
     # Blocks for and from peers.
 
     def manifest(self) -> list[BlockInfo]:
-        """The blocks in files, in order. With the state of the last finished checkpoint they are the stream."""
-        return [
-            BlockInfo(block.id, block.flushed_length, block.crc, block.first_sequence, block.last_sequence)
-            for block in self.blocks
-            if block.flushed
-        ]
+        """The blocks in files, in order, those emptied since the last finished checkpoint too: with its state they are
+        the stream."""
+        blocks = [block for block in [*self._emptied, *self.blocks] if block.flushed]
+        blocks.sort(key=first_of)
+        return infos_of(blocks)
 
     def read_block(self, block_id: int, offset: int, length: int) -> bytes:
         """Bytes of a block's file. Raises BlockGone when the stream has no such block any more."""
-        for block in self.blocks:
+        for block in [*self.blocks, *self._emptied]:
             if block.id == block_id and block.flushed:
                 length = max(0, min(length, block.flushed_length - offset))
                 return self._files.read(self._path(block), offset, length)
@@ -217,7 +224,7 @@ class FileStreamStore(MessageLog):
 
     def missing_blocks(self, manifest: list[BlockInfo]) -> list[BlockInfo]:
         """Those of a peer's blocks that have to be fetched; equal ones are here already."""
-        own = {info.id: info for info in self.manifest()}
+        own = {info.id: info for info in infos_of(self.blocks)}
         return [info for info in manifest if not self._incoming.same(info, own.get(info.id))]
 
     def received(self, block_id: int) -> int:
@@ -243,7 +250,7 @@ class FileStreamStore(MessageLog):
         assert self._job is None and not self._promoting
         decoded = decode_state(state)
         fresh = FileStreamStore(self._disk, self._directory, self._files, self.block_bytes, self.frame_bytes)
-        loaded = self._incoming.load(manifest, decoded, self.manifest())
+        loaded = self._incoming.load(manifest, decoded, infos_of(self.blocks))
         empty = assemble(fresh, decoded, loaded, self._incoming.directory)
         self._incoming.seal(manifest)
         kept = {block.id for block in fresh.blocks}
@@ -260,6 +267,8 @@ class FileStreamStore(MessageLog):
         self.durable_sequence = self.last_sequence
         self._captured.extend(self._dropped)
         self._dropped.clear()
+        self._emptied.clear()
+        self._emptied_captured = 0
         self._captured.extend([item.path for item in empty])
         self._promoting = True
 
@@ -275,3 +284,17 @@ class FileStreamStore(MessageLog):
             self._files.forget(self._path(block))
         self._clear(self.last_sequence + 1)
         self._disk.remove_directory(self._directory)
+
+
+def first_of(block: Block) -> int:
+    """Where a block began, whatever it has lost since."""
+    return block.frame_firsts[0]
+
+
+def infos_of(blocks: list[Block]) -> list[BlockInfo]:
+    """What peers are told of the blocks that have a file."""
+    return [
+        BlockInfo(block.id, block.flushed_length, block.crc, block.first_sequence, block.last_sequence)
+        for block in blocks
+        if block.flushed
+    ]

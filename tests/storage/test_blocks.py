@@ -7,12 +7,12 @@ import random
 from array import array
 
 import pytest
-from crash_disk import CrashDisk, PowerLost
+from crash_disk import CrashDisk
 from message_model import LiteralMatcher, PrefixMatcher
 
 from storage.block_files import BlockFiles
 from storage.disk import OsDisk
-from storage.errors import BlockGone, CorruptBlock, CorruptState, DiskFailure, DiskFull, StorageFailed
+from storage.errors import CorruptBlock, CorruptState, DiskFailure, DiskFull, StorageFailed
 from storage.memory import MemoryStreamStore
 from storage.stream_store import FileStreamStore
 
@@ -265,87 +265,3 @@ def test_rare_subjects_are_found_without_reading_the_stream() -> None:
         assert opened.count_from(2, PrefixMatcher(b"ra")) == 1
         assert opened.next_sequence(2, PrefixMatcher(b"none")) == 0
         assert 0 < files.frames_read - before < 10
-
-
-def fetch(source: FileStreamStore, peer: FileStreamStore) -> list:
-    manifest = source.manifest()
-    for info in peer.missing_blocks(manifest):
-        peer.receive_block(info.id, 0, source.read_block(info.id, 0, info.length))
-        assert peer.received(info.id) == info.length
-    return manifest
-
-
-def test_a_damaged_or_incomplete_transfer_is_refused_and_changes_nothing() -> None:
-    source = open_store(CrashDisk(random.Random(1)))
-    fill(source, 100)
-    state = checkpoint(source)
-    disk = CrashDisk(random.Random(2))
-    peer = open_store(disk)
-    fill(peer, 3)
-    checkpoint(peer)
-    before = contents(peer)
-    manifest = fetch(source, peer)
-    disk.flip_bit(f"s/incoming/{manifest[1].id:016x}.blk", 4000)
-    with pytest.raises(CorruptBlock, match="not the one that was announced"):
-        peer.install(state, manifest)
-    assert contents(peer) == before
-    peer.discard_received()
-    with pytest.raises(CorruptBlock, match="not fetched"):
-        peer.install(state, manifest)
-    peer.install(state, fetch(source, peer))
-    assert contents(peer) == contents(source)
-    with pytest.raises(BlockGone):
-        source.read_block(999, 0, 10)
-
-
-def test_a_takeover_that_meets_a_full_disk_is_finished_later() -> None:
-    source = open_store(CrashDisk(random.Random(1)))
-    fill(source, 80)
-    state = checkpoint(source)
-    disk = CrashDisk(random.Random(2))
-    peer = open_store(disk)
-    peer.install(state, fetch(source, peer))
-    peer.snapshot_durable()
-    fill(peer, 50)
-    disk.capacity = disk.used_bytes()
-    job = peer.begin_flush()
-    assert job is not None
-    with pytest.raises(DiskFull) as caught:
-        job.run()
-    peer.flush_failed(job, caught.value)
-    assert len(contents(peer)) == 130
-    disk.capacity = None
-    state = checkpoint(peer)
-    disk.crash()
-    assert contents(open_store(disk, state)) == contents(peer)
-
-
-def test_a_power_cut_during_a_takeover_leaves_the_old_or_the_new_stream() -> None:
-    source = open_store(CrashDisk(random.Random(1)))
-    fill(source, 80)
-    source.truncate_front(10)
-    new_state = checkpoint(source)
-    outcomes = set()
-    for cut in range(60):
-        disk = CrashDisk(random.Random(cut))
-        peer = open_store(disk)
-        fill(peer, 30, length=30)
-        old_state = checkpoint(peer)
-        old = contents(peer)
-        durable = old_state
-        with contextlib.suppress(PowerLost):
-            disk.cut_after = cut
-            peer.install(new_state, fetch(source, peer))
-            durable = new_state
-            peer.snapshot_durable()
-            fill(peer, 5)
-            job = peer.begin_flush()
-            assert job is not None
-            job.run()
-            peer.flush_done(job)
-        disk.crash()
-        found = contents(open_store(disk, durable))
-        assert found == (old if durable is old_state else contents(source)), f"cut {cut}"
-        assert not disk.exists("s/incoming")
-        outcomes.add(durable is old_state)
-    assert outcomes == {True, False}
