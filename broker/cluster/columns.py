@@ -4,8 +4,9 @@ A publish for a leader elsewhere, the acknowledgement of it, a delivery for a cl
 (first subject, second subject, reply, header length, data). A turn gathers them by column and joins once, so that
 a message costs a few list appends and no encoding of its own.
 
-Layout, little-endian: ``u32 count | u16 first[count] | u16 second[count] | u16 reply[count] | u16 header[count] |
-u32 data[count] | bodies``; bodies are ``first second reply data`` of each message in order.
+Layout, little-endian: ``u32 count | u16 first[count] | u16 second[count] | u16 reply[count] | u32 header[count] |
+u32 data[count] | bodies``; bodies are ``first second reply data`` of each message in order. Headers may be as large as
+a message: what is too large to be stored is refused by the stream's leader, and answers add headers to stored ones.
 
 Read next: `frames` (how blocks travel), `forward` (who fills them).
 """
@@ -15,8 +16,9 @@ from typing import Final
 
 from mypy_extensions import i64
 
+SUBJECT_MAX: Final = 0xFFFF
 _HEAD: Final = 4
-_ROW: Final = 12  # bytes of all columns together for one message
+_ROW: Final = 14  # bytes of all columns together for one message
 
 
 class ColumnsError(ValueError):
@@ -38,7 +40,7 @@ class Columns:
         self._parts: list[bytes] = []
 
     def add(self, first: bytes, second: bytes, reply: bytes, header_length: int, data: bytes) -> None:
-        """Append one message; subjects are at most 65,535 bytes, which the control line bounds."""
+        """Append one message; subjects are at most `SUBJECT_MAX` bytes, which the caller sees to."""
         first_length = len(first)
         second_length = len(second)
         reply_length = len(reply)
@@ -65,7 +67,7 @@ class Columns:
             array("H", self._first).tobytes(),
             array("H", self._second).tobytes(),
             array("H", self._reply).tobytes(),
-            array("H", self._header).tobytes(),
+            array("I", self._header).tobytes(),
             array("I", self._data).tobytes(),
         ]
         head.extend(self._parts)
@@ -87,8 +89,8 @@ class ColumnsReader:
         self._first: array[int] = _column("H", block, position, count)
         self._second: array[int] = _column("H", block, position + 2 * count, count)
         self._reply: array[int] = _column("H", block, position + 4 * count, count)
-        self._header: array[int] = _column("H", block, position + 6 * count, count)
-        self._data: array[int] = _column("I", block, position + 8 * count, count)
+        self._header: array[int] = _column("I", block, position + 6 * count, count)
+        self._data: array[int] = _column("I", block, position + 10 * count, count)
         self._position: i64 = position + _ROW * count
         total = sum(self._first) + sum(self._second) + sum(self._reply) + sum(self._data)
         if int(self._position) + total != len(block):

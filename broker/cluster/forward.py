@@ -16,7 +16,7 @@ from typing import Final
 from mypy_extensions import mypyc_attr
 
 from broker.cluster.answers import LOCAL, Answers
-from broker.cluster.columns import Columns
+from broker.cluster.columns import SUBJECT_MAX, Columns
 from broker.cluster.identity import META_GROUP
 from broker.cluster.link import PeerLink
 from broker.cluster.transport import LinkTable
@@ -123,6 +123,8 @@ class Forwarder:
         data: bytes,
         origin: str,
     ) -> bool:
+        if len(subject) > SUBJECT_MAX or len(reply) > SUBJECT_MAX:
+            return False  # only where `max_control_line` was raised that far
         table: dict[int, Columns]
         if kind == PUBLISH:
             table = link.publishes
