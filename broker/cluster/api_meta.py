@@ -15,6 +15,7 @@ from broker.cluster.identity import META_GROUP
 from broker.cluster.meta import Assignment, MetaChange, create_op, delete_op, update_op
 from broker.cluster.meta_group import MetaGroup, MetaWaiter
 from broker.cluster.placement import REASON_TOO_FEW, place
+from broker.cluster.step_down import step_down
 from broker.cluster.stream_list import StreamLists, matching_streams, page_offset
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
@@ -131,6 +132,9 @@ class MetaApi:
             self._names(request)
         elif verb == "STREAM.LIST":
             self.lists.begin(request)
+        elif verb == "META.LEADER.STEPDOWN":
+            kind = "meta_leader_stepdown_response"
+            self.say(request, step_down(self._meta(), request, kind, self._links, self._assignments.name_of))
         else:
             assert verb == "INFO", verb
             self._info(request)

@@ -9,6 +9,7 @@ from typing import Final
 
 from broker.cluster.answers import Answers
 from broker.cluster.cluster_info import stream_cluster_info
+from broker.cluster.step_down import step_down
 from broker.cluster.stream_group import StreamGroup
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
@@ -16,7 +17,8 @@ from broker.jetstream.api import ApiSubject, Propose, Reply
 from broker.jetstream.api_consumers import handle_consumer
 from broker.jetstream.api_messages import handle_message
 from broker.jetstream.api_streams import handle_stream, stream_info
-from broker.jetstream.api_types import ApiRequest, answer
+from broker.jetstream.api_types import ApiRequest, answer, error_answer
+from broker.jetstream.consumer_errors import CONSUMER_NOT_FOUND
 from broker.jetstream.delivery import Delivery
 from broker.jetstream.delivery_output import OpWaiter
 from broker.jetstream.ops import OP_STREAM_CONFIG, encode_config
@@ -90,6 +92,9 @@ class StreamApi:
             if not group.delivery.pull_request(target.consumer, request) and request.reply:
                 self._answers.send(request.origin, request.reply, b"", b"", len(NO_RESPONDERS), NO_RESPONDERS)
             return
+        if verb.endswith(".LEADER.STEPDOWN"):
+            self._step_down(group, target, request)
+            return
         if verb.startswith("CONSUMER."):
             found = handle_consumer(verb, request, leader)
         elif verb in ("STREAM.MSG.GET", "STREAM.MSG.DELETE", "DIRECT.GET"):
@@ -102,6 +107,15 @@ class StreamApi:
                 self._answers.send(request.origin, request.reply, b"", b"", len(found.headers), data)
         elif isinstance(found, Propose):
             group.propose(found.kind, found.body, ApiWaiter(self._answers, request, found.respond), True)
+
+    def _step_down(self, group: StreamGroup, target: ApiSubject, request: ApiRequest) -> None:
+        kind = target.verb.lower().replace(".", "_") + "_response"
+        if target.consumer and self._links.cluster and target.consumer not in group.machine.consumers:
+            payload = error_answer(kind, CONSUMER_NOT_FOUND)
+        else:
+            payload = step_down(group, request, kind, self._links, self._names)
+        if request.reply:
+            self._answers.send(request.origin, request.reply, b"", b"", 0, payload)
 
     # Creation and update, which the meta group decided.
 

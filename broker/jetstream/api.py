@@ -30,6 +30,7 @@ _VERBS: Final[dict[str, tuple[int, int]]] = {
     "STREAM.LIST": (0, META),
     "STREAM.INFO": (1, STREAM),
     "STREAM.PURGE": (1, STREAM),
+    "STREAM.LEADER.STEPDOWN": (1, STREAM),
     "STREAM.MSG.GET": (1, STREAM),
     "STREAM.MSG.DELETE": (1, STREAM),
     "DIRECT.GET": (1, REPLICA),
@@ -39,7 +40,9 @@ _VERBS: Final[dict[str, tuple[int, int]]] = {
     "CONSUMER.LIST": (1, STREAM),
     "CONSUMER.INFO": (2, STREAM),
     "CONSUMER.DELETE": (2, STREAM),
+    "CONSUMER.LEADER.STEPDOWN": (2, STREAM),
     "CONSUMER.MSG.NEXT": (2, STREAM),
+    "META.LEADER.STEPDOWN": (0, META),
 }
 _OPEN_ENDED: Final = ("CONSUMER.CREATE", "DIRECT.GET")  # may carry a subject behind the fixed tokens
 

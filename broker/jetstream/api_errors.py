@@ -57,6 +57,7 @@ MIRROR_WITH_SUBJECTS: Final = ApiError(400, 10034, "stream mirrors can not conta
 NO_MESSAGE_FOUND: Final = ApiError(404, 10037, "no message found")
 NOT_EMPTY_REQUEST: Final = ApiError(400, 10038, "expected an empty request payload")
 NOT_ENABLED_FOR_ACCOUNT: Final = ApiError(503, 10039, "JetStream not enabled for account")
+RAFT_GENERAL: Final = ApiError(500, 10041, "{err}")
 SEQUENCE_NOT_FOUND: Final = ApiError(400, 10043, "sequence {seq} not found")
 STORAGE_RESOURCES_EXCEEDED: Final = ApiError(500, 10047, "insufficient storage resources available")
 STREAM_CREATE_FAILED: Final = ApiError(500, 10049, "{err}")

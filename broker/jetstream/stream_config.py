@@ -256,11 +256,11 @@ def _set_field(config: StreamConfig, field: tuple[str, str, str, bool], item: ob
         if not isinstance(item, list):
             return unmarshal_error(item, f"StreamConfigRequest.{name}", "[]*server.StreamSource")
         for entry in item:
-            error = _check_struct(entry, _STRUCT_OF[name], name)
+            error = check_struct(entry, _STRUCT_OF[name], name)
             if error:
                 return error
     elif kind == _NESTED:
-        error = _check_struct(item, _STRUCT_OF[name], name)
+        error = check_struct(item, _STRUCT_OF[name], name)
         if error:
             return error
         assert isinstance(item, dict)
@@ -276,7 +276,7 @@ def _set_field(config: StreamConfig, field: tuple[str, str, str, bool], item: ob
     return ""
 
 
-def _check_struct(item: object, struct: str, where: str) -> str:
+def check_struct(item: object, struct: str, where: str) -> str:
     """ "" or what is wrong with an object inside a configuration."""
     if not isinstance(item, dict):
         return f"json: cannot unmarshal {go_kind(item)} into Go struct field StreamConfigRequest.{where}"
@@ -288,10 +288,10 @@ def _check_struct(item: object, struct: str, where: str) -> str:
         if entry is None:
             continue
         if kind in _STRUCTS:
-            error = _check_struct(entry, kind, f"{where}.{key}")
+            error = check_struct(entry, kind, f"{where}.{key}")
         elif kind == "[]transform":
             entries = entry if isinstance(entry, list) else [entry]
-            error = "".join([_check_struct(one, "transform", f"{where}.{key}") for one in entries][:1])
+            error = "".join([check_struct(one, "transform", f"{where}.{key}") for one in entries][:1])
         else:
             error = "" if fits(entry, kind) else unmarshal_error(entry, f"StreamConfigRequest.{where}.{key}", kind)
         if error:
