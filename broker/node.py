@@ -27,7 +27,7 @@ from broker.config import VERSION, Options
 from broker.core.clients import Clients, first_info
 from broker.core.router import Router
 from storage.disk import Disk
-from storage.wal import stored_identity
+from storage.identity import stored_identity
 
 if TYPE_CHECKING:
     from broker.monitor.statistics import Statistics
@@ -59,8 +59,13 @@ class BrokerNode:
         self.clock: Final = TurnClock()
         self.server_id: Final = "N" + base64.b32encode(rng.getrandbits(55 * 5 + 5).to_bytes(35, "big")).decode()[:55]
         # A server without a configured name keeps the one under which its store began.
-        stored = stored_identity(disk, WAL_DIRECTORY) if options.jetstream.enabled else ""
-        self.name: Final = options.server_name or stored or self.server_id
+        has_jetstream = options.jetstream.enabled
+        stored = stored_identity(disk, WAL_DIRECTORY) if has_jetstream else None
+        store_id = f"{rng.getrandbits(64):016x}" if has_jetstream and stored is None else ""
+        stored_name = ""
+        if stored is not None:
+            stored_name, store_id = stored.name, stored.store_id
+        self.name: Final = options.server_name or stored_name or self.server_id
         options = replace(options, server_name=self.name)
         self.options: Final = options
         self.events: list[tuple[str, str, dict[str, object]]] = []
@@ -83,7 +88,15 @@ class BrokerNode:
         addresses = [(route.host, route.port) for route in cluster.routes]
         authorization = cluster.authorization
         self.links: Final = LinkTable(
-            self.name, cluster.name, cluster.port, authorization.user, authorization.password, addresses, rng
+            self.name,
+            cluster.name,
+            cluster.port,
+            authorization.user,
+            authorization.password,
+            addresses,
+            rng,
+            store_id,
+            has_jetstream,
         )
         self.jetstream: JetStreamService | None = None
         if options.jetstream.enabled:

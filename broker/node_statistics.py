@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from broker.cluster.cluster_info import raft_group_name, stream_cluster_info
 from broker.cluster.group import RaftGroup
+from broker.cluster.identity import peer_id
 from broker.cluster.service import JetStreamService
 from broker.cluster.stream_group import StreamGroup
 from broker.core.session import ClientSession
@@ -194,7 +195,7 @@ def _meta(node: "BrokerNode", service: JetStreamService) -> MetaStatistics | Non
     return {
         "name": node.options.cluster.name,
         "leader": service.assignments.name_of(leader) if leader else "",
-        "leader_peer": leader,
+        "leader_peer": peer_id(service.assignments.name_of(leader)) if leader else "",
         "replicas": [_replica(replica) for replica in replicas],
         "cluster_size": len(meta.membership().voters),
         "pending": meta.raft.last_index - meta.raft.applied,

@@ -9,11 +9,12 @@ disk ends the log (`failed`). Read next: FORMAT.md, wal_recovery.py.
 
 from typing import Final
 
-from storage.disk import Disk, read_file, replace_file
-from storage.errors import DiskFull, StorageError, StorageFailed, WrongIdentity
+from storage.disk import Disk
+from storage.errors import DiskFull, StorageError, StorageFailed
 from storage.frame import identity_seed
 from storage.group_log import GroupLog, LogFiles
 from storage.hard_state import GroupState, encode_group_state
+from storage.identity import StoreIdentity, claim
 from storage.wal_batch import (
     RECORD_ENTRY,
     RECORD_HARD_STATE,
@@ -29,13 +30,11 @@ from storage.wal_batch import (
 )
 from storage.wal_recovery import Recovery
 
-__all__ = ["Wal", "WalBatch", "check_identity"]
+__all__ = ["Wal", "WalBatch"]
 
 FILE_BYTES: Final = 64 * 1024 * 1024
 RECENT_BYTES_MAX: Final = 64 * 1024
 RECORD_OVERHEAD: Final = 40
-IDENTITY_FILE: Final = "identity"
-IDENTITY_PREFIX: Final = "ternmq store of "
 
 
 class Wal:
@@ -66,10 +65,12 @@ class Wal:
         identity: str,
         file_bytes: int = FILE_BYTES,
         recent_bytes_max: int = RECENT_BYTES_MAX,
+        store_id: str = "",
     ) -> "Wal":
-        """Recover the log; a torn end is cut. Raises WrongIdentity, CorruptLog, DiskFailure."""
+        """Recover the log; a torn end is cut. `store_id` is for a new store. Raises WrongIdentity, CorruptLog,
+        DiskFailure."""
         disk.make_directory(directory)
-        check_identity(disk, directory, identity)
+        claim(disk, directory, StoreIdentity(identity, store_id))
         files = LogFiles(disk, directory)
         seed = identity_seed(identity)
         recovery = Recovery(disk, directory, seed, files, recent_bytes_max)
@@ -272,29 +273,3 @@ class Wal:
             body = encode_group_state(state)
             head.add(RECORD_TABLE, group_id, log.snapshot_index, log.snapshot_term, 0, body)
         return head
-
-
-def stored_identity(disk: Disk, directory: str) -> str:
-    """Whom the log in this directory belongs to, "" for nobody yet (or when that cannot be read: `open` says so)."""
-    path = f"{directory}/{IDENTITY_FILE}"
-    if not disk.exists(path):
-        return ""
-    line = read_file(disk, path).decode("utf-8", "replace").split("\n")[0]
-    return line[len(IDENTITY_PREFIX) :] if line.startswith(IDENTITY_PREFIX) else ""
-
-
-def check_identity(disk: Disk, directory: str, identity: str) -> None:
-    """The directory belongs to `identity`, from its first use on. Raises WrongIdentity."""
-    path = f"{directory}/{IDENTITY_FILE}"
-    if disk.exists(path):
-        text = read_file(disk, path).decode("utf-8", "replace")
-        lines = text.split("\n")
-        found = lines[0][len(IDENTITY_PREFIX) :] if lines[0].startswith(IDENTITY_PREFIX) else ""
-        if not found or len(lines) < 2 or lines[1] != f"{identity_seed(found):08x}":
-            raise WrongIdentity(path, "", identity)
-        if found != identity:
-            raise WrongIdentity(path, found, identity)
-        return
-    if any(name.endswith(".wal") for name in disk.list(directory)):
-        raise WrongIdentity(path, "", identity)
-    replace_file(disk, path, f"{IDENTITY_PREFIX}{identity}\n{identity_seed(identity):08x}\n".encode())

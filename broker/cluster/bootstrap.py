@@ -2,12 +2,12 @@
 
 A node with an empty store founds nothing alone. It waits until every configured peer is connected, everybody sees
 the same names, and nobody has a meta group already. Since every node applies the same rule to the same views, all
-found the same group. A node that finds peers with a meta group was wiped or is new: it waits to be admitted.
+found the same group. A node that finds peers with a meta group was wiped or is new: it waits to be admitted
+(`readmission`).
 """
 
 from typing import Final
 
-from broker.cluster.identity import peer_id
 from broker.cluster.transport import LinkTable
 
 WAITING_LOG_NS: Final = 10_000_000_000
@@ -20,18 +20,18 @@ class Bootstrap:
     def __init__(self, links: LinkTable, expect: int) -> None:
         self._links: Final = links
         self._expect: Final = expect
-        self._views: dict[str, list[str]] = {}
-        self._sent: list[str] = []
+        self._views: dict[str, dict[str, str]] = {}
+        self._sent: dict[str, str] = {}
         self._sent_ns: int = 0
         self._logged_ns: int = 0
 
-    def view(self) -> list[str]:
-        """The names this node sees, its own included, sorted."""
-        names = [link.name for link in self._links.links.values()]
-        names.append(self._links.name)
-        return sorted(names)
+    def view(self) -> dict[str, str]:
+        """Peer id → name of the nodes this one sees, its own included, by id."""
+        seen = {link.peer: link.name for link in self._links.links.values()}
+        seen[self._links.peer] = self._links.name
+        return dict(sorted(seen.items()))
 
-    def view_to_send(self, now_ns: int) -> list[str] | None:
+    def view_to_send(self, now_ns: int) -> dict[str, str] | None:
         """The view, when peers do not know it yet; and again every second, as a link that was given up for another one
         may have taken it with it."""
         view = self.view()
@@ -43,24 +43,24 @@ class Bootstrap:
 
     def peer_arrived(self) -> None:
         """A new link: it has to be told our view."""
-        self._sent = []
+        self._sent = {}
 
-    def peer_view(self, peer: str, names: list[str]) -> None:
+    def peer_view(self, peer: str, seen: dict[str, str]) -> None:
         """What a peer sees."""
-        self._views[peer] = names
+        self._views[peer] = seen
 
     def peer_lost(self, peer: str) -> None:
         """Its view no longer counts."""
         self._views.pop(peer, None)
 
-    def founders(self) -> list[str]:
-        """The names that found the group now; [] while it is too early."""
+    def founders(self) -> dict[str, str]:
+        """Peer id → name of those that found the group now; {} while it is too early."""
         view = self.view()
         if len(view) < max(self._expect, 1) or (self._expect == 0 and self._links.unresolved()):
-            return []
+            return {}
         for peer in self._links.peers():
             if self._links.hellos[peer].has_meta or self._views.get(peer) != view:
-                return []
+                return {}
         return view
 
     def existing(self) -> list[str]:
@@ -74,9 +74,5 @@ class Bootstrap:
         if now_ns - self._logged_ns < WAITING_LOG_NS:
             return None
         self._logged_ns = now_ns
-        return {"missing": self._links.unresolved(), "connected": self.view(), "existing": self.existing()}
-
-
-def founding_peers(names: list[str]) -> dict[str, str]:
-    """Peer id → name of the founders."""
-    return {peer_id(name): name for name in sorted(names)}
+        connected = sorted(self.view().values())
+        return {"missing": self._links.unresolved(), "connected": connected, "existing": self.existing()}

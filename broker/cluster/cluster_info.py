@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from broker.cluster.group import RaftGroup
+from broker.cluster.identity import peer_id
 from broker.cluster.transport import LinkTable
 
 TICK_NS: Final = 50_000_000
@@ -35,7 +36,8 @@ def stream_cluster_info(group: RaftGroup, links: LinkTable, names: Callable[[str
 
 def _replica(group: RaftGroup, peer: str, links: LinkTable, names: Callable[[str], str]) -> dict[str, object]:
     offline = peer != links.peer and peer not in links.links
-    found: dict[str, object] = {"name": names(peer), "current": not offline, "active": 0, "peer": peer}
+    name = names(peer)
+    found: dict[str, object] = {"name": name, "current": not offline, "active": 0, "peer": peer_id(name)}
     if offline:
         found["offline"] = True
     for progress in group.raft.peers:

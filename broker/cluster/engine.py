@@ -13,7 +13,7 @@ Read next: `group`, `stream_group`; who runs the jobs: `broker/net/driver`.
 from typing import Final
 
 from broker.cluster.group import RaftGroup
-from broker.cluster.jobs import Job, WalJob
+from broker.cluster.jobs import WalJob
 from broker.cluster.transport import LinkTable
 from raft.node import FOLLOWER
 from raft.ready import Ready

@@ -18,7 +18,7 @@ FRAME_ANSWER: Final = 4  # to be published by the node it is sent to: columns(in
 FRAME_ACK: Final = 5  # consumer acks for a stream's leader: u64 group | columns(ack subject, "", reply)
 FRAME_BLOCK_REQUEST: Final = 6  # catch-up: cbor
 FRAME_BLOCK: Final = 7  # catch-up: u32 length of cbor head | head | bytes
-FRAME_VIEW: Final = 8  # first boot: cbor list of the names the sender sees
+FRAME_VIEW: Final = 8  # first boot: cbor map, peer id to name, of those that the sender sees
 
 _HEAD: Final = struct.Struct("<II")
 

@@ -31,15 +31,27 @@ COLUMNS_BYTES_MAX: Final = 32 * 1024 * 1024
 
 
 class Hello:
-    """What a node says of itself when a link opens."""
+    """What a node says of itself when a link opens. `store_id` is "" where it has none (`storage.identity`)."""
 
-    def __init__(self, name: str, cluster: str, port: int, has_meta: bool, user: str, password: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        cluster: str,
+        port: int,
+        has_meta: bool,
+        user: str,
+        password: str,
+        store_id: str,
+        has_jetstream: bool,
+    ) -> None:
         self.name = name
         self.cluster = cluster
         self.port = port
         self.has_meta = has_meta
         self.user = user
         self.password = password
+        self.store_id = store_id
+        self.has_jetstream = has_jetstream
 
     def encode(self) -> bytes:
         """The greeting line."""
@@ -50,6 +62,8 @@ class Hello:
             "meta": self.has_meta,
             "user": self.user,
             "pass": self.password,
+            "store": self.store_id,
+            "jetstream": self.has_jetstream,
         }
         return GREETING + json.dumps(body, separators=(",", ":")).encode() + b"\r\n"
 
@@ -65,12 +79,13 @@ def decode_hello(line: bytes) -> Hello | None:
     if not isinstance(body, dict):
         return None
     name, cluster, port = body.get("name"), body.get("cluster"), body.get("port")
-    user, password = body.get("user"), body.get("pass")
+    user, password, store_id = body.get("user"), body.get("pass"), body.get("store", "")
     if not (isinstance(name, str) and name and isinstance(cluster, str) and isinstance(port, int)):
         return None
-    if not (isinstance(user, str) and isinstance(password, str)):
+    if not (isinstance(user, str) and isinstance(password, str) and isinstance(store_id, str)):
         return None
-    return Hello(name, cluster, port, body.get("meta") is True, user, password)
+    has_meta, has_jetstream = body.get("meta") is True, body.get("jetstream") is True
+    return Hello(name, cluster, port, has_meta, user, password, store_id, has_jetstream)
 
 
 class PeerLink:
@@ -92,6 +107,7 @@ class PeerLink:
         self.acks: dict[int, Columns] = {}
         self.dirty: bool = False
         self.in_messages: int = 0
+        self.heard_ns: int = 0
         self.out_bytes: int = 0
         self._output: list[bytes] = []
         self.output_bytes: int = 0

@@ -14,7 +14,7 @@ import cbor2
 from broker.cluster.answers import Answers
 from broker.cluster.api_meta import stream_deleted
 from broker.cluster.assignments import Assignments
-from broker.cluster.bootstrap import Bootstrap, founding_peers
+from broker.cluster.bootstrap import Bootstrap
 from broker.cluster.catch_up import CatchUps, InstallJob
 from broker.cluster.checkpoint import CheckpointJob, Checkpoints
 from broker.cluster.columns import ColumnsError, ColumnsReader
@@ -33,7 +33,7 @@ from broker.cluster.frames import (
 )
 from broker.cluster.group_store import FoundGroupJob, RemoveGroupJob, stored_groups
 from broker.cluster.groups import GroupFactory, founding_meta
-from broker.cluster.identity import META_GROUP, peer_id
+from broker.cluster.identity import META_GROUP
 from broker.cluster.jobs import Job, WalJob
 from broker.cluster.link import PeerLink
 from broker.cluster.transport import LinkTable
@@ -56,7 +56,7 @@ class JetStreamService:
         self, options: Options, disk: Disk, links: LinkTable, router: Router, clock: TurnClock, rng: random.Random
     ) -> None:
         self.options: Final = options
-        self.peer: Final = peer_id(links.name)
+        self.peer: Final = links.peer
         self.links: Final = links
         self.clock: Final = clock
         self.clustered: Final = options.cluster.configured()
@@ -64,7 +64,8 @@ class JetStreamService:
         self.jobs: list[Job] = []
         self._disk: Final = disk
         self._rng: Final = rng
-        wal = Wal.open(disk, WAL_DIRECTORY, links.name, options.jetstream.log_file_bytes)
+        file_bytes = options.jetstream.log_file_bytes
+        wal = Wal.open(disk, WAL_DIRECTORY, links.name, file_bytes, store_id=links.store_id)
         self.engine: Final = Engine(wal, links, options.jetstream.sync_interval_ns)
         self.answers: Final = Answers(router, links)
         factory = GroupFactory(disk, self.engine, self.peer, self.answers, router, clock, rng)
@@ -114,9 +115,9 @@ class JetStreamService:
             elif kind == FRAME_BLOCK:
                 self.catch_ups.piece(link, body[1:], self.clock.now_ns)
             elif kind == FRAME_VIEW:
-                names = cbor2.loads(body[1:])
-                if isinstance(names, list):
-                    self._bootstrap.peer_view(link.peer, [str(name) for name in names])
+                seen = cbor2.loads(body[1:])
+                if isinstance(seen, dict):
+                    self._bootstrap.peer_view(link.peer, {str(peer): str(name) for peer, name in seen.items()})
         except (ColumnsError, CodecError, ValueError, KeyError, TypeError, cbor2.CBORDecodeError) as error:
             link.close_reason = f"bad frame: {error}"
             self.events.append(("error", "peer_protocol_error", {"peer": link.name, "error": str(error)}))
@@ -176,7 +177,7 @@ class JetStreamService:
         names = self._bootstrap.founders()
         if names:
             self._founding = True
-            self.jobs.append(FoundGroupJob(self._disk, founding_meta(founding_peers(names))))
+            self.jobs.append(FoundGroupJob(self._disk, founding_meta(names)))
             return
         waiting = self._bootstrap.waiting_event(self.clock.now_ns)
         if waiting is not None:

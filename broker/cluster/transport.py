@@ -2,7 +2,9 @@
 
 Every configured route address is dialled until it is known who answers there; so is every peer that once greeted
 us. Two nodes may dial each other at the same moment: both keep the connection dialled by the smaller peer id, so
-they agree without talking. An address that leads to ourselves is remembered and not dialled again.
+they agree without talking. An address that leads to ourselves is remembered and not dialled again. A server name is in
+the cluster once: whoever comes under a name that is connected with another store is refused, unless that connection
+has gone silent.
 
 Raft travels here and never behind users' messages, which have their own connections (`routes`).
 """
@@ -17,6 +19,7 @@ from broker.cluster.link import Hello, PeerLink
 RETRY_FIRST_NS: Final = 50_000_000
 RETRY_MAX_NS: Final = 1_000_000_000
 GREETING_TIMEOUT_NS: Final = 2_000_000_000
+SILENT_NS: Final = 3_000_000_000
 LINKS_MAX: Final = 256
 ANSWERS_BYTES_MAX: Final = 64 * 1024 * 1024
 
@@ -57,9 +60,13 @@ class LinkTable:
         password: str,
         configured: list[tuple[str, int]],
         rng: random.Random,
+        store_id: str = "",
+        has_jetstream: bool = False,
     ) -> None:
         self.name: Final = name
-        self.peer: Final = peer_id(name)
+        self.store_id: Final = store_id
+        self.has_jetstream: Final = has_jetstream
+        self.peer: Final = peer_id(name, store_id)
         self.cluster: Final = cluster
         self.port: int = port
         self.has_meta: bool = False
@@ -87,8 +94,16 @@ class LinkTable:
         return address
 
     def _hello(self) -> bytes:
-        hello = Hello(self.name, self.cluster, self.port, self.has_meta, self._user, self._password)
-        return hello.encode()
+        return Hello(
+            self.name,
+            self.cluster,
+            self.port,
+            self.has_meta,
+            self._user,
+            self._password,
+            self.store_id,
+            self.has_jetstream,
+        ).encode()
 
     def dialled(self, cid: int, host: str, port: int, now_ns: int) -> PeerLink:
         """A dial succeeded: greet."""
@@ -118,6 +133,7 @@ class LinkTable:
     def on_bytes(self, link: PeerLink, data: bytes, now_ns: int) -> list[bytes]:
         """Bytes on a link → frames; settles identity when the greeting arrives."""
         greeted = link.hello is not None
+        link.heard_ns = now_ns
         bodies = link.on_bytes(data)
         if link.hello is not None and not greeted and not link.close_reason:
             self._settle(link, link.hello, now_ns)
@@ -135,7 +151,10 @@ class LinkTable:
         if self._user and not hmac.compare_digest(wanted, given):
             self._refuse(link, "Authorization Violation")
             return
-        peer = peer_id(hello.name)
+        peer = peer_id(hello.name, hello.store_id)
+        if hello.name == self.name and peer != self.peer:
+            self._refuse(link, "Duplicate Server Name")
+            return
         if link.dialled:
             address = self._learn(link.host, link.port, False)
             address.dialling = False
@@ -149,8 +168,21 @@ class LinkTable:
         if peer == self.peer:
             link.close_reason = "this is ourselves"
             return
+        for other in list(self.links.values()):
+            if other.name == hello.name and other.peer != peer:
+                if now_ns - other.heard_ns < SILENT_NS:
+                    self._refuse(link, "Duplicate Server Name")
+                    return
+                self._drop(other, "Stale Connection")
         link.peer, link.name = peer, hello.name
         self._keep_one(link)
+
+    def _drop(self, link: PeerLink, reason: str) -> None:
+        """A link that is of no use any more."""
+        self._closing.append((link.cid, reason))
+        del self.links[link.peer]
+        self.lost.append(link.peer)
+        link.peer = ""
 
     def _keep_one(self, link: PeerLink) -> None:
         """At most one link a peer; both ends apply the same rule."""
@@ -160,9 +192,7 @@ class LinkTable:
             if old.dialled != link.dialled and self._dialler_is_smaller(old):
                 link.close_reason = "Duplicate Route"
                 return
-            self._closing.append((old.cid, "Duplicate Route"))
-            old.peer = ""
-            self.lost.append(peer)
+            self._drop(old, "Duplicate Route")
         assert link.hello is not None
         self.links[peer] = link
         self.hellos[peer] = link.hello

@@ -96,3 +96,50 @@ def test_wrong_password_is_refused() -> None:
     link = table.accepted(7, "host", 0)
     table.on_bytes(link, b'TERNMQ/1 {"name":"x","cluster":"c","port":1,"meta":false,"user":"route","pass":"no"}\r\n', 0)
     assert table.take_closing() == [(7, "Authorization Violation")]
+
+
+def greeting(name: str, store: str) -> bytes:
+    text = f'{{"name":"{name}","cluster":"c","port":9,"meta":false,"user":"","pass":"","store":"{store}"}}'
+    return b"TERNMQ/1 " + text.encode() + b"\r\n"
+
+
+def table_with_n2() -> tuple[LinkTable, PeerLink]:
+    """n1, to which the n2 of store `old` is connected since second 1."""
+    table = LinkTable("n1", "c", 1, "", "", [], random.Random(1), "mine")
+    link = table.accepted(7, "host", 0)
+    table.on_bytes(link, greeting("n2", "old"), 1_000_000_000)
+    assert list(table.links.values()) == [link]
+    return table, link
+
+
+def test_an_empty_store_makes_another_peer_of_an_old_name() -> None:
+    table, old = table_with_n2()
+    before = old.peer
+    table.closed(7, 2_000_000_000)
+    new = table.accepted(8, "host", 2_000_000_000)
+    table.on_bytes(new, greeting("n2", "new"), 2_000_000_000)
+    assert (new.name, new.peer != before, list(table.links)) == ("n2", True, [new.peer])
+
+
+def test_a_name_that_is_connected_is_refused_to_another_store() -> None:
+    table, old = table_with_n2()
+    new = table.accepted(8, "host", 2_000_000_000)
+    table.on_bytes(new, greeting("n2", "new"), 2_000_000_000)
+    assert b"-ERR 'Duplicate Server Name'" in new.take_output()
+    assert list(table.links.values()) == [old]
+
+
+def test_a_connection_that_went_silent_gives_its_name_away() -> None:
+    table, old = table_with_n2()
+    peer = old.peer
+    new = table.accepted(8, "host", 9_000_000_000)
+    table.on_bytes(new, greeting("n2", "new"), 9_000_000_000)
+    assert list(table.links.values()) == [new]
+    assert (table.lost, table.take_closing()) == ([peer], [(7, "Stale Connection")])
+
+
+def test_another_store_under_our_own_name_is_refused() -> None:
+    table, _ = table_with_n2()
+    link = table.accepted(9, "host", 0)
+    table.on_bytes(link, greeting("n1", "other"), 0)
+    assert table.take_closing() == [(9, "Duplicate Server Name")]

@@ -24,7 +24,7 @@ from typing import Any
 
 from broker.cluster.engine import Engine
 from broker.cluster.group_store import decode_group_snapshot, group_directory
-from broker.cluster.identity import META_GROUP, peer_id
+from broker.cluster.identity import META_GROUP
 from broker.cluster.jobs import WalJob
 from broker.cluster.stream_group import StreamGroup, StreamOutput
 from broker.jetstream.stream import StreamMachine
@@ -62,7 +62,7 @@ class Checks(Watcher):
         self.history = history
         self.broken: list[str] = []
         self.machines: dict[str, Machine] = {}
-        self.disks: dict[str, DurableDisk] = {}
+        self.disks: dict[str, DurableDisk] = {}  # by peer id: an emptied disk belongs to another peer
         self.leaders: dict[tuple[int, int], str] = {}
         self.leader_terms: dict[int, int] = {}
         self.entries: dict[tuple[int, int, int], tuple[int, int, bytes]] = {}  # (group, index, term) → kind, before
@@ -78,8 +78,15 @@ class Checks(Watcher):
     def add(self, machine: Machine) -> None:
         """Watch a machine's disk."""
         self.machines[machine.name] = machine
-        self.disks[machine.name] = DurableDisk(machine.disk)
-        self._names[peer_id(machine.name)] = machine.name
+
+    def _disk(self, machine: Machine) -> DurableDisk:
+        return self.disks[machine.node.links.peer]
+
+    def wiped(self, machine: Machine) -> None:
+        """The disk of a machine that is down was emptied: whoever it was has nothing any more."""
+        for peer, name in self._names.items():
+            if name == machine.name:
+                self.disks[peer] = DurableDisk(machine.disk)
 
     # What machines tell.
 
@@ -87,10 +94,13 @@ class Checks(Watcher):
         self.restarts += 1
         for key in [key for key in self._seen if key[0] == machine.name]:
             del self._seen[key]
+        peer = machine.node.links.peer
+        self._names[peer] = machine.name
+        self.disks.setdefault(peer, DurableDisk(machine.disk))
         wal = machine.node.jetstream.engine.wal
         found = {group: read_log(wal.group(group)) for group in wal.groups()}
         with self._noting(machine):
-            self.disks[machine.name].recovered(found)
+            self.disks[peer].recovered(found)
             for group in found:
                 self._note_recovered(wal.group(group))
 
@@ -104,7 +114,7 @@ class Checks(Watcher):
 
     def ran(self, machine: Machine, job: Any) -> None:
         if isinstance(job, WalJob):
-            disk = self.disks[machine.name]
+            disk = self._disk(machine)
             batch = job.batch
             with self._noting(machine):
                 for records in disk.wrote(batch.records, log_path(batch.writer.directory, batch.file)):
@@ -227,7 +237,7 @@ class Checks(Watcher):
             return
         self.commit_max[group.id] = index
         voters = raft.membership.voters
-        have = [peer for peer in voters if self.disks[self._names[peer]].log(group.id).has(index, term)]
+        have = [peer for peer in voters if self.disks[peer].log(group.id).has(index, term)]
         if len(have) * 2 <= len(voters):
             names = [self._names[peer] for peer in have]
             raise Broken(f"group {group.id}: entry {index} is committed, but only on the disks of {names}")
@@ -246,7 +256,7 @@ class Checks(Watcher):
         if message.reject or (message.kind != VOTE_RESPONSE and message.kind != APPEND_RESPONSE):
             return
         name = self._names[message.sender]
-        log = self.disks[name].log(message.group)
+        log = self.disks[message.sender].log(message.group)
         if message.kind == VOTE_RESPONSE:
             # A later term on the disk will do: no second vote in this one can follow.
             if log.term < message.term or (log.term == message.term and log.vote != message.receiver):
