@@ -120,9 +120,8 @@ class GroupFactory:
 def founding_stream(assignment: Assignment) -> GroupSnapshot:
     """The first snapshot of a stream's group."""
     membership = Membership(tuple(assignment.peers))
-    return GroupSnapshot(
-        assignment.group, FOUNDING_INDEX, FOUNDING_TERM, membership, assignment.encode(), b""
-    )
+    about = assignment.founding().encode()
+    return GroupSnapshot(assignment.group, FOUNDING_INDEX, FOUNDING_TERM, membership, about, b"")
 
 
 def founding_meta(names: dict[str, str]) -> GroupSnapshot:

@@ -27,6 +27,7 @@ class Assignment:
 
     def __init__(self, config: StreamConfig, group: int, peers: list[str], created_ns: int, revision: int) -> None:
         self.config = config
+        self.founding_config: StreamConfig = config  # every replica begins with it, whenever it begins
         self.group: Final = group
         self.peers = peers
         self.created_ns: Final = created_ns
@@ -42,6 +43,10 @@ class Assignment:
     def origin_for(self, peer: str) -> str:
         """The node to answer through, as `peer` sees it."""
         return "" if self.origin == peer else self.origin
+
+    def founding(self) -> "Assignment":
+        """The assignment as it was when the stream was created: the log of its group says what changed since."""
+        return Assignment(self.founding_config, self.group, self.peers, self.created_ns, self.created_revision)
 
     def encode(self) -> bytes:
         """What a group must know of its assignment to start without the meta group."""
@@ -206,7 +211,16 @@ class MetaMachine:
     def snapshot(self) -> bytes:
         """The whole state."""
         streams = [
-            [a.config.to_json(), a.group, a.peers, a.created_ns, a.revision] for _, a in sorted(self.streams.items())
+            [
+                a.config.to_json(),
+                a.group,
+                a.peers,
+                a.created_ns,
+                a.revision,
+                None if a.founding_config is a.config else a.founding_config.to_json(),
+                a.created_revision,
+            ]
+            for _, a in sorted(self.streams.items())
         ]
         return _encode({"names": self.names, "next_group": self.next_group, "streams": streams})
 
@@ -217,8 +231,12 @@ class MetaMachine:
         self.next_group = state["next_group"]
         self.streams = {}
         self.by_group = {}
-        for config, group, peers, created_ns, revision in state["streams"]:
-            self._add(Assignment(_config(config), group, peers, created_ns, revision))
+        for config, group, peers, created_ns, revision, founding_config, created_revision in state["streams"]:
+            assignment = Assignment(_config(config), group, peers, created_ns, revision)
+            if founding_config is not None:
+                assignment.founding_config = _config(founding_config)
+            assignment.created_revision = created_revision
+            self._add(assignment)
 
 
 def _config(value: object) -> StreamConfig:

@@ -120,13 +120,16 @@ class StreamApi:
     # Creation and update, which the meta group decided.
 
     def settle(self, group: StreamGroup) -> None:
-        """This node leads the stream: bring its configuration up to the assignment, answer who waits for that."""
+        """This node leads the stream: bring its configuration up to the assignment, answer who waits for that.
+
+        What this node knows of the assignment may be older than what the stream was told by a leader before.
+        """
         assignment = group.assignment
-        if not group.was_leader:
+        machine = group.machine
+        if not group.was_leader or assignment.revision < machine.config_revision:
             return
-        config_json = assignment.config.to_json()
-        if group.machine.config.to_json() != config_json:
-            body = encode_config(self._clock.wall_ns, assignment.config_bytes())
+        if machine.config.to_json() != assignment.config.to_json():
+            body = encode_config(self._clock.wall_ns, assignment.revision, assignment.config_bytes())
             group.propose(OP_STREAM_CONFIG, body, ConfigWaiter(self, group, "stream_update_response"), True)
         elif group.reply_due:
             kind = "stream_create_response" if assignment.revision == assignment.created_revision else ""

@@ -33,6 +33,7 @@ _PUBLISH_HEAD: Final = struct.Struct("<Iq")
 _PUBLISH_COLUMNS: Final = 8  # bytes a message in the three columns
 _PURGE: Final = struct.Struct("<qQQH")
 _DELETE: Final = struct.Struct("<qQ")
+_CONFIG: Final = struct.Struct("<qQ")
 _TIME: Final = struct.Struct("<q")
 _SWAP: Final = sys.byteorder != "little"
 
@@ -173,14 +174,17 @@ def _column(typecode: str, data: bytes) -> "array[int]":
 # The rest.
 
 
-def encode_config(timestamp_ns: int, config_json: bytes) -> bytes:
-    """OP_STREAM_CONFIG: the whole new configuration, checked before it was proposed."""
-    return _TIME.pack(timestamp_ns) + config_json
+def encode_config(timestamp_ns: int, revision: int, config_json: bytes) -> bytes:
+    """OP_STREAM_CONFIG: `i64 time | u64 revision | JSON`, the whole new configuration, checked before it was proposed.
+    Revisions are the meta group's; they ascend."""
+    return _CONFIG.pack(timestamp_ns, revision) + config_json
 
 
-def decode_config(body: bytes) -> bytes:
-    """The JSON of an OP_STREAM_CONFIG."""
-    return body[_TIME.size :]
+def decode_config(body: bytes) -> tuple[int, bytes]:
+    """Revision and JSON of an OP_STREAM_CONFIG."""
+    revision = _CONFIG.unpack_from(body)[1]
+    assert isinstance(revision, int)
+    return revision, body[_CONFIG.size :]
 
 
 class PurgeOp:

@@ -77,7 +77,9 @@ class StreamMachine(StreamState):
                 sink.done(ordinal, self._delete(decode_delete(body), sink))
             else:
                 assert kind == OP_STREAM_CONFIG, f"operation {kind}: written by a newer version?"
-                self._reconfigure(decode_config(body), sink)
+                revision, config_json = decode_config(body)
+                if revision >= self.config_revision:  # a leader may be behind what the stream was told before
+                    self._reconfigure(revision, config_json, sink)
                 sink.done(ordinal, None)
 
     def _age(self, now_ns: int, sink: EffectSink) -> None:
@@ -114,7 +116,8 @@ class StreamMachine(StreamState):
             return MESSAGE_DELETE_FAILED.of(err="message delete not permitted")
         return True if delete_message(self, sequence, sink) else SEQUENCE_NOT_FOUND.of(seq=sequence)
 
-    def _reconfigure(self, config_json: bytes, sink: EffectSink) -> None:
+    def _reconfigure(self, revision: int, config_json: bytes, sink: EffectSink) -> None:
+        self.config_revision = revision
         config = StreamConfig.from_json(json.loads(config_json))
         assert isinstance(config, StreamConfig), config
         before = self.config
@@ -152,6 +155,7 @@ class StreamMachine(StreamState):
         state: dict[str, object] = {
             "version": SNAPSHOT_VERSION,
             "config": self.config.to_json(),
+            "revision": self.config_revision,
             "created": self.created_ns,
             "time": self.last_time_ns,
             "message_id": self.last_message_id,
@@ -177,6 +181,7 @@ class StreamMachine(StreamState):
         config = StreamConfig.from_json(state["config"])
         assert isinstance(config, StreamConfig), config
         self.config = config
+        self.config_revision = state["revision"]
         self.created_ns = state["created"]
         self.last_time_ns = state["time"]
         self.last_message_id = state["message_id"]

@@ -17,6 +17,7 @@ class StreamState(ConsumerOwner):
     def __init__(self, config: StreamConfig, store: MessageStore, created_ns: int) -> None:
         super().__init__(config, store)
         self.created_ns: int = created_ns
+        self.config_revision: int = 0  # of the last OP_STREAM_CONFIG that counted
         self.last_time_ns: int = 0  # of the newest operation or message; times never go back
         self.last_message_id: bytes = b""  # the id the newest message came with
         self.dedupe: DedupeTable = DedupeTable(config.duplicate_window_ns)

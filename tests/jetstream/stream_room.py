@@ -185,7 +185,7 @@ class Room:
         error = complete_update(machine.config, config, LIMITS)
         if error is not None:
             return error_text(error)
-        return self.apply(OP_STREAM_CONFIG, encode_config(self.wall_ns, json.dumps(config.to_json()).encode()))
+        return self.apply(OP_STREAM_CONFIG, encode_config(self.wall_ns, 1, json.dumps(config.to_json()).encode()))
 
     def do_publish(self, words: list[str]) -> str:
         batch = PublishBatch()
