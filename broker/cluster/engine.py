@@ -15,7 +15,7 @@ from typing import Final
 from broker.cluster.group import RaftGroup
 from broker.cluster.jobs import WalJob
 from broker.cluster.transport import LinkTable
-from raft.node import FOLLOWER
+from raft.node import FOLLOWER, LEADER
 from raft.ready import Ready
 from raft.types import NO_PEER, Message
 from storage.errors import StorageError
@@ -107,9 +107,11 @@ class Engine:
             self.lazy_since_ns = now_ns
 
     def _process_group(self, group: RaftGroup, now_ns: int) -> None:
+        raft = group.raft
+        if group.was_leader and raft.role != LEADER:
+            group.note_role()  # a deposed leader that knows it delivers nothing more
         group.before_propose(now_ns)
         group.flush_ops()
-        raft = group.raft
         while raft.has_ready():
             self._take(group, raft.ready())
         group.note_role()
