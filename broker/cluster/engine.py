@@ -14,6 +14,7 @@ from typing import Final
 
 from broker.cluster.group import RaftGroup
 from broker.cluster.jobs import WalJob
+from broker.cluster.link import OUTPUT_BYTES_MAX
 from broker.cluster.transport import LinkTable
 from raft.node import FOLLOWER, LEADER
 from raft.ready import Ready
@@ -25,6 +26,7 @@ LAZY_SYNC_NS: Final = 10_000_000
 FULL_RETRY_NS: Final = 500_000_000
 SEAL_NS: Final = 1_000_000_000
 ROUNDS_MAX: Final = 8
+SNAPSHOT_BYTES_MAX: Final = 192 * 1024 * 1024  # of memory streams, whose snapshots hold their messages
 
 
 class Engine:
@@ -146,9 +148,14 @@ class Engine:
             group.apply_committed(ready.committed)
 
     def send(self, message: Message) -> None:
-        """Hand a message to the link of its receiver; without a link it is lost, as on any network."""
+        """Hand a message to the link of its receiver; without a link, or behind a peer that takes nothing any more, it
+        is lost, as on any network."""
         link = self.links.links.get(message.receiver)
-        if link is not None:
+        if link is not None and link.output_bytes < OUTPUT_BYTES_MAX:
+            if message.snapshot is not None and len(message.snapshot.data) > SNAPSHOT_BYTES_MAX:
+                fields: dict[str, object] = {"group": message.group, "bytes": len(message.snapshot.data)}
+                self.events.append(("error", "snapshot_too_large", fields))
+                return
             link.raft_messages.append(message)
             link.dirty = True
 
