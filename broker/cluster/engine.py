@@ -109,6 +109,12 @@ class Engine:
             self.lazy_since_ns = now_ns
 
     def _process_group(self, group: RaftGroup, now_ns: int) -> None:
+        try:
+            self._step_group(group, now_ns)
+        except StorageError as error:  # messages or log entries of this group that cannot be read
+            self.fail_group(group, error)
+
+    def _step_group(self, group: RaftGroup, now_ns: int) -> None:
         raft = group.raft
         if group.was_leader and raft.role != LEADER:
             group.note_role()  # a deposed leader that knows it delivers nothing more
@@ -246,9 +252,14 @@ class Engine:
         self.failed = error
         self.events.append(("error", "write_error", {"error": error}))
         for group in self.groups.values():
-            group.failed = error
-            group.abandon_all()
-            group.lost_leadership()
+            if not group.failed:
+                group.fail(error)
+
+    def fail_group(self, group: RaftGroup, error: StorageError) -> None:
+        """One group's files are damaged: its other replicas serve it, this node goes on with all other groups."""
+        if not group.failed:
+            group.fail(str(error))
+            self.events.append(("error", "group_failed", {"group": group.title(), "error": str(error)}))
 
     def next_deadline_ns(self) -> int:
         """When there is something to do without input: at once, when a lazy batch is due, or never (0)."""

@@ -118,8 +118,10 @@ class RaftGroup:
         """The checkpoint came to nothing."""
 
     def fail(self, error: str) -> None:
-        """This group cannot go on on this node; the others can."""
+        """This group cannot go on on this node; the others can (`Engine.fail_group` says so)."""
         self.failed = error
+        self.was_leader = False
+        self.raft.resign()
         self.abandon_all()
         self.lost_leadership()
 
