@@ -155,34 +155,30 @@ class CatchUps:
             assert held is not None
             if held.index >= snapshot.index:
                 return
-        if not group.checkpoint_running:
-            try:
-                catch_up = CatchUp(group, message, now_ns)
-            except (ValueError, LookupError, TypeError, cbor2.CBORDecodeError) as error:
-                self._failed(group, f"bad snapshot: {error}")
-                return
-            self._running[group.id] = catch_up
-            fields: dict[str, object] = {"group": group.title(), "index": snapshot.index}
-            self.events.append(("info", "catch_up", fields))
-            self._continue(catch_up, link)
+        catch_up = self._running[group.id] = CatchUp(group, message, now_ns)
+        fields: dict[str, object] = {"group": group.title(), "index": snapshot.index}
+        self.events.append(("info", "catch_up", fields))
+        catch_up.ask(link)
+        self._install_if_complete(catch_up)
 
-    def _continue(self, catch_up: CatchUp, link: PeerLink) -> None:
-        if not catch_up.complete():
-            catch_up.ask(link)
-            return
+    def _install_if_complete(self, catch_up: CatchUp) -> None:
         group = catch_up.group
+        if not catch_up.complete() or group.checkpoint_running:
+            return  # a job uses the store: `tick` looks again
         del self._running[group.id]
-        if group.checkpoint_running or not group.replaces(catch_up.message):
-            return  # a job uses the store, or Raft has moved on; the leader sends another snapshot if it is needed
+        if not group.replaces(catch_up.message):
+            return  # Raft has moved on; the leader sends another snapshot if it is needed
         group.frozen = True
         job = self._installing[group.id] = InstallJob(self._disk, group, catch_up.parcel, catch_up.message)
         self._jobs.append(job)
 
     def tick(self, now_ns: int) -> None:
-        """Give up on fetches that do not move."""
-        for group_id in list(self._running):
-            if now_ns - self._running[group_id].progress_ns > STALL_NS:
-                del self._running[group_id]
+        """Go on with what waited for a checkpoint; give up on fetches that do not move."""
+        for catch_up in list(self._running.values()):
+            if catch_up.complete():
+                self._install_if_complete(catch_up)
+            elif now_ns - catch_up.progress_ns > STALL_NS:
+                del self._running[catch_up.group.id]
 
     def serve(self, link: PeerLink, request: dict[str, object], group: "StreamGroup | None") -> None:
         """A peer asks for a piece of a block."""
@@ -193,8 +189,11 @@ class CatchUps:
         if not isinstance(store, FileStreamStore) or not 0 <= length <= PIECE_BYTES or offset < 0:
             return
         data: bytes | None = None
-        with contextlib.suppress(BlockGone, StorageError):  # the peer gives up; the leader sends a newer snapshot
+        with contextlib.suppress(BlockGone, StorageError):
             data = store.read_block(block, offset, length)
+        if data is None:
+            group.raft.snapshot_sent(link.peer, False)  # the peer gives up: it needs a newer one
+            group.touch()
         head = bytes(cbor2.dumps({"group": group.id, "block": block, "offset": offset, "gone": data is None}))
         link.write_frame(FRAME_BLOCK, [len(head).to_bytes(4, "little"), head, data or b""])
         link.dirty = True
@@ -206,18 +205,11 @@ class CatchUps:
         catch_up = self._running.get(head["group"])
         if catch_up is None or catch_up.sender != link.peer:
             return
-        wanted = False
-        try:
-            wanted = not head["gone"] and catch_up.received(head["block"], head["offset"], body[4 + size :], now_ns)
-        except StorageError as error:  # a full disk, mostly: tried again with the leader's next snapshot
-            self._failed(catch_up.group, str(error))
-        if not wanted:
-            del self._running[catch_up.group.id]
+        if head["gone"] or not catch_up.received(head["block"], head["offset"], body[4 + size :], now_ns):
+            del self._running[head["group"]]
             return
-        self._continue(catch_up, link)
-
-    def _failed(self, group: RaftGroup, error: str) -> None:
-        self.events.append(("error", "catch_up_failed", {"group": group.title(), "error": error}))
+        catch_up.ask(link)
+        self._install_if_complete(catch_up)
 
     def installed(self, job: InstallJob, error: Exception | None) -> Message | None:
         """The job ended: the message to step now, or None when it failed."""
@@ -228,7 +220,7 @@ class CatchUps:
         if error is not None:
             if not isinstance(error, StorageError):
                 raise error
-            self._failed(group, str(error))
+            self.events.append(("error", "catch_up_failed", {"group": group.title(), "error": str(error)}))
             if isinstance(store, FileStreamStore):
                 store.discard_received()
             return None

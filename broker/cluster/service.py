@@ -47,17 +47,6 @@ from storage.wal import Wal
 
 CAMPAIGN_SPREAD_TICKS: Final = 4
 WAL_DIRECTORY: Final = "wal"
-NONSENSE: Final = (
-    ColumnsError,
-    CodecError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    cbor2.CBORDecodeError,
-)
-"""What reading bytes that no peer of ours writes may raise."""
 
 
 class JetStreamService:
@@ -129,7 +118,7 @@ class JetStreamService:
                 seen = cbor2.loads(body[1:])
                 if isinstance(seen, dict):
                     self._bootstrap.peer_view(link.peer, {str(peer): str(name) for peer, name in seen.items()})
-        except NONSENSE as error:
+        except (ColumnsError, CodecError, ValueError, KeyError, TypeError, cbor2.CBORDecodeError) as error:
             link.close_reason = f"bad frame: {error}"
             self.events.append(("error", "peer_protocol_error", {"peer": link.name, "error": str(error)}))
 
@@ -233,11 +222,17 @@ class JetStreamService:
 
     def _begin_catch_ups(self) -> None:
         """Snapshots that must be fetched and durable before Raft sees them."""
-        held = self.engine.held
+        engine = self.engine
+        held = engine.held
         if held:
+            engine.held = []
             for group, message in held:
-                self.catch_ups.begin(group, message, self.links.links.get(message.sender), self.clock.now_ns)
-            held.clear()
+                if engine.groups.get(group.id) is not group or not group.replaces(message):
+                    continue
+                if group.checkpoint_running:
+                    engine.held.append((group, message))  # its job uses the store; the leader would not soon ask again
+                else:
+                    self.catch_ups.begin(group, message, self.links.links.get(message.sender), self.clock.now_ns)
 
     def take_jobs(self) -> list[Job]:
         """Jobs to start, in order."""

@@ -276,5 +276,3 @@ class Sublist:
             if level.any is not None:
                 levels.append(level.any)
         return found
-
-

@@ -10,7 +10,7 @@ from raft.log import RaftLog
 from raft.quorum import reached_by_majority
 from raft.state import RaftState
 from raft.types import Message
-from sim.planting import elections, planted, replaced, slow_disks
+from sim.planting import elections, planted, replaced, rivals, slow_disks
 from storage.wal import Wal
 
 
@@ -69,23 +69,24 @@ def old_terms_are_committed_by_counting() -> Iterator[None]:
         yield
 
 
-@planted(elections)
+@planted(rivals)
 def any_log_gets_a_vote() -> Iterator[None]:
     """Votes are given to candidates that lack what the voter has."""
     with replaced(RaftLog, "is_up_to_date", lambda log, index, term: True):
         yield
 
 
-@planted(elections)
+@planted(rivals)
 def conflicts_are_not_replaced() -> Iterator[None]:
     """A follower takes an entry of another term at the right index for the leader's."""
     with replaced(RaftLog, "matches", lambda log, index, term: index <= log.last_index):
         yield
 
 
-@planted(elections)
+@planted(rivals)
 def a_vote_is_given_twice() -> Iterator[None]:
-    """Whoever asks for a vote gets it, whomever it was given to before in this term."""
+    """Whoever asks for a vote gets it, whomever it was given to before in this term; and nobody asks first whether it
+    could win, which hides it."""
     handle = raft.candidate.handle_vote
 
     def generous(state: RaftState, message: Message) -> None:
@@ -96,5 +97,11 @@ def a_vote_is_given_twice() -> Iterator[None]:
     rows = [list(row) for row in raft.node._HANDLERS]
     for row in rows:
         row[raft.node.VOTE] = generous
-    with replaced(raft.node, "_HANDLERS", rows):
+    stand = raft.candidate._campaign_for_votes
+
+    def at_once(state: RaftState) -> None:
+        if state.role == raft.node.FOLLOWER and state.may_campaign():
+            stand(state, False)
+
+    with replaced(raft.node, "_HANDLERS", rows), replaced(raft.candidate, "campaign", at_once):
         yield

@@ -11,7 +11,7 @@ from broker.cluster.stream_group import StreamGroup
 from broker.jetstream.dedupe import DedupeTable
 from broker.jetstream.stream import StreamMachine
 from raft.types import Message
-from sim.planting import checkpoints, crashes, laggards, planted, replaced
+from sim.planting import checkpoints, crashes, laggards, planted, replaced, torn_checkpoints
 from storage.disk import Disk
 from storage.flush import BlockWrite
 from storage.group_log import GroupLog
@@ -97,7 +97,7 @@ def snapshot_names_blocks_that_are_not_synced() -> Iterator[None]:
         yield
 
 
-@planted(checkpoints)
+@planted(torn_checkpoints)
 def snapshot_is_written_before_its_blocks() -> Iterator[None]:
     """A crash in between leaves a snapshot that refers to blocks which are not there."""
     run = CheckpointJob.run
@@ -174,8 +174,8 @@ def snapshot_lacks_consumers() -> Iterator[None]:
 def snapshot_is_installed_without_its_blocks() -> Iterator[None]:
     """A replica that is too far behind takes the leader's snapshot before it has fetched the messages."""
 
-    def eager(group: StreamGroup, message: Message) -> bool:
+    def eager(group: RaftGroup, message: Message) -> bool:
         return True
 
-    with replaced(StreamGroup, "accepts", eager):
+    with replaced(RaftGroup, "accepts", eager):
         yield

@@ -13,6 +13,8 @@ from broker.jetstream.ops import OP_PUBLISH, PublishOp, split_ops
 from broker.jetstream.stream import StreamMachine
 from broker.jetstream.stream_config import StreamConfig
 from raft.types import ENTRY_LAZY
+from sim.model import Model
+from sim.model_check import against_model
 from sim.plan import StreamPlan
 from sim.workload import History
 from storage.memory import MemoryStreamStore
@@ -94,6 +96,9 @@ def judge_stream(plan: StreamPlan, history: History, entries: Entries, replicas:
     log = committed_log(entries, newest.id, applied, newest.raft.log.term(applied))
     machine, stored = replay(newest.assignment.config, newest.assignment.created_ns, log)
     expected, expected_contents = machine_digest(machine), contents(machine)
+    model = Model(dict(newest.assignment.config.to_json()))
+    model.replay(log)
+    faults += [f"{plan.name}: {fault}" for fault in against_model(machine, model)]
     for name in names:
         group = replicas[name]
         if group.raft.applied != applied:

@@ -43,6 +43,7 @@ class Nemesis:
         for machine in self.machines.values():
             machine.sync_factor = 1
             machine.hangs_until_ns = 0
+            machine.ambush = None
             self._start(machine)
             if machine.stalled:
                 machine.resume()
@@ -75,6 +76,8 @@ class Nemesis:
             self.tell(f"{kind}: {' '.join(names[:count])}, for {lasts_ns / SECOND_NS} s")
             for name in names[:count]:
                 self._crash(self.machines[name], what == "power", self._rng.randrange(lasts_ns))
+        elif what == "torn":
+            self._tear(self.machines[names[0]], lasts_ns)
         elif kind == "clock":
             self._clock(self.machines[names[0]])
         elif kind == "reset":
@@ -103,6 +106,16 @@ class Nemesis:
     def _crash(self, machine: Machine, power_cut: bool, down_ns: int) -> None:
         machine.crash(power_cut)
         self._later(down_ns, lambda: self._start(machine))
+
+    def _tear(self, machine: Machine, down_ns: int) -> None:
+        """The power goes in the middle of this machine's next checkpoint."""
+
+        def act() -> None:
+            if self._active:
+                self.tell(f"torn checkpoint: {machine.name}")
+                self._crash(machine, True, down_ns)
+
+        machine.ambush = act
 
     def _start(self, machine: Machine) -> None:
         if machine.node is None:

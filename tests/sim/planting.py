@@ -73,6 +73,13 @@ def elections() -> Plan:
     return story("elections", [StreamPlan("S")], ("kill leader", "isolate leader", "pause leader", "halves", "one way"))
 
 
+def rivals() -> Plan:
+    """Whoever was left behind stands for election soon, with old entries of its own."""
+    faults = ("isolate leader", "isolate leader", "isolate", "kill leader")
+    streams = [StreamPlan("S", publishers=4, consumers=0)]
+    return story("rivals", streams, faults, quiet_ns=SECOND_NS // 4, pause_ns=SECOND_NS // 50)
+
+
 def slow_disks() -> Plan:
     """Leaders come and go while disks are slow."""
     faults = ("slow disk", "slow disk", "kill leader", "isolate leader", "reset")
@@ -82,6 +89,13 @@ def slow_disks() -> Plan:
 def checkpoints() -> Plan:
     """Small logs, so that snapshots are made and old entries dropped all the time."""
     return story("checkpoints", [StreamPlan("S", consumers=0)], CRASHES, log_file_bytes=4 * 1024)
+
+
+def torn_checkpoints() -> Plan:
+    """The power goes in the middle of checkpoints."""
+    faults = ("torn checkpoint", "torn checkpoint", "kill")
+    streams = [StreamPlan("S", publishers=4, consumers=0)]
+    return story("torn checkpoints", streams, faults, log_file_bytes=4 * 1024, pause_ns=SECOND_NS // 40)
 
 
 def laggards() -> Plan:

@@ -190,6 +190,8 @@ class Cluster:
             groups = list(self.groups(stream.name).values())
             if len(groups) != stream.replicas or len({group.raft.applied for group in groups}) > 1:  # type: ignore[attr-defined]
                 return False
+            if any(group.raft.has_ready() for group in groups):  # type: ignore[attr-defined]
+                return False  # a snapshot counts as applied before the machine has it
         return True
 
     def judge(self) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from crash_disk import CrashDisk, PowerLost
 
+from broker.cluster.checkpoint import CheckpointJob
 from broker.net.driver import STALL_NS
 from broker.net.seam import THREAD_WAL, Job, Node
 from sim.world import ClusterHost, End, World
@@ -23,7 +24,7 @@ TICK_NS = 50_000_000
 TURN_NS = 100_000
 SYNC_NS = (100_000, 3_000_000)
 WALL_START_NS = 1_790_000_000_000_000_000
-PARTIAL_STEPS = 6
+PARTIAL_STEPS = (4, 12)  # disk operations of a job that may still happen, seldom and often
 
 MakeNode = Callable[["Machine"], Any]
 
@@ -66,6 +67,7 @@ class Machine(ClusterHost):
         self.hangs_until_ns = 0
         self.clock_offset_ns = 0
         self.events: list[tuple[int, str, str, dict[str, object]]] = []
+        self.ambush: Callable[[], None] | None = None  # happens while blocks are being written next
         self._make = make
         self._watcher = watcher
         self._ends: dict[int, End] = {}
@@ -123,7 +125,7 @@ class Machine(ClusterHost):
         self.stalled = False
         for lane in self._lanes:
             if lane.running is not None and not self.disk.off:
-                self.disk.cut_after = self.world.rng.randrange(PARTIAL_STEPS)
+                self.disk.cut_after = self.world.rng.randrange(self.world.rng.choice(PARTIAL_STEPS))
                 with suppress(PowerLost, Exception):
                     lane.running.run()
         if power_cut:
@@ -234,6 +236,9 @@ class Machine(ClusterHost):
             incarnation = self.incarnation
             takes_ns = self.world.rng.randrange(*SYNC_NS) * self.sync_factor
             self.world.after(takes_ns, lambda: self._finish(lane, incarnation))
+            if self.ambush is not None and isinstance(lane.running, CheckpointJob) and lane.running.flush is not None:
+                self.world.after(self.world.rng.randrange(takes_ns), self.ambush)
+                self.ambush = None
 
     def _finish(self, lane: Lane, incarnation: int) -> None:
         if incarnation != self.incarnation:
