@@ -58,7 +58,7 @@ def server_main(argv: list[str] | None = None) -> int:
         return 0
     from broker.server import run_server
 
-    return run_server(options, argv[0])
+    return run_server(options, argv[0], lambda: load(flags)[0])
 
 
 def helper_main(argv: list[str] | None = None) -> int:

@@ -48,7 +48,9 @@ SENTENCES: Final = {
     "cluster_name": "Cluster name is {cluster}",
     "server_ready": "Server is ready",
     "signal": 'Trapped "{signal}" signal',
-    "reload_unsupported": "Reloading the configuration is not supported yet; the running one stays in force",
+    "reload_refused": "Failed to reload server configuration: {reason}",
+    "reload_changed": "Reloaded: {change}",
+    "reloaded": "Reloaded server configuration ({digest})",
     "log_reopened": "File log re-opened",
     "lame_duck": "Entering lame duck mode, stop accepting new clients",
     "lame_duck_closing": "Closing existing clients",
@@ -137,13 +139,17 @@ class Log:
     ) -> None:
         """Errors: OSError when the file cannot be opened."""
         self.output = LogOutput(path, size_limit, files_max)
-        self._hidden = {level for level, shown in (("debug", debug), ("trace", trace)) if not shown}
         self._is_json = log_format == "json"
-        self._logtime = logtime
-        self._zone = UTC if logtime_utc else None
+        self.adjust(debug, trace, logtime, logtime_utc)
         self._now = now
         self._pid = os.getpid()
         self._logger: Any = None
+
+    def adjust(self, debug: bool, trace: bool, logtime: bool, logtime_utc: bool) -> None:
+        """From the next line on; where lines go stays as it is."""
+        self._hidden = {level for level, shown in (("debug", debug), ("trace", trace)) if not shown}
+        self._logtime = logtime
+        self._zone = UTC if logtime_utc else None
 
     def event(self, level: str, name: str, fields: dict[str, object]) -> None:
         """One event as a turn reports it."""

@@ -253,6 +253,10 @@ class BrokerNode:
         if self.jetstream is not None:
             self.jetstream.disk_stalled(stalled_ns)
 
+    def reload(self, options: Options) -> None:
+        """The configuration changed, in what `config_reload` lets change."""
+        self.clients.reload(options)
+
     # The end.
 
     def lame_duck(self) -> None:

@@ -12,22 +12,29 @@ from __future__ import annotations
 import signal
 import sys
 import traceback
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import TYPE_CHECKING, Final
 
 from broker import config
 from broker.compiled import is_compiled
 from broker.logs import Log
 from broker.net.listener import BindError, Listeners
+from broker.sd_notify import Notifier
 
+STATUS_READY: Final = "Serving clients"
 SWITCH_INTERVAL_S: Final = 0.0005  # how long an io thread that comes back waits for the interpreter lock
 
 if TYPE_CHECKING:
     from broker.net.lifecycle import NodeMaker, Server
 
 
-def run_server(options: config.Options, argv0: str, make_node: NodeMaker | None = None) -> int:
-    """Serves until a signal ends it. Returns the exit code."""
+def run_server(
+    options: config.Options,
+    argv0: str,
+    load: Callable[[], config.Options] | None = None,
+    make_node: NodeMaker | None = None,
+) -> int:
+    """Serves until a signal ends it. Returns the exit code. `load` reads the configuration again."""
     try:
         log = Log(
             options.log_file,
@@ -59,7 +66,7 @@ def run_server(options: config.Options, argv0: str, make_node: NodeMaker | None 
         server.event("warning", "interpreted")
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     try:
-        trio.run(Daemon(server, log, argv0).run)
+        trio.run(Daemon(server, log, argv0, options, load).run)
     except BaseExceptionGroup as errors:
         return _explain(log, errors)
     finally:
@@ -93,11 +100,21 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
 class Daemon:
     """A server with what surrounds it in a process of its own: signals, the log, pid and ports files."""
 
-    def __init__(self, server: Server, log: Log, argv0: str) -> None:
+    def __init__(
+        self,
+        server: Server,
+        log: Log,
+        argv0: str,
+        options: config.Options,
+        load: Callable[[], config.Options] | None = None,
+    ) -> None:
         self._server = server
         self._log = log
         self._argv0 = argv0
+        self._options = options  # as loaded: the server's have the ports that it got
+        self._load = load
         self._ports_file = ""
+        self._notifier = Notifier()
 
     async def run(self) -> None:
         """Until a signal ends it. Errors: as `Server.run`, and OSError where a process file cannot be written."""
@@ -116,6 +133,8 @@ class Daemon:
                     if self._server.options.pid_file:
                         write_pid_file(self._server.options.pid_file)
                     self._write_ports_file()
+                    self._notifier.ready(STATUS_READY)
+                    nursery.start_soon(self._stay_alive)
                     await self._server.wait_ended()
                     nursery.cancel_scope.cancel()
         finally:
@@ -142,13 +161,45 @@ class Daemon:
             action = signals.ACTIONS[signal.Signals(number)]
             self._server.event("info", "signal", {"signal": signals.SIGNAL_NAMES[signal.Signals(number)]})
             if action == signals.LAME_DUCK:
+                self._notifier.stopping("Lame duck mode: clients are going elsewhere")
                 self._server.lame_duck()
             elif action == signals.REOPEN_LOG:
                 self._reopen_log()
             elif action == signals.RELOAD:
-                self._server.event("warning", "reload_unsupported")
+                self._reload()
             elif number == signal.SIGINT or not self._server.is_lame_duck:
+                self._notifier.stopping("Shutting down")
                 self._server.stop()
+
+    async def _stay_alive(self) -> None:
+        """A watchdog's pings: they stop when the loop that moves messages hangs, for it is this one."""
+        import trio
+
+        while self._notifier.watchdog_s:
+            self._notifier.alive()
+            await trio.sleep(self._notifier.watchdog_s)
+
+    def _reload(self) -> None:
+        from broker.config_file import ConfigError
+        from broker.config_reload import ReloadRefused, changes
+        from broker.process_files import write_pid_file
+
+        self._notifier.reloading()
+        try:
+            options = self._load() if self._load is not None else self._options
+            told = changes(self._options, options)
+            if options.pid_file and options.pid_file != self._options.pid_file:
+                write_pid_file(options.pid_file)
+        except (ConfigError, ReloadRefused, ValueError, OSError) as error:
+            self._server.event("error", "reload_refused", {"reason": str(error)})
+        else:
+            self._options = options
+            self._log.adjust(options.debug, options.trace, options.logtime, options.logtime_utc)
+            self._server.reload(options)
+            for change in told:
+                self._server.event("info", "reload_changed", {"change": change})
+            self._server.event("info", "reloaded", {"digest": options.config_digest})
+        self._notifier.ready(STATUS_READY)
 
     def _reopen_log(self) -> None:
         try:

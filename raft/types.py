@@ -166,6 +166,13 @@ class Message:
         self.snapshot = snapshot
         self.context = context
 
+    def data_bytes(self) -> int:
+        """What its entries and its snapshot weigh: about its size where that matters."""
+        size = len(self.snapshot.data) if self.snapshot is not None else 0
+        for entry in self.entries:
+            size += len(entry.data)
+        return size
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Message):
             return NotImplemented

@@ -155,7 +155,13 @@ class CatchUps:
             assert held is not None
             if held.index >= snapshot.index:
                 return
-        catch_up = self._running[group.id] = CatchUp(group, message, now_ns)
+        assert not group.checkpoint_running
+        try:
+            catch_up = CatchUp(group, message, now_ns)
+        except (ValueError, LookupError, TypeError, cbor2.CBORDecodeError) as error:
+            self._failed(group, f"bad snapshot: {error}")
+            return
+        self._running[group.id] = catch_up
         fields: dict[str, object] = {"group": group.title(), "index": snapshot.index}
         self.events.append(("info", "catch_up", fields))
         catch_up.ask(link)
@@ -205,11 +211,19 @@ class CatchUps:
         catch_up = self._running.get(head["group"])
         if catch_up is None or catch_up.sender != link.peer:
             return
-        if head["gone"] or not catch_up.received(head["block"], head["offset"], body[4 + size :], now_ns):
-            del self._running[head["group"]]
+        wanted = False
+        try:
+            wanted = not head["gone"] and catch_up.received(head["block"], head["offset"], body[4 + size :], now_ns)
+        except StorageError as error:  # a full disk, mostly: tried again with the leader's next snapshot
+            self._failed(catch_up.group, str(error))
+        if not wanted:
+            del self._running[catch_up.group.id]
             return
         catch_up.ask(link)
         self._install_if_complete(catch_up)
+
+    def _failed(self, group: RaftGroup, error: str) -> None:
+        self.events.append(("error", "catch_up_failed", {"group": group.title(), "error": error}))
 
     def installed(self, job: InstallJob, error: Exception | None) -> Message | None:
         """The job ended: the message to step now, or None when it failed."""
@@ -220,7 +234,7 @@ class CatchUps:
         if error is not None:
             if not isinstance(error, StorageError):
                 raise error
-            self.events.append(("error", "catch_up_failed", {"group": group.title(), "error": str(error)}))
+            self._failed(group, str(error))
             if isinstance(store, FileStreamStore):
                 store.discard_received()
             return None

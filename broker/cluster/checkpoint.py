@@ -92,7 +92,7 @@ class Checkpoints:
             group.applied_bytes = APPLIED_BYTES_MAX
         elif isinstance(error, StorageError):
             group.flush_failed(job.flush, error)
-            group.fail(str(error))
+            self._engine.fail_group(group, error)
         elif error is not None:
             raise error
         else:

@@ -23,6 +23,7 @@ from broker.config import Options
 from broker.jetstream.api import META, parse
 from broker.jetstream.api_errors import BAD_REQUEST, CLUSTER_NOT_AVAIL
 from broker.jetstream.api_types import ApiRequest, error_answer, pub_ack_error
+from storage.errors import StorageError
 
 if TYPE_CHECKING:
     from broker.cluster.stream_group import StreamGroup
@@ -90,7 +91,7 @@ class Dispatch(LeaderDirectory):
 
     def leader_of(self, group: int) -> str:
         local = self._engine.groups.get(group)
-        if local is not None:
+        if local is not None and not local.failed:
             if local.was_leader:
                 return self._peer
             leader = local.raft.leader
@@ -99,9 +100,9 @@ class Dispatch(LeaderDirectory):
         if meta is None:
             return ""
         assignment = meta.machine.by_group.get(group)
-        if assignment is None or self._peer in assignment.peers:
+        if assignment is None or (self._peer in assignment.peers and local is None):
             return ""
-        for peer in assignment.peers:
+        for peer in assignment.peers:  # any of them: they know
             if peer in self._links.links:
                 return peer
         return ""
@@ -124,11 +125,19 @@ class Dispatch(LeaderDirectory):
         elif kind == ACK:
             self._take_ack(stream, subject, reply, header_length, data, origin)
         else:
-            target = parse(subject)
-            assert target is not None
             request = ApiRequest(subject, reply, header_length, data, origin, self._clock.wall_ns)
+            self._stream_request(stream, request)
+
+    def _stream_request(self, stream: "StreamGroup", request: ApiRequest) -> None:
+        target = parse(request.subject)
+        if target is None:
+            return  # from a peer of another version
+        try:
             self.stream_api.handle(stream, target, request)
-            stream.touch()
+        except StorageError as error:
+            self._engine.fail_group(stream, error)
+            self.refuse(REQUEST, request.subject, request.reply, request.origin)
+        stream.touch()
 
     def _take_ack(
         self, stream: "StreamGroup", subject: bytes, reply: bytes, header_length: int, data: bytes, origin: str
@@ -142,7 +151,8 @@ class Dispatch(LeaderDirectory):
 
     def _meta_request(self, request: ApiRequest) -> None:
         target = parse(request.subject)
-        assert target is not None
+        if target is None:
+            return
         if target.place == META:
             self.meta_api.handle(target, request)
             return

@@ -14,6 +14,7 @@ from typing import Final
 
 from broker.cluster.group import RaftGroup
 from broker.cluster.jobs import WalJob
+from broker.cluster.link import OUTPUT_BYTES_MAX
 from broker.cluster.transport import LinkTable
 from raft.node import FOLLOWER, LEADER
 from raft.ready import Ready
@@ -25,6 +26,7 @@ LAZY_SYNC_NS: Final = 10_000_000
 FULL_RETRY_NS: Final = 500_000_000
 SEAL_NS: Final = 1_000_000_000
 ROUNDS_MAX: Final = 8
+SNAPSHOT_BYTES_MAX: Final = 192 * 1024 * 1024  # of memory streams, whose snapshots hold their messages
 
 
 class Engine:
@@ -107,6 +109,12 @@ class Engine:
             self.lazy_since_ns = now_ns
 
     def _process_group(self, group: RaftGroup, now_ns: int) -> None:
+        try:
+            self._step_group(group, now_ns)
+        except StorageError as error:  # messages or log entries of this group that cannot be read
+            self.fail_group(group, error)
+
+    def _step_group(self, group: RaftGroup, now_ns: int) -> None:
         raft = group.raft
         if group.was_leader and raft.role != LEADER:
             group.note_role()  # a deposed leader that knows it delivers nothing more
@@ -146,9 +154,14 @@ class Engine:
             group.apply_committed(ready.committed)
 
     def send(self, message: Message) -> None:
-        """Hand a message to the link of its receiver; without a link it is lost, as on any network."""
+        """Hand a message to the link of its receiver; without a link, or behind a peer that takes nothing any more, it
+        is lost, as on any network."""
         link = self.links.links.get(message.receiver)
-        if link is not None:
+        if link is not None and link.output_bytes < OUTPUT_BYTES_MAX:
+            if message.snapshot is not None and len(message.snapshot.data) > SNAPSHOT_BYTES_MAX:
+                fields: dict[str, object] = {"group": message.group, "bytes": len(message.snapshot.data)}
+                self.events.append(("error", "snapshot_too_large", fields))
+                return
             link.raft_messages.append(message)
             link.dirty = True
 
@@ -239,9 +252,14 @@ class Engine:
         self.failed = error
         self.events.append(("error", "write_error", {"error": error}))
         for group in self.groups.values():
-            group.failed = error
-            group.abandon_all()
-            group.lost_leadership()
+            if not group.failed:
+                group.fail(error)
+
+    def fail_group(self, group: RaftGroup, error: StorageError) -> None:
+        """One group's files are damaged: its other replicas serve it, this node goes on with all other groups."""
+        if not group.failed:
+            group.fail(str(error))
+            self.events.append(("error", "group_failed", {"group": group.title(), "error": str(error)}))
 
     def next_deadline_ns(self) -> int:
         """When there is something to do without input: at once, when a lazy batch is due, or never (0)."""

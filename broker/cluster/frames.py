@@ -9,7 +9,7 @@ import struct
 import zlib
 from typing import Final
 
-FRAME_BYTES_MAX: Final = 96 * 1024 * 1024
+FRAME_BYTES_MAX: Final = 256 * 1024 * 1024
 
 FRAME_RAFT: Final = 1  # raft.codec messages of all groups
 FRAME_REQUEST: Final = 2  # API requests for the leader of a group: u64 group | columns(subject, "", reply)

@@ -24,6 +24,7 @@ from storage.memory import MemoryStreamStore
 from storage.stream_store import FileStreamStore
 
 TRIM_BYTES: Final = 4 * 1024 * 1024
+ENTRY_BYTES_MAX: Final = 8 * 1024 * 1024
 NO_LEADER: Final = ""
 
 
@@ -56,6 +57,7 @@ class RaftGroup:
         self.failed: str = ""
         self.ops: list[bytes] = []
         self.op_waiters: list[Waiter | None] = []
+        self.ops_bytes: int = 0
         self.ops_urgent: bool = False
         self.proposals: dict[int, Proposal] = {}
         self.applied_bytes: int = 0
@@ -116,8 +118,10 @@ class RaftGroup:
         """The checkpoint came to nothing."""
 
     def fail(self, error: str) -> None:
-        """This group cannot go on on this node; the others can."""
+        """This group cannot go on on this node; the others can (`Engine.fail_group` says so)."""
         self.failed = error
+        self.was_leader = False
+        self.raft.resign()
         self.abandon_all()
         self.lost_leadership()
 
@@ -141,6 +145,7 @@ class RaftGroup:
     def add_op(self, op: bytes, waiter: Waiter | None, urgent: bool) -> None:
         """Queue one operation for this turn's entry."""
         self.ops.append(op)
+        self.ops_bytes += len(op)
         self.op_waiters.append(waiter)
         if urgent:
             self.ops_urgent = True
@@ -172,15 +177,31 @@ class RaftGroup:
         """Last chance in a turn to add operations."""
 
     def flush_ops(self) -> None:
-        """This turn's operations become one entry."""
-        if not self.ops:
+        """This turn's operations become one entry, or a few where they are large."""
+        ops = self.ops
+        if not ops:
             return
-        data = self.ops[0] if len(self.ops) == 1 else b"".join(self.ops)
         waiters = self.op_waiters
         kind = ENTRY_NORMAL if self.ops_urgent else ENTRY_LAZY
+        large = self.ops_bytes > ENTRY_BYTES_MAX and len(ops) > 1
         self.ops = []
         self.op_waiters = []
+        self.ops_bytes = 0
         self.ops_urgent = False
+        if not large:
+            self._propose(ops[0] if len(ops) == 1 else b"".join(ops), kind, waiters)
+            return
+        start = 0
+        size = 0
+        for at in range(len(ops)):
+            if size + len(ops[at]) > ENTRY_BYTES_MAX and at > start:
+                self._propose(b"".join(ops[start:at]), kind, waiters[start:at])
+                start = at
+                size = 0
+            size += len(ops[at])
+        self._propose(b"".join(ops[start:]), kind, waiters[start:])
+
+    def _propose(self, data: bytes, kind: int, waiters: list[Waiter | None]) -> None:
         try:
             index = self.raft.propose(data, kind)
         except (NotLeader, ProposalDropped):
@@ -198,6 +219,7 @@ class RaftGroup:
         waiters = self.op_waiters
         self.ops = []
         self.op_waiters = []
+        self.ops_bytes = 0
         self.ops_urgent = False
         abandon(waiters)
 

@@ -54,7 +54,9 @@ def decode_group_snapshot(data: bytes) -> GroupSnapshot:
     """The inverse of `encode`. The bytes were checked by whoever stored or carried them."""
     state = cbor2.loads(data)
     membership = Membership(tuple(state["voters"]), tuple(state["learners"]))
-    return GroupSnapshot(state["group"], state["index"], state["term"], membership, state["about"], state["machine"])
+    return GroupSnapshot(
+        state["group"], state["index"], state["term"], membership, state["about"], state["machine"]
+    )
 
 
 def group_directory(group: int) -> str:

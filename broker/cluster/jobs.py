@@ -32,7 +32,9 @@ class Job:
 class WalJob(Job):
     """One batch of the write-ahead log, and what may happen once it is durable."""
 
-    def __init__(self, batch: WalBatch, marks: "list[tuple[RaftGroup, int, int]]", messages: list[Message]) -> None:
+    def __init__(
+        self, batch: WalBatch, marks: "list[tuple[RaftGroup, int, int]]", messages: list[Message]
+    ) -> None:
         super().__init__(THREAD_WAL, not batch.sync and batch.head is None and not batch.retired)
         self.batch: Final = batch
         self.marks: Final = marks

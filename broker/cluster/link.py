@@ -28,6 +28,7 @@ GREETING: Final = b"TERNMQ/1 "
 GREETING_LENGTH_MAX: Final = 16 * 1024
 OUTPUT_BYTES_MAX: Final = 256 * 1024 * 1024
 COLUMNS_BYTES_MAX: Final = 32 * 1024 * 1024
+RAFT_FRAME_BYTES: Final = 8 * 1024 * 1024
 
 
 class Hello:
@@ -169,8 +170,7 @@ class PeerLink:
     def flush(self) -> None:
         """Everything gathered since the last flush becomes frames. Raft first: it is what others wait for."""
         if self.raft_messages:
-            self.write_frame(FRAME_RAFT, encode_messages(self.raft_messages))
-            self.raft_messages = []
+            self._flush_raft()
         if self.answers.count:
             self.write_frame(FRAME_ANSWER, [self.answers.encode()])
             self.answers = Columns()
@@ -184,6 +184,21 @@ class PeerLink:
             self._flush_table(FRAME_REQUEST, self.requests)
             self.requests = {}
         self.dirty = False
+
+    def _flush_raft(self) -> None:
+        """Mostly one frame; peers that catch up in several groups at once get several."""
+        messages = self.raft_messages
+        self.raft_messages = []
+        start = 0
+        size = 0
+        for at in range(len(messages)):
+            weight = messages[at].data_bytes()
+            if size + weight > RAFT_FRAME_BYTES and at > start:
+                self.write_frame(FRAME_RAFT, encode_messages(messages[start:at]))
+                start = at
+                size = 0
+            size += weight
+        self.write_frame(FRAME_RAFT, encode_messages(messages[start:] if start else messages))
 
     def _flush_table(self, kind: int, table: dict[int, Columns]) -> None:
         for group, block in table.items():

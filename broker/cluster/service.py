@@ -47,6 +47,17 @@ from storage.wal import Wal
 
 CAMPAIGN_SPREAD_TICKS: Final = 4
 WAL_DIRECTORY: Final = "wal"
+NONSENSE: Final = (
+    ColumnsError,
+    CodecError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    cbor2.CBORDecodeError,
+)
+"""What reading bytes that no peer of ours writes may raise."""
 
 
 class JetStreamService:
@@ -118,7 +129,7 @@ class JetStreamService:
                 seen = cbor2.loads(body[1:])
                 if isinstance(seen, dict):
                     self._bootstrap.peer_view(link.peer, {str(peer): str(name) for peer, name in seen.items()})
-        except (ColumnsError, CodecError, ValueError, KeyError, TypeError, cbor2.CBORDecodeError) as error:
+        except NONSENSE as error:
             link.close_reason = f"bad frame: {error}"
             self.events.append(("error", "peer_protocol_error", {"peer": link.name, "error": str(error)}))
 

@@ -18,13 +18,17 @@ from raft.errors import RaftError
 STRUCT: Final = "JSApiLeaderStepdownRequest"
 
 
-def step_down(group: RaftGroup, request: ApiRequest, kind: str, links: LinkTable, names: Callable[[str], str]) -> bytes:
+def step_down(
+    group: RaftGroup, request: ApiRequest, kind: str, links: LinkTable, names: Callable[[str], str]
+) -> bytes:
     """Begin the transfer; the answer of type `kind`."""
     error = _begin(group, request, links, names)
     return answer(kind, {"success": True}) if error is None else error_answer(kind, error)
 
 
-def _begin(group: RaftGroup, request: ApiRequest, links: LinkTable, names: Callable[[str], str]) -> ApiError | None:
+def _begin(
+    group: RaftGroup, request: ApiRequest, links: LinkTable, names: Callable[[str], str]
+) -> ApiError | None:
     if not links.cluster:
         return CLUSTERING_REQUIRED
     error = required_level_error(request)
@@ -43,7 +47,9 @@ def _begin(group: RaftGroup, request: ApiRequest, links: LinkTable, names: Calla
     return None
 
 
-def _preferred(group: RaftGroup, request: ApiRequest, links: LinkTable, names: Callable[[str], str]) -> str | ApiError:
+def _preferred(
+    group: RaftGroup, request: ApiRequest, links: LinkTable, names: Callable[[str], str]
+) -> str | ApiError:
     """The peer to hand over to; "" = whoever is furthest."""
     payload = request.payload()
     if payload.lstrip()[:1] not in (b"{", b"["):

@@ -172,7 +172,7 @@ class StreamGroup(RaftGroup):
     def publish(self, subject: bytes, reply: bytes, header_length: int, data: bytes, origin: str) -> None:
         """A message for this stream; this node leads."""
         error = admit(self.machine, subject, header_length, data)
-        if error is None and self.raft.uncommitted_bytes + self._queue.batch.bytes > PENDING_BYTES_MAX:
+        if error is None and self._pending_bytes() > PENDING_BYTES_MAX:
             error = STREAM_TOO_MANY_REQUESTS
         if error is not None:
             if reply:
@@ -183,6 +183,9 @@ class StreamGroup(RaftGroup):
             self._seal()
         if not self.dirty:
             self.touch()
+
+    def _pending_bytes(self) -> int:
+        return self.raft.uncommitted_bytes + self.ops_bytes + self._queue.batch.bytes
 
     def _seal(self) -> None:
         if self._queue.batch.count:

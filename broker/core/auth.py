@@ -60,3 +60,11 @@ class Authenticator:
         if self.token:
             return PasswordCheck(self.token, token)
         return None
+
+    def still_accepts(self, user: str, before: "Authenticator") -> bool:
+        """Whether somebody whom `before` let in as `user` ("": by token, or unasked) need not be asked again."""
+        if not self.required:
+            return True
+        if user in self.users:
+            return self.users[user] == before.users.get(user)
+        return self.token != "" and self.token == before.token

@@ -12,7 +12,7 @@ from broker.core.auth import Authenticator
 from broker.core.router import Router
 from broker.core.session import ClientSession
 from broker.core.session_services import SessionServices
-from broker.wire.errors import ERR_MAX_CONNECTIONS, STALE_CONNECTION
+from broker.wire.errors import ERR_AUTHORIZATION, ERR_MAX_CONNECTIONS, STALE_CONNECTION
 
 API_LEVEL: Final = 5
 PROTOCOL: Final = 1
@@ -47,16 +47,20 @@ class Clients:
         self.sessions: Final[dict[int, ClientSession]] = {}
         self.ended: Final[list[ClosedSession]] = []
         self.services: Final = SessionServices(router, _authenticator(options), rng)
-        self._options: Final = options
+        self._options: Options = options
         self._router: Final = router
         self._counts: Final = Totals()
-        services = self.services
-        services.info = info
+        self.services.info = info
+        self.services.max_pending = options.max_pending
+        self.services.max_subscriptions = options.max_subscriptions
+        self.services.max_subscription_tokens = options.max_subscription_tokens
+        self._set_limits()
+
+    def _set_limits(self) -> None:
+        """What a reload may change."""
+        services, options = self.services, self._options
         services.max_control_line = options.max_control_line
         services.max_payload = options.max_payload
-        services.max_pending = options.max_pending
-        services.max_subscriptions = options.max_subscriptions
-        services.max_subscription_tokens = options.max_subscription_tokens
         services.ping_interval_ns = options.ping_interval_ns
         services.ping_max = options.ping_max
         services.auth_timeout_ns = options.authorization.timeout_ns
@@ -143,6 +147,25 @@ class Clients:
         else:
             self.services.info.pop("connect_urls", None)
         self._tell_all()
+
+    def reload(self, options: Options) -> None:
+        """The configuration changed: limits hold at once; whoever would not be let in today has to go."""
+        before = self.services.authenticator
+        self._options = options
+        self._set_limits()
+        self.services.authenticator = _authenticator(options)
+        info = self.services.info
+        info["max_payload"] = options.max_payload
+        info.pop("auth_required", None)
+        if options.authorization.required():
+            info["auth_required"] = True
+        for session in list(self.sessions.values()):
+            session.limits_changed()
+            if not self.services.authenticator.still_accepts(session.options.user, before):
+                session.close(ERR_AUTHORIZATION)
+        limit = options.max_connections
+        for session in list(self.sessions.values())[max(limit, 0) :] if limit else []:
+            session.close(ERR_MAX_CONNECTIONS)  # the youngest; nats-server picks at random
 
     def lame_duck(self) -> None:
         """This server goes away: clients should look for another one."""

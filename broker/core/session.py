@@ -119,6 +119,13 @@ class ClientSession(Subscriber):
         if self._connected and self.options.protocol >= 1:
             self._send_info(fields)
 
+    def limits_changed(self) -> None:
+        """The configuration was reloaded: what the owner's services say holds from the next operation on."""
+        self._parser.max_control_line = self.services.max_control_line
+        self._parser.max_payload = self.services.max_payload
+        self._last_line = b""  # its size was checked against the old limit
+        self._memo = None
+
     def close(self, error: ProtocolError) -> None:
         """End the connection, with the error's text as the last word when it has one."""
         if error.text:

@@ -276,3 +276,5 @@ class Sublist:
             if level.any is not None:
                 levels.append(level.any)
         return found
+
+

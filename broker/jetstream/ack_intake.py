@@ -77,7 +77,9 @@ class AckIntake:
         known = self.ack(sequence, consumer_sequence, answered)
         if known:
             name = self.consumer.name
-            advisory = message_terminated(self.consumer.stream, name, consumer_sequence, sequence, deliveries, reason)
+            advisory = message_terminated(
+                self.consumer.stream, name, consumer_sequence, sequence, deliveries, reason
+            )
             if self.context.interested(advisory[0]):
                 self.context.publish(advisory)
         return known

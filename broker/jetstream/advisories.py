@@ -26,10 +26,7 @@ def consumer_action(stream: str, consumer: str, action: str) -> Advisory:
     """`action` is create or delete."""
     event = "CREATED." if action == "create" else "DELETED."
     fields: dict[str, object] = {
-        "type": _TYPE + "consumer_action",
-        "stream": stream,
-        "consumer": consumer,
-        "action": action,
+        "type": _TYPE + "consumer_action", "stream": stream, "consumer": consumer, "action": action,
     }
     return f"{_EVENT}{event}{stream}.{consumer}", fields
 
@@ -37,10 +34,7 @@ def consumer_action(stream: str, consumer: str, action: str) -> Advisory:
 def max_deliveries(stream: str, consumer: str, stream_sequence: int, deliveries: int) -> Advisory:
     """A message was delivered as often as it may be."""
     fields: dict[str, object] = {
-        "type": _TYPE + "max_deliver",
-        "stream": stream,
-        "consumer": consumer,
-        "stream_seq": stream_sequence,
+        "type": _TYPE + "max_deliver", "stream": stream, "consumer": consumer, "stream_seq": stream_sequence,
         "deliveries": deliveries,
     }
     return f"{_EVENT}MAX_DELIVERIES.{stream}.{consumer}", fields
@@ -51,12 +45,8 @@ def message_naked(
 ) -> Advisory:
     """A client refused a message."""
     fields: dict[str, object] = {
-        "type": _TYPE + "nak",
-        "stream": stream,
-        "consumer": consumer,
-        "consumer_seq": consumer_sequence,
-        "stream_seq": stream_sequence,
-        "deliveries": deliveries,
+        "type": _TYPE + "nak", "stream": stream, "consumer": consumer, "consumer_seq": consumer_sequence,
+        "stream_seq": stream_sequence, "deliveries": deliveries,
     }
     return f"{_EVENT}MSG_NAKED.{stream}.{consumer}", fields
 
@@ -66,12 +56,8 @@ def message_terminated(
 ) -> Advisory:
     """A message will not be delivered again, though nobody handled it."""
     fields: dict[str, object] = {
-        "type": _TYPE + "terminated",
-        "stream": stream,
-        "consumer": consumer,
-        "consumer_seq": consumer_sequence,
-        "stream_seq": stream_sequence,
-        "deliveries": deliveries,
+        "type": _TYPE + "terminated", "stream": stream, "consumer": consumer, "consumer_seq": consumer_sequence,
+        "stream_seq": stream_sequence, "deliveries": deliveries,
     }
     if reason:
         fields["reason"] = reason
@@ -83,13 +69,8 @@ def ack_sampled(
 ) -> Advisory:
     """How long an ack took (`sample_freq`)."""
     fields: dict[str, object] = {
-        "type": _METRIC_TYPE,
-        "stream": stream,
-        "consumer": consumer,
-        "consumer_seq": consumer_sequence,
-        "stream_seq": stream_sequence,
-        "ack_time": ack_time_ns,
-        "deliveries": deliveries,
+        "type": _METRIC_TYPE, "stream": stream, "consumer": consumer, "consumer_seq": consumer_sequence,
+        "stream_seq": stream_sequence, "ack_time": ack_time_ns, "deliveries": deliveries,
     }
     return f"{_METRIC}{stream}.{consumer}", fields
 

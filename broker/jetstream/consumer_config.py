@@ -86,14 +86,8 @@ FIELDS: Final[list[tuple[str, str, str]]] = [
 ]
 _ALWAYS: Final = ("deliver_policy", "ack_policy", "replay_policy", "num_replicas")
 _CHOICES: Final[dict[str, list[str]]] = {
-    "deliver_policy": [
-        DELIVER_ALL,
-        DELIVER_LAST,
-        DELIVER_NEW,
-        DELIVER_BY_START_SEQUENCE,
-        DELIVER_BY_START_TIME,
-        DELIVER_LAST_PER_SUBJECT,
-    ],
+    "deliver_policy": [DELIVER_ALL, DELIVER_LAST, DELIVER_NEW, DELIVER_BY_START_SEQUENCE, DELIVER_BY_START_TIME,
+                       DELIVER_LAST_PER_SUBJECT],
     "ack_policy": [ACK_NONE, ACK_ALL, ACK_EXPLICIT, ACK_FLOW_CONTROL],
     "replay_policy": [REPLAY_INSTANT, REPLAY_ORIGINAL],
     "priority_policy": [PRIORITY_NONE, "overflow", "pinned_client", "prioritized"],

@@ -50,12 +50,16 @@ NAME_WITH_PATH_SEPARATORS: Final = ApiError(400, 10127, "Consumer name can not c
 FILTER_NOT_MATCHING_SUBJECT: Final = ApiError(
     400, 10131, "Consumer create request did not match filtered subject from create subject"
 )
-DURABLE_AND_NAME_DIFFER: Final = ApiError(400, 10132, "Consumer Durable and Name have to be equal if both are provided")
+DURABLE_AND_NAME_DIFFER: Final = ApiError(
+    400, 10132, "Consumer Durable and Name have to be equal if both are provided"
+)
 REPLICAS_MUST_MATCH_STREAM: Final = ApiError(
     400, 10134, "consumer config replicas must match interest retention stream's replicas"
 )
 METADATA_TOO_LONG: Final = ApiError(400, 10135, "consumer metadata exceeds maximum size of 128KB")
-DUPLICATE_FILTERS: Final = ApiError(400, 10136, "consumer cannot have both FilterSubject and FilterSubjects specified")
+DUPLICATE_FILTERS: Final = ApiError(
+    400, 10136, "consumer cannot have both FilterSubject and FilterSubjects specified"
+)
 MULTIPLE_FILTERS_IN_SUBJECT: Final = ApiError(
     400, 10137, "consumer with multiple subject filters cannot use subject based API"
 )

@@ -278,12 +278,7 @@ class ConsumerLead:
         else:
             ahead -= 1
         reply = b"%b%d.%d.%d.%d.%d" % (
-            self.ack_prefix,
-            deliveries,
-            sequence,
-            consumer_sequence,
-            message.timestamp_ns,
-            ahead,
+            self.ack_prefix, deliveries, sequence, consumer_sequence, message.timestamp_ns, ahead,
         )
         size = len(subject) + len(reply) + len(data)
         if push is not None:

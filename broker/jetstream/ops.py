@@ -149,6 +149,7 @@ class PublishOp:
         position = self.positions[index] + self.subject_lengths[index]
         return self.raw[position : position + self.header_lengths[index]]
 
+
     def payload(self, index: int) -> bytes:
         """What follows the headers of one message."""
         position = self.positions[index] + self.subject_lengths[index]

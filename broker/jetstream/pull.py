@@ -86,12 +86,8 @@ def read_request(inbox: bytes, origin: str, payload: bytes) -> PullRequest:
         value = fields[key]
         if kind is None or value is None:
             continue
-        fits = (
-            isinstance(value, bool)
-            if kind == "bool"
-            else isinstance(value, str)
-            if kind == "string"
-            else (isinstance(value, int) and not isinstance(value, bool))
+        fits = isinstance(value, bool) if kind == "bool" else isinstance(value, str) if kind == "string" else (
+            isinstance(value, int) and not isinstance(value, bool)
         )
         if not fits:
             field = f".{key.lower()} of type {kind}"
@@ -157,9 +153,7 @@ class PullQueue:
 
     def _tell_pending(self, request: PullRequest, line: bytes) -> None:
         header = b"NATS/1.0 %s\r\nNats-Pending-Messages: %d\r\nNats-Pending-Bytes: %d\r\n\r\n" % (
-            line,
-            request.batch,
-            request.max_bytes,
+            line, request.batch, request.max_bytes,
         )
         self.tell(request, header)
 

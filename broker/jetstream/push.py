@@ -113,6 +113,5 @@ class PushLink:
 def idle_heartbeat(consumer_sequence: int, stream_sequence: int) -> bytes:
     """The header of a heartbeat, of push consumers and pull requests alike."""
     return b"NATS/1.0 100 Idle Heartbeat\r\nNats-Last-Consumer: %d\r\nNats-Last-Stream: %d\r\n\r\n" % (
-        consumer_sequence,
-        stream_sequence,
+        consumer_sequence, stream_sequence,
     )

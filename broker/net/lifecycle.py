@@ -22,6 +22,7 @@ import trio
 
 from broker import config
 from broker.clock import SystemClock
+from broker.config_reload import RELOADABLE
 from broker.monitor import pages
 from broker.monitor.statistics import ServerFacts
 from broker.net import machine
@@ -32,6 +33,8 @@ from broker.net.seam import CLIENT, Node
 
 NodeMaker = Callable[[config.Options], Node]
 AUTOMATIC_SHARE: Final = (3, 4)  # of the machine's memory and of the disk's free space, where nothing is configured
+HAND_OVER_S: Final = 1.0  # lame duck: leaderships get at least so long to go to peers
+LOOK_AROUND_S: Final = 0.1
 CLOSE_INTERVAL_S: Final = 1.0  # lame duck: at most so long between two clients
 SHUTDOWN_REASON: Final = "Server Shutdown"
 
@@ -82,6 +85,14 @@ class Server:
     def stop(self) -> None:
         """A clean end."""
         self._asked.set()
+
+    def reload(self, options: config.Options) -> None:
+        """The configuration changed, in what `config_reload` lets change."""
+        if self.node is not None:
+            self.options = replace(
+                self.options, **{name: getattr(options, name) for name in (*RELOADABLE, "config_digest")}
+            )
+            self.node.reload(self.options)
 
     def lame_duck(self) -> None:
         """A slow end: no new clients, time for the present ones to go elsewhere. `stop` cuts it short."""
@@ -220,7 +231,11 @@ class Server:
         self._asked = cut_short = trio.Event()
         grace_s = self.options.lame_duck_grace_period_ns / 1e9
         with trio.move_on_after(grace_s):
-            await cut_short.wait()
+            with trio.move_on_after(HAND_OVER_S):
+                await cut_short.wait()
+            while not cut_short.is_set() and reactor.sockets.cids(CLIENT):  # the last one gone: nothing to wait for
+                with trio.move_on_after(LOOK_AROUND_S):
+                    await cut_short.wait()
         if cut_short.is_set():
             return
         self.event("info", "lame_duck_closing")

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
+from broker.config import Options
 from broker.monitor.statistics import Statistics
 
 CLIENT: Final = 0
@@ -93,6 +94,8 @@ class Node(Protocol):
     def job_done(self, job: Any, error: Exception | None) -> None: ...  # the very object it gave
 
     def disk_stalled(self, stalled_ns: int) -> None: ...
+
+    def reload(self, options: Options) -> None: ...  # what may change while it runs
 
     def lame_duck(self) -> None: ...  # tell clients, hand leaderships over
 

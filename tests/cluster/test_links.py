@@ -4,8 +4,12 @@ import random
 
 import pytest
 
-from broker.cluster.link import PeerLink
+from broker.cluster.frames import FrameReader
+from broker.cluster.link import RAFT_FRAME_BYTES, PeerLink
 from broker.cluster.transport import LinkTable
+from raft.codec import decode_messages
+from raft.messages import APPEND
+from raft.types import Entry, Message
 
 NAMES = ["n1", "n2", "n3"]
 PORTS = {"n1": 1, "n2": 2, "n3": 3}
@@ -143,3 +147,20 @@ def test_another_store_under_our_own_name_is_refused() -> None:
     link = table.accepted(9, "host", 0)
     table.on_bytes(link, greeting("n1", "other"), 0)
     assert table.take_closing() == [(9, "Duplicate Server Name")]
+
+
+def append_of(size: int, index: int) -> Message:
+    return Message(APPEND, 1, "a", "b", 1, index, 1, entries=[Entry(index + 1, 1, 0, bytes(size))])
+
+
+@pytest.mark.parametrize("sizes", [[1], [RAFT_FRAME_BYTES * 2, 1], [RAFT_FRAME_BYTES // 3] * 20])
+def test_however_much_raft_has_to_say_in_a_turn_no_frame_is_too_long(sizes: list[int]) -> None:
+    """Peers that come back in several groups at once are sent a whole window of entries of each in one turn."""
+    link = PeerLink(1, True, "host", 1)
+    link.raft_messages = [append_of(size, at) for at, size in enumerate(sizes)]
+    link.flush()
+    bodies = FrameReader().feed(link.take_output())
+    assert max(len(body) for body in bodies) < max(RAFT_FRAME_BYTES, max(sizes)) + 4096
+    found = [message for body in bodies for message in decode_messages(body[1:])]
+    assert [len(message.entries[0].data) for message in found] == sizes
+    assert link.raft_messages == []

@@ -7,6 +7,7 @@ from typing import Any
 
 from monitor.trees import connection, standalone
 
+from broker.config import Options
 from broker.monitor.statistics import Statistics
 from broker.net.seam import Job
 
@@ -82,6 +83,9 @@ class EchoNode:
 
     def disk_stalled(self, stalled_ns: int) -> None:
         self.note("disk_stalled")
+
+    def reload(self, options: Options) -> None:
+        self.note("reload")
 
     def lame_duck(self) -> None:
         self.note("lame_duck")

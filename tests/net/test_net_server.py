@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -96,6 +97,37 @@ def test_lame_duck_is_not_cut_short_by_sigterm_but_by_sigint() -> None:
         server.until('Trapped "terminated" signal')
         server.process.send_signal(signal.SIGINT)
         server.until('Trapped "interrupt" signal')
+        assert server.ended() == 0
+
+
+def test_lame_duck_without_clients_ends_within_its_grace_period() -> None:
+    with daemon("-p", "-1") as server:
+        server.until("Server is ready")
+        server.process.send_signal(signal.SIGUSR2)  # the grace period is 10 s, after which 110 s follow
+        began = time.monotonic()
+        assert server.ended() == 0
+        assert time.monotonic() - began < 8
+
+
+def test_a_changed_configuration_is_taken_over_or_refused_whole(tmp_path: Path) -> None:
+    conf = tmp_path / "server.conf"
+    conf.write_text("port: -1\nhttp: '127.0.0.1:-1'\nmax_payload: 1000\n")
+    with daemon("-c", str(conf)) as server:
+        server.until("Server is ready")
+        conf.write_text("port: -1\nhttp: '127.0.0.1:-1'\nmax_payload: 2000\ndebug: true\n")
+        server.process.send_signal(signal.SIGHUP)
+        server.until(r"\[INF\] Reloaded: debug = true$")
+        server.until(r"\[INF\] Reloaded: max_payload = 2000$")
+        server.until(r"\[INF\] Reloaded server configuration \(sha256:[0-9a-f]{64}\)$")
+        conf.write_text("port: -1\nhttp: '127.0.0.1:-1'\nmax_payload: 3000\nserver_name: other\n")
+        server.process.send_signal(signal.SIGHUP)
+        server.until(
+            r"\[ERR\] Failed to reload server configuration: config reload not supported for ServerName: old=, new=o.*$"
+        )
+        conf.write_text("prt: 1\n")
+        server.process.send_signal(signal.SIGHUP)
+        server.until(r'\[ERR\] Failed to reload server configuration: .*server\.conf:1:\d+: unknown field "prt"$')
+        server.process.send_signal(signal.SIGTERM)
         assert server.ended() == 0
 
 

@@ -1,0 +1,88 @@
+"""What a changed configuration changes in a running server: which keys act at once, which need a restart.
+
+Is: the comparison of two Options, and the sentences nats-server's log has for it.
+Is not: the acting (`server.Daemon` for the log and the pid file, `core/clients` for what concerns connections).
+Invariants: all or nothing. One key that cannot change while the server runs refuses the whole reload, and the running
+configuration stays in force; nothing is ignored silently.
+Read next: `server.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from typing import Final
+
+from broker.config import SECOND_NS, Options
+
+# Field → what the log calls it. Durations and secrets are put in words below.
+RELOADABLE: Final = {
+    "debug": "debug",
+    "trace": "trace",
+    "logtime": "logtime",
+    "logtime_utc": "logtime_utc",
+    "pid_file": "pid_file",
+    "max_connections": "max_connections",
+    "max_payload": "max_payload",
+    "max_control_line": "max_control_line",
+    "ping_interval_ns": "ping_interval",
+    "ping_max": "ping_max",
+    "authorization": "authorization users",
+}
+NO_CHANGE: Final = frozenset(("config_file", "config_digest"))
+# Where Go's name of the option is not ours in camel case.
+GO_NAMES: Final = {
+    "jetstream": "JetStream",
+    "http_port": "HTTPPort",
+    "http_host": "HTTPHost",
+    "max_connections": "MaxConn",
+    "max_subscriptions": "MaxSubs",
+    "max_subscription_tokens": "MaxSubTokens",
+}
+UNIT: Final = "_ns"
+
+
+class ReloadRefused(Exception):
+    """A key changed that a running server cannot change; the text is nats-server's."""
+
+
+def changes(running: Options, wanted: Options) -> list[str]:
+    """What the log says was reloaded, in the order of the options. Errors: ReloadRefused.
+
+    Both as they were loaded: a server that listens on any free port was asked for -1.
+    """
+    _refuse_fixed(running, wanted)
+    told: list[str] = []
+    for name, words in RELOADABLE.items():
+        new = getattr(wanted, name)
+        if new != getattr(running, name):
+            # A secret has no place in a log.
+            told.append(words if name == "authorization" else f"{words} = {_in_words(name, new)}")
+    return told
+
+
+def _refuse_fixed(running: object, wanted: object, block: str = "") -> None:
+    assert is_dataclass(running)
+    for each in fields(running):
+        old, new = getattr(running, each.name), getattr(wanted, each.name)
+        if old == new or each.name in NO_CHANGE or (not block and each.name in RELOADABLE):
+            continue
+        if is_dataclass(old) and type(old) is type(new):
+            _refuse_fixed(old, new, block + _go_name(each.name))
+            continue
+        name = block + _go_name(each.name)
+        if name.endswith(("Authorization", "Routes")) or "Password" in name or "Token" in name:
+            raise ReloadRefused(f"config reload not supported for {name}")
+        text = f"old={_in_words(each.name, old)}, new={_in_words(each.name, new)}"
+        raise ReloadRefused(f"config reload not supported for {name}: {text}")
+
+
+def _go_name(field: str) -> str:
+    return GO_NAMES.get(field) or "".join(part.capitalize() for part in field.removesuffix(UNIT).split("_"))
+
+
+def _in_words(field: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if field.endswith(UNIT) and isinstance(value, int):
+        return f"{value / SECOND_NS:g}s"
+    return str(value)
