@@ -67,7 +67,13 @@ class Checkpoints:
             if self._running >= RUNNING_MAX and not everything:
                 break
             group = engine.groups.get(group_id)
-            if group is not None and not group.checkpoint_running and not group.failed and not group.frozen:
+            if group is None or not group.may_checkpoint():
+                continue
+            last = group.checkpoint
+            if last is not None and last.index == group.raft.applied:
+                group.checkpoint_wanted = False  # nothing to add; a peer that caught up may have set the log free
+                engine.wal.release(group_id, group.releasable(last.index))
+            else:
                 jobs.append(self._start(group))
         return jobs
 

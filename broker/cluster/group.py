@@ -106,6 +106,11 @@ class RaftGroup:
         """Where a stream's messages are; the meta group has none."""
         return None
 
+    def may_checkpoint(self) -> bool:
+        """Not twice at once, and not while a snapshot is being taken over: until its Ready is taken, Raft's applied
+        index is ahead of the machine."""
+        return not (self.checkpoint_running or self.failed or self.frozen or self.raft.pending_snapshot is not None)
+
     def begin_flush(self) -> FlushJob | None:
         """What besides the snapshot must be durable for a checkpoint of the state as of now."""
         return None
