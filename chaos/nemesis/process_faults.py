@@ -1,0 +1,108 @@
+"""Faults of processes: killed, stopped, strobed, restarted; one node or several at once."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from chaos.nemesis.fault import Fault, must_see
+from chaos.processes import ChaosNode
+
+STROBE_S = 0.1
+
+
+class Nodes(Fault):
+    """A fault of one or several processes."""
+
+    def __init__(self, nodes: list[ChaosNode]) -> None:
+        super().__init__(" ".join(node.name for node in nodes))
+        self.nodes = nodes
+
+
+class Kill(Nodes):
+    """SIGKILL, all of them at once; started again at the end."""
+
+    title = "SIGKILL"
+
+    def begin(self) -> None:
+        for node in self.nodes:
+            node.signal_kill()
+        for node in self.nodes:
+            node.kill()
+
+    def evidence(self) -> str:
+        return must_see(f"{self.target}: killed", lambda: all(node.is_dead() for node in self.nodes))
+
+    def end(self) -> None:
+        for node in self.nodes:
+            node.start()
+
+
+class Pause(Nodes):
+    """SIGSTOP; SIGCONT at the end."""
+
+    title = "SIGSTOP"
+
+    def begin(self) -> None:
+        for node in self.nodes:
+            node.pause()
+
+    def evidence(self) -> str:
+        return must_see(f"{self.target}: stopped", lambda: all(node.is_paused() for node in self.nodes))
+
+    def end(self) -> None:
+        for node in self.nodes:
+            node.resume()
+
+
+class Strobe(Nodes):
+    """Stopped and continued, ten times a second each: alive enough to be heard, too dead to be of use."""
+
+    title = "strobe"
+
+    def __init__(self, nodes: list[ChaosNode]) -> None:
+        super().__init__(nodes)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._flicker, daemon=True)
+
+    def begin(self) -> None:
+        self._thread.start()
+
+    def _flicker(self) -> None:
+        while not self._over.is_set():
+            for node in self.nodes:
+                node.pause()
+            time.sleep(STROBE_S)
+            for node in self.nodes:
+                node.resume()
+            time.sleep(STROBE_S)
+
+    def evidence(self) -> str:
+        seen = must_see(f"{self.target}: stopped", lambda: all(node.is_paused() for node in self.nodes))
+        must_see(f"{self.target}: running", lambda: not any(node.is_paused() for node in self.nodes))
+        return f"{seen} and running, in turn"
+
+    def end(self) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+class Restart(Nodes):
+    """A planned restart: leaderships are handed over, then SIGTERM; started again at the end."""
+
+    title = "planned restart"
+    hand_over_s = 0.5
+
+    def begin(self) -> None:
+        for node in self.nodes:
+            node.hand_over()
+        time.sleep(self.hand_over_s)
+        for node in self.nodes:
+            node.stop()
+
+    def evidence(self) -> str:
+        return must_see(f"{self.target}: ended", lambda: not any(node.running() for node in self.nodes))
+
+    def end(self) -> None:
+        for node in self.nodes:
+            node.start()

@@ -1,0 +1,141 @@
+"""One run: ground, workloads, a scenario's story, the judgement, and the folder that all of it is written to.
+
+The verdict is a value first (`Verdict`) and a file second. Read next: `report` (what a person looks at).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from clients.servers import Program
+from clients.waiting import DeadlineMissed
+
+from chaos import history
+from chaos.field import Field
+from chaos.ground import PLAIN, Ground
+from chaos.nemesis.fault import HarmlessFault, Window
+from chaos.processes import RootedNode
+from chaos.scenarios.scenario import Scenario
+from chaos.workloads.publish import Publishing
+from chaos.workloads.workload import Workload, close, connect
+
+QUIET_S = 6.0  # under load, before and after the faults
+
+
+@dataclass
+class Verdict:
+    """What a run came to."""
+
+    scenario: str
+    text: str
+    server: str
+    ground: str
+    seed: int
+    seconds: float = 0.0
+    complaints: dict[str, list[str]] = field(default_factory=dict)  # broken promises by kind; empty lists are kept
+    misses: list[str] = field(default_factory=list)  # targets that were not reached
+    harmless: str = ""  # why the run proves nothing
+    broken: str = ""  # why the run could not be finished
+    figures: dict[str, float] = field(default_factory=dict)
+    windows: list[Window] = field(default_factory=list)
+    machine: str = ""
+
+    @property
+    def broken_promises(self) -> int:
+        """How many cases."""
+        return sum(len(cases) for cases in self.complaints.values())
+
+    @property
+    def holds(self) -> bool:
+        """Everything promised, every target reached, every fault real."""
+        return not (self.broken_promises or self.misses or self.harmless or self.broken)
+
+    def line(self) -> str:
+        """The verdict in one line."""
+        counts = [f"{len(cases)} {kind}" for kind, cases in self.complaints.items() if cases]
+        trouble = [text for text in (self.harmless and f"harmless: {self.harmless}", self.broken) if text]
+        what = "holds" if self.holds else "; ".join(counts + self.misses + trouble)
+        shown = ("acknowledged", "longest write outage s", "longest read outage s", "replicas equal after s")
+        figures = ", ".join(f"{name} {self.figures[name]:g}" for name in shown if name in self.figures)
+        return f"{self.scenario} on {self.server}: {what} ({figures}; {self.seconds:.0f} s)"
+
+
+def workloads_of(scenario: Scenario, field: Field) -> list[Workload]:
+    """The workloads of a scenario; the first one's stream is the one whose leader is struck."""
+    found: list[Workload] = []
+    if publishing := "".join(letter for letter in scenario.workloads if letter in "PD"):
+        found.append(Publishing(field, publishing, scenario.preload_mb))
+    return found
+
+
+async def play(scenario: Scenario, field: Field, workloads: list[Workload], verdict: Verdict) -> None:
+    """Prepare, load, strike, calm, judge."""
+    field.control = await connect(field.ground.urls)
+    try:
+        for workload in workloads:
+            await workload.prepare()
+        field.stream = workloads[0].stream
+        for workload in workloads:
+            await workload.start()
+        await field.quiet(QUIET_S)
+        try:
+            await scenario.story(field)
+            await field.quiet(QUIET_S)
+        except DeadlineMissed as late:  # the story could not go on; what it did so far is judged all the same
+            verdict.broken = str(late)[:2000]
+        finally:
+            for workload in workloads:
+                await workload.stop()
+        for workload in workloads:
+            findings = await workload.judge()
+            for kind, cases in findings.complaints.items():
+                verdict.complaints.setdefault(kind, []).extend(cases)
+            verdict.figures |= findings.figures
+    finally:
+        await close(field.control)
+
+
+def run(
+    scenario: Scenario, program: Program, ground_kind: str, seed: int, directory: Path, say: Callable[[str], None]
+) -> tuple[Verdict, list[history.Operation]]:
+    """Run it; everything is in `directory` afterwards, whatever happened."""
+    directory.mkdir(parents=True)
+    verdict = Verdict(scenario.name, scenario.text, program.title, ground_kind, seed, machine=platform.platform())
+    ground = Ground(program, directory, ground_kind)
+    field = Field(ground, seed, say)
+    workloads = workloads_of(scenario, field)
+    try:
+        for node in ground.nodes:
+            if scenario.movable_clocks and isinstance(node, RootedNode):
+                node.is_clock_movable = True
+                node.set_clock(0)
+        ground.start()
+        asyncio.run(play(scenario, field, workloads, verdict))
+    except HarmlessFault as nothing:
+        verdict.harmless = str(nothing)
+    except (DeadlineMissed, AssertionError, RuntimeError) as trouble:
+        verdict.broken = f"{type(trouble).__name__}: {trouble}"[:2000]
+    finally:
+        ground.stop()
+    verdict.seconds = field.clock.now_s()
+    verdict.windows = field.windows
+    if field.recoveries:
+        verdict.figures["longest recovery s"] = round(max(field.recoveries), 2)
+    for name, most in scenario.limits.items():
+        if verdict.figures.get(name, 0.0) > most:
+            verdict.misses.append(f"{name} {verdict.figures[name]:g} > {most:g}")
+    operations = sorted((op for each in workloads for op in each.history.operations), key=lambda op: op.start_s)
+    history.write(directory / "history.jsonl", operations)
+    text = asdict(verdict) | {"holds": verdict.holds, "broken_promises": verdict.broken_promises}
+    (directory / "verdict.json").write_text(json.dumps(text, indent=1))
+    return verdict, operations
+
+
+def default_ground(scenario: Scenario, *, rooted: bool) -> str:
+    """The scenario's own ground, or the plain one where there is no root."""
+    return scenario.ground if rooted else PLAIN

@@ -1,0 +1,48 @@
+"""All scenarios by name, and the small set that `make chaos` runs."""
+
+from __future__ import annotations
+
+from chaos.scenarios import crashes, disks, partitions
+from chaos.scenarios.scenario import ISOLATED_S, KILLED_S, WRITE_OUTAGE, Scenario, Story
+
+SMALL = ("leader-kill", "partition-leader", "power-cut-all", "bit-flip")
+
+
+def scenario(story: Story, *, limit_s: float = 0.0, **how: object) -> Scenario:
+    """Named after its function; the sentence is its docstring's."""
+    name = story.__name__.replace("_", "-")
+    limits = {WRITE_OUTAGE: limit_s} if limit_s else {}
+    return Scenario(name, (story.__doc__ or "").strip(), story, limits=limits, **how)  # type: ignore[arg-type]
+
+
+CATALOGUE = {
+    each.name: each
+    for each in (
+        scenario(crashes.leader_kill, limit_s=KILLED_S, rooted=False),
+        scenario(crashes.follower_kill, limit_s=KILLED_S, rooted=False),
+        scenario(crashes.majority_kill, rooted=False),
+        scenario(crashes.kill_all, rooted=False),
+        scenario(crashes.pause_leader, limit_s=ISOLATED_S, rooted=False),
+        scenario(crashes.strobe_leader, rooted=False),
+        scenario(crashes.rolling_restart, rooted=False),
+        scenario(partitions.partition_leader, limit_s=ISOLATED_S, rooted=False),
+        scenario(partitions.halves, limit_s=ISOLATED_S, rooted=False),
+        scenario(partitions.one_way, limit_s=ISOLATED_S, rooted=False),
+        scenario(partitions.bridge, limit_s=ISOLATED_S, rooted=False),
+        scenario(partitions.ring, rooted=False),
+        scenario(partitions.clients_only, limit_s=ISOLATED_S, rooted=False),
+        scenario(partitions.cable_out, limit_s=ISOLATED_S),
+        scenario(partitions.packet_loss),
+        scenario(disks.power_cut_all),
+        scenario(disks.power_cut_one, limit_s=ISOLATED_S),
+        scenario(disks.power_cut_two),
+        scenario(disks.bit_flip, preload_mb=20),
+        scenario(disks.bit_flip_all_files, preload_mb=20),
+        scenario(disks.truncation, preload_mb=20),
+        scenario(disks.wiped_disk),
+        scenario(disks.disk_full),
+        scenario(disks.sync_error),
+        scenario(disks.slow_sync),
+        scenario(disks.frozen_disk),
+    )
+}
