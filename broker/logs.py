@@ -67,6 +67,12 @@ SENTENCES: Final = {
     "route_error": "{remote} - rid:{rid} - {error}",
     "route_dial": "Trying to connect to route on {host}:{port}",
     "route_dial_failed": "Error trying to connect to route (attempt {attempt}): dial tcp {host}:{port}: {error}",
+    "cluster_waiting": "Waiting for a cluster: missing {missing}, connected {connected}, in one already {existing}",
+    "peer_catching_up": "{peer} has a store that is new to this cluster: it votes as soon as it has caught up",
+    "peer_admitted": "{peer} has caught up and votes in the meta group",
+    "streams_reassigned": "Streams of the store that {peer} lost are assigned to its new one",
+    "stream_lost": "The only replica of stream {stream} was on a store that is lost: the stream begins again, empty",
+    "quorum_lost": "Group {group} can't have a leader any more, too many stores are lost: bring back one of {lost}",
     "compiled": "The compiled core is in use",
     "interpreted": "No compiled core was found: running interpreted, which is several times slower",
 }

@@ -13,6 +13,7 @@ import random
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
+from broker.cluster.group_store import GROUPS_DIRECTORY
 from broker.cluster.jobs import Job
 from broker.cluster.link import PeerLink
 from broker.cluster.route_bridge import open_routes
@@ -27,6 +28,7 @@ from broker.config import VERSION, Options
 from broker.core.clients import Clients, first_info
 from broker.core.router import Router
 from storage.disk import Disk
+from storage.errors import WrongIdentity
 from storage.identity import stored_identity
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ class BrokerNode:
         has_jetstream = options.jetstream.enabled
         stored = stored_identity(disk, WAL_DIRECTORY) if has_jetstream else None
         store_id = f"{rng.getrandbits(64):016x}" if has_jetstream and stored is None else ""
+        if store_id and disk.list(GROUPS_DIRECTORY):
+            raise WrongIdentity(WAL_DIRECTORY, "", options.server_name)  # groups whose log is gone
         stored_name = ""
         if stored is not None:
             stored_name, store_id = stored.name, stored.store_id

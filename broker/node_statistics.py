@@ -220,7 +220,7 @@ def _health(service: JetStreamService | None) -> HealthStatistics:
     meta_error = ""
     if service.engine.failed:
         meta_error = f"JetStream stopped: {service.engine.failed}"
-    elif meta is None:
+    elif meta is None or not meta.raft.is_member():
         meta_error = "JetStream has not established contact with a meta leader"
     elif not meta.raft.leader:
         meta_error = "JetStream has no meta leader"
@@ -237,6 +237,6 @@ def _fault(group: RaftGroup) -> str:
         return f"JetStream stream stopped: {group.failed}"
     if not group.raft.leader:
         return "JetStream stream has no leader"
-    if group.raft.applied < group.raft.commit:
+    if group.raft.applied < group.raft.commit or not group.raft.is_member() or group.raft.is_learner():
         return "JetStream stream is not current"
     return ""

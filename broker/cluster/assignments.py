@@ -9,7 +9,7 @@ from typing import Final
 from broker.cluster.engine import Engine
 from broker.cluster.forward import PUBLISH, Forwarder
 from broker.cluster.group_store import FoundGroupJob, GroupSnapshot, RemoveGroupJob
-from broker.cluster.groups import GroupFactory, founding_stream
+from broker.cluster.groups import GroupFactory, founding_stream, stranger_meta
 from broker.cluster.identity import META_GROUP
 from broker.cluster.jobs import Job
 from broker.cluster.meta import Assignment, MetaChange
@@ -77,15 +77,23 @@ class Assignments(MetaListener):
         self.meta = self._factory.meta(snapshot, self)
         self.assignments_restored()
 
+    def open_as_stranger(self) -> None:
+        """There is a meta group elsewhere: wait to be admitted to it."""
+        self._open_meta(stranger_meta())
+
+    def forget_stranger(self) -> None:
+        """This node founds a cluster after all: nobody has admitted it, so nothing is lost."""
+        if self.meta is not None:
+            assert self.meta.membership().is_empty()
+            self.meta = None
+            self._engine.remove(META_GROUP)
+
     def _damaged(self, group: int, error: str) -> None:
         """The group cannot be served by this node; its files stay for the operator."""
         self.events.append(("error", "stream_damaged", {"group": group, "error": error}))
 
     def _begin(self, group: StreamGroup) -> None:
         self.groups[group.id] = group
-        ingress = self._ingress.get(group.id)
-        if ingress is not None:
-            ingress.group = group
 
     def founded(self, snapshot: GroupSnapshot) -> None:
         """A group's first snapshot is durable: it may speak now."""
@@ -99,10 +107,15 @@ class Assignments(MetaListener):
         group = self._factory.stream(snapshot)
         group.assignment = assignment
         group.revision = assignment.revision
-        group.reply_due = True
-        if assignment.peers[0] == self._peer:
-            group.campaign_in_ticks = 0 if len(assignment.peers) == 1 else 1
         self._begin(group)
+        self._hold(assignment)
+        if snapshot.membership.is_empty():
+            return
+        group.reply_due = True
+        if assignment.founders[0] == self._peer:
+            group.campaign_in_ticks = 0 if len(assignment.founders) == 1 else 1
+        if assignment.is_refounded:
+            self.events.append(("error", "stream_lost", {"stream": assignment.config.name}))
 
     # From the meta group.
 
@@ -116,6 +129,8 @@ class Assignments(MetaListener):
             self._delete(change.deleted.group)
         elif change.updated is not None:
             self._update(change.updated)
+        for assignment in change.moved:
+            self._hold(assignment)
 
     def assignments_restored(self) -> None:
         meta = self.meta
@@ -134,18 +149,31 @@ class Assignments(MetaListener):
     def _add(self, assignment: Assignment) -> None:
         group_id = assignment.group
         assert self.forwarder is not None
-        ingress = self._ingress[group_id] = Ingress(group_id, self.forwarder)
+        self._ingress[group_id] = Ingress(group_id, self.forwarder)
         self._capture(group_id, assignment)
         group = self.groups.get(group_id)
         if group is not None:
-            ingress.group = group
             group.assignment = assignment
-        elif self._peer in assignment.peers and group_id not in self._founding:
+        self._hold(assignment)
+
+    def _hold(self, assignment: Assignment) -> None:
+        """Begin to hold a stream that is assigned to this node, or stop."""
+        group_id = assignment.group
+        is_held = self._peer in assignment.peers
+        group = self.groups.get(group_id)
+        if group is not None:
+            group.assignment.peers = assignment.peers
+            group.assignment.founders = assignment.founders
+            group.set_assigned(is_held)
+            ingress = self._ingress.get(group_id)
+            if ingress is not None:
+                ingress.group = group if is_held else None
+        elif is_held and group_id not in self._founding:
             if self._engine.wal.has_group(group_id):
                 self._damaged(group_id, "its files are missing, though it has voted before")
                 return
             self._founding[group_id] = assignment
-            self._jobs.append(FoundGroupJob(self._disk, founding_stream(assignment)))
+            self._jobs.append(FoundGroupJob(self._disk, founding_stream(assignment, self._peer)))
 
     def _capture(self, group_id: int, assignment: Assignment) -> None:
         """Subjects of the stream lead to its ingress, on every node."""
@@ -169,6 +197,7 @@ class Assignments(MetaListener):
             group.revision = assignment.revision
             group.reply_due = True
             self._updated.append(group.id)
+        self._hold(assignment)
 
     def _delete(self, group_id: int) -> None:
         ingress = self._ingress.pop(group_id, None)

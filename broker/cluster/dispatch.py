@@ -91,7 +91,7 @@ class Dispatch(LeaderDirectory):
 
     def leader_of(self, group: int) -> str:
         local = self._engine.groups.get(group)
-        if local is not None and not local.failed:
+        if local is not None and not local.failed and not local.unassigned:
             if local.was_leader:
                 return self._peer
             leader = local.raft.leader

@@ -63,7 +63,7 @@ class Engine:
         if group is None:
             self.unknown_groups[message.group] = self.unknown_groups.get(message.group, 0) + 1
             return
-        if group.failed or group.frozen:
+        if group.failed or group.frozen or group.unassigned:
             return
         if not group.accepts(message):
             self.held.append((group, message))
@@ -76,7 +76,7 @@ class Engine:
         if not self._batch_running and self.wal.pending_bytes == 0 and now_ns > self._written_ns + SEAL_NS:
             self.wal.seal()  # the log is idle: mark that what lies before is no torn end
         for group in self.groups.values():
-            if not group.failed and not group.frozen:
+            if not group.failed and not group.frozen and not group.unassigned:
                 group.tick()
 
     def peer_lost(self, peer: str, jitter: list[int]) -> None:
@@ -103,7 +103,7 @@ class Engine:
             for group in dirty:
                 group.dirty = False
             for group in dirty:
-                if not group.failed and not group.frozen and group.id in self.groups:
+                if not group.failed and not group.frozen and not group.unassigned and group.id in self.groups:
                     self._process_group(group, now_ns)
         if self.wal.pending_bytes and self.lazy_since_ns == 0:
             self.lazy_since_ns = now_ns

@@ -66,6 +66,7 @@ class RaftGroup:
         self.checkpoint_running: bool = False
         self.checkpoint: GroupSnapshot | None = None
         self.frozen: bool = False
+        self.unassigned: bool = False
         self.checkpoint_wanted: bool = False
         self.campaign_in_ticks: int = -1
         self.noop_term: int = 0
@@ -155,6 +156,18 @@ class RaftGroup:
         if urgent:
             self.ops_urgent = True
         self.touch()
+
+    def set_assigned(self, assigned: bool) -> None:
+        """Whether this node is to hold the group. If not, the group stands still, and its files stay: they may be
+        wanted again when a lost store comes back."""
+        if assigned != self.unassigned:
+            return
+        self.unassigned = not assigned
+        if self.unassigned:
+            self.raft.resign()
+            self.note_role()
+        else:
+            self.touch()
 
     def touch(self) -> None:
         """There is something to do for this group in this turn."""

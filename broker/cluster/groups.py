@@ -32,6 +32,10 @@ from storage.disk import Disk
 from storage.memory import MemoryStreamStore
 from storage.stream_store import FileStreamStore
 
+STRANGER: Final = Membership(())
+"""Of a replica that is to be taken into a group that exists: it neither votes nor counts until the group's log makes
+it a member."""
+
 
 class GroupFactory:
     """Makes the in-memory side of groups whose first snapshot is durable."""
@@ -117,11 +121,18 @@ class GroupFactory:
         return FileStreamStore.open(self._disk, directory, store_state, self._files)
 
 
-def founding_stream(assignment: Assignment) -> GroupSnapshot:
-    """The first snapshot of a stream's group."""
-    membership = Membership(tuple(assignment.peers))
+def founding_stream(assignment: Assignment, peer: str) -> GroupSnapshot:
+    """The first snapshot of a stream's group on this peer."""
     about = assignment.founding().encode()
+    if peer not in assignment.founders:
+        return GroupSnapshot(assignment.group, 0, 0, STRANGER, about, b"")
+    membership = Membership(tuple(assignment.founders))
     return GroupSnapshot(assignment.group, FOUNDING_INDEX, FOUNDING_TERM, membership, about, b"")
+
+
+def stranger_meta() -> GroupSnapshot:
+    """The meta group of a node that waits to be admitted. It is on no disk: nothing was promised yet."""
+    return GroupSnapshot(META_GROUP, 0, 0, STRANGER, b"", MetaMachine({}).snapshot())
 
 
 def founding_meta(names: dict[str, str]) -> GroupSnapshot:

@@ -20,16 +20,32 @@ OP_CREATE: Final = "create"
 OP_UPDATE: Final = "update"
 OP_DELETE: Final = "delete"
 OP_PEERS: Final = "peers"
+OP_REPLACE: Final = "replace"
 
 
 class Assignment:
-    """One stream: its configuration, its group, and the peers that hold it. `peers[0]` campaigns first."""
+    """One stream: its configuration, its group, and the peers that hold it. `peers[0]` campaigns first.
 
-    def __init__(self, config: StreamConfig, group: int, peers: list[str], created_ns: int, revision: int) -> None:
+    `founders` began the group together; a peer that was assigned later waits to be taken in. `is_refounded`: the only
+    replica's store was lost, and the stream began again, empty.
+    """
+
+    def __init__(
+        self,
+        config: StreamConfig,
+        group: int,
+        peers: list[str],
+        created_ns: int,
+        revision: int,
+        founders: list[str] | None = None,
+        is_refounded: bool = False,
+    ) -> None:
         self.config = config
         self.founding_config: StreamConfig = config  # every replica begins with it, whenever it begins
         self.group: Final = group
         self.peers = peers
+        self.founders = peers if founders is None else founders
+        self.is_refounded = is_refounded
         self.created_ns: Final = created_ns
         self.revision = revision
         self.created_revision: int = revision
@@ -46,7 +62,15 @@ class Assignment:
 
     def founding(self) -> "Assignment":
         """The assignment as it was when the stream was created: the log of its group says what changed since."""
-        return Assignment(self.founding_config, self.group, self.peers, self.created_ns, self.created_revision)
+        return Assignment(
+            self.founding_config,
+            self.group,
+            self.peers,
+            self.created_ns,
+            self.created_revision,
+            self.founders,
+            self.is_refounded,
+        )
 
     def encode(self) -> bytes:
         """What a group must know of its assignment to start without the meta group."""
@@ -57,6 +81,8 @@ class Assignment:
                 "peers": self.peers,
                 "created": self.created_ns,
                 "revision": self.revision,
+                "founders": self.founders,
+                "refounded": self.is_refounded,
             }
         )
 
@@ -64,16 +90,25 @@ class Assignment:
 def decode_assignment(data: bytes) -> Assignment:
     """The inverse of `Assignment.encode`."""
     state = cbor2.loads(data)
-    return Assignment(_config(state["config"]), state["group"], state["peers"], state["created"], state["revision"])
+    return Assignment(
+        _config(state["config"]),
+        state["group"],
+        state["peers"],
+        state["created"],
+        state["revision"],
+        state.get("founders"),
+        state.get("refounded", False),
+    )
 
 
 class MetaChange:
-    """What one entry did: `created`, `updated` or `deleted` is set; or `error`."""
+    """What one entry did: `created`, `updated`, `deleted` or `moved` is set; or `error`."""
 
     def __init__(self) -> None:
         self.created: Assignment | None = None
         self.updated: Assignment | None = None
         self.deleted: Assignment | None = None
+        self.moved: list[Assignment] = []
         self.peers_changed: bool = False
         self.error: ApiError | None = None
 
@@ -105,6 +140,11 @@ def delete_op(name: str, reply: bytes, origin: str) -> bytes:
 def peers_op(names: dict[str, str]) -> bytes:
     """The entry that teaches names of peers (peer id → server name)."""
     return _encode({"op": OP_PEERS, "names": names})
+
+
+def replace_op(old: str, new: str) -> bytes:
+    """The entry that assigns to the peer `new` everything that `old`, whose store is lost, held."""
+    return _encode({"op": OP_REPLACE, "old": old, "new": new})
 
 
 def _encode(entry: dict[str, object]) -> bytes:
@@ -140,6 +180,8 @@ class MetaMachine:
         elif op == OP_PEERS:
             self.names = dict(sorted({**self.names, **entry["names"]}.items()))
             change.peers_changed = True
+        elif op == OP_REPLACE:
+            self._replace(entry["old"], entry["new"], change)
         else:
             raise AssertionError(f"unknown meta operation {op!r}: written by a newer version?")
         return change
@@ -177,6 +219,20 @@ class MetaMachine:
             assignment.reply = reply
             assignment.origin = origin
             change.updated = assignment
+
+    def _replace(self, old: str, new: str, change: MetaChange) -> None:
+        for assignment in self.streams.values():
+            if old in assignment.peers and new not in assignment.peers:
+                assignment.peers = [new if peer == old else peer for peer in assignment.peers]
+                if len(assignment.peers) == 1:
+                    assignment.founders = assignment.peers
+                    assignment.is_refounded = True
+                    assignment.founding_config = assignment.config
+                change.moved.append(assignment)
+        name = self.names.get(new, "")
+        self.names = {
+            peer: known for peer, known in self.names.items() if known != name or peer in (old, new)
+        }  # of the stores that had this name before, only the last one may still be a member of something
 
     def _add(self, assignment: Assignment) -> None:
         self.streams[assignment.config.name] = assignment
@@ -219,6 +275,8 @@ class MetaMachine:
                 a.revision,
                 None if a.founding_config is a.config else a.founding_config.to_json(),
                 a.created_revision,
+                a.founders,
+                a.is_refounded,
             ]
             for _, a in sorted(self.streams.items())
         ]
@@ -231,8 +289,10 @@ class MetaMachine:
         self.next_group = state["next_group"]
         self.streams = {}
         self.by_group = {}
-        for config, group, peers, created_ns, revision, founding_config, created_revision in state["streams"]:
-            assignment = Assignment(_config(config), group, peers, created_ns, revision)
+        for row in state["streams"]:
+            config, group, peers, created_ns, revision, founding_config, created_revision = row[:7]
+            founders, is_refounded = (row[7], row[8]) if len(row) > 7 else (peers, False)
+            assignment = Assignment(_config(config), group, peers, created_ns, revision, founders, is_refounded)
             if founding_config is not None:
                 assignment.founding_config = _config(founding_config)
             assignment.created_revision = created_revision

@@ -31,11 +31,12 @@ from broker.cluster.frames import (
     FRAME_REQUEST,
     FRAME_VIEW,
 )
-from broker.cluster.group_store import FoundGroupJob, RemoveGroupJob, stored_groups
+from broker.cluster.group_store import GROUPS_DIRECTORY, FoundGroupJob, RemoveGroupJob, stored_groups
 from broker.cluster.groups import GroupFactory, founding_meta
 from broker.cluster.identity import META_GROUP
 from broker.cluster.jobs import Job, WalJob
 from broker.cluster.link import PeerLink
+from broker.cluster.readmission import Readmission
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
 from broker.config import Options
@@ -43,6 +44,7 @@ from broker.core.router import Router
 from raft.codec import decode_messages
 from raft.errors import CodecError, ProposalDropped
 from storage.disk import Disk
+from storage.errors import StorageError
 from storage.wal import Wal
 
 CAMPAIGN_SPREAD_TICKS: Final = 4
@@ -88,6 +90,7 @@ class JetStreamService:
         self.checkpoints: Final = Checkpoints(disk, self.engine)
         self.catch_ups: Final = CatchUps(disk, self.jobs)
         self._bootstrap: Final = Bootstrap(links, options.ternmq.bootstrap_expect)
+        self._readmission: Final = Readmission(self.assignments, links)
         self._founding: bool = False
         self._stopping: bool = False
         self._open()
@@ -95,12 +98,24 @@ class JetStreamService:
     def _open(self) -> None:
         """Start every group that the store holds; a lone server founds its meta group at once."""
         stored = stored_groups(self._disk)
+        wal = self.engine.wal
+        promised = wal.has_group(META_GROUP) and wal.group(META_GROUP).last_index > 0
+        if promised and META_GROUP not in [found.group for found in stored]:
+            raise StorageError(
+                f"{GROUPS_DIRECTORY}: the log knows groups whose files are missing; bring them back, or give this "
+                "server an empty store directory"
+            )
         if not stored and not self.clustered:
             job = FoundGroupJob(self._disk, founding_meta({self.peer: self.links.name}))
             job.run()
             stored = [job.snapshot]
         self.assignments.open(stored)
-        self.links.has_meta = META_GROUP in self.engine.groups
+        self._note_meta()
+
+    def _note_meta(self) -> None:
+        """What peers are told: whether this node has been taken into a meta group."""
+        meta = self.assignments.meta
+        self.links.has_meta = meta is not None and not meta.membership().is_empty()
 
     # Peers.
 
@@ -171,8 +186,12 @@ class JetStreamService:
         self.assignments.tick()
         self.catch_ups.tick(self.clock.now_ns)
         self.dispatch.meta_api.lists.tick()
-        if self.clustered and META_GROUP not in self.engine.groups:
-            self._try_to_found()
+        if self.clustered:
+            if not self.links.has_meta:
+                self._note_meta()
+            if not self.links.has_meta:
+                self._try_to_found()
+            self._readmission.tick(self.clock.now_ns)
         if not self._stopping:
             self.jobs.extend(self.checkpoints.due(False))
 
@@ -187,9 +206,12 @@ class JetStreamService:
                 link.dirty = True
         names = self._bootstrap.founders()
         if names:
+            self.assignments.forget_stranger()
             self._founding = True
             self.jobs.append(FoundGroupJob(self._disk, founding_meta(names)))
             return
+        if self.assignments.meta is None and self._bootstrap.existing():
+            self.assignments.open_as_stranger()
         waiting = self._bootstrap.waiting_event(self.clock.now_ns)
         if waiting is not None:
             self.events.append(("info", "cluster_waiting", waiting))
@@ -266,15 +288,15 @@ class JetStreamService:
             self.engine.fail(str(error))
         elif isinstance(job, FoundGroupJob):
             self.assignments.founded(job.snapshot)
-            self.links.has_meta = META_GROUP in self.engine.groups
+            self._note_meta()
         elif isinstance(job, RemoveGroupJob):
             pass
 
     def take_events(self) -> list[tuple[str, str, dict[str, object]]]:
         """What a person should know."""
-        parts = (self.events, self.engine.events, self.assignments.events, self.catch_ups.events)
+        assigned, readmitted = self.assignments.events, self._readmission.events
         events: list[tuple[str, str, dict[str, object]]] = []
-        for part in parts:
+        for part in (self.events, self.engine.events, assigned, self.catch_ups.events, readmitted):
             events.extend(part)
             part.clear()
         return events

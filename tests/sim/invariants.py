@@ -73,6 +73,7 @@ class Checks(Watcher):
         self._digests: dict[tuple[int, int], tuple[bytes, str]] = {}
         self._seen: dict[tuple[str, int], Seen] = {}
         self._names: dict[str, str] = {}
+        self._voters: dict[int, set[str]] = {}
         self._by_links: dict[Any, str] = {}
 
     def add(self, machine: Machine) -> None:
@@ -87,6 +88,15 @@ class Checks(Watcher):
         for peer, name in self._names.items():
             if name == machine.name:
                 self.disks[peer] = DurableDisk(machine.disk)
+        for group in [group for group, peers in self._voters.items() if peers == {machine.name}]:
+            self._forget(group)  # nobody else had it: it may begin again
+
+    def _forget(self, group: int) -> None:
+        self.entries = {key: entry for key, entry in self.entries.items() if key[0] != group}
+        self.leaders = {key: name for key, name in self.leaders.items() if key[0] != group}
+        self._digests = {key: digest for key, digest in self._digests.items() if key[0] != group}
+        for known in (self.commits, self.commit_max, self.leader_terms):
+            known.pop(group, None)  # type: ignore[attr-defined]
 
     # What machines tell.
 
@@ -237,6 +247,7 @@ class Checks(Watcher):
             return
         self.commit_max[group.id] = index
         voters = raft.membership.voters
+        self._voters[group.id] = {self._names[peer] for peer in voters}
         have = [peer for peer in voters if self.disks[peer].log(group.id).has(index, term)]
         if len(have) * 2 <= len(voters):
             names = [self._names[peer] for peer in have]

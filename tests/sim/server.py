@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from crash_disk import CrashDisk, PowerLost
+from crash_disk import Contents, CrashDisk, PowerLost
 
 from broker.cluster.checkpoint import CheckpointJob
 from broker.net.driver import STALL_NS
@@ -43,6 +43,9 @@ class Watcher:
 
     def broke(self, machine: "Machine", error: str) -> None:
         """Our own program failed."""
+
+    def wiped(self, machine: "Machine") -> None:
+        """The disk of a machine that is down is empty now."""
 
 
 class Lane:
@@ -138,6 +141,12 @@ class Machine(ClusterHost):
             self.disk.boots += 1
             self.world.hang_up(self)
         self._ends.clear()
+
+    def wipe(self) -> Contents:
+        """The disk is lost; the machine is down and gets an empty one."""
+        assert self.node is None
+        self._watcher.wiped(self)
+        return self.disk.take()
 
     def pause(self) -> None:
         """SIGSTOP."""

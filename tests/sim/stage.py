@@ -122,6 +122,20 @@ class Stage:
         machine.crash(False)
         self.rest(SECOND_NS)
 
+    def lose_disk(self, node: str) -> None:
+        """The process ends, and its disk is empty when it starts again (`restart`)."""
+        machine = self.machines[node]
+        machine.crash(False)
+        machine.wipe()
+
+    def restart(self, node: str) -> None:
+        """The process starts on whatever its disk has."""
+        self.machines[node].start()
+
+    def events(self, node: str, name: str) -> list[dict[str, object]]:
+        """What a node said under this name."""
+        return [fields for _, _, event, fields in self.machines[node].events if event == name]
+
     def isolate(self, node: str) -> None:
         """Nothing passes between the node and the others."""
         for other in self.others(node):

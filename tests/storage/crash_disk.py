@@ -214,6 +214,20 @@ class CrashDisk:
             return True
         return False
 
+    def take(self) -> Contents:
+        """The disk is taken out; an empty one has its place."""
+        taken = Contents(self._names, self._durable_names, self._pending_names, self._directories)
+        self.put(Contents({}, {}, [], {""}))
+        return taken
+
+    def put(self, contents: Contents) -> None:
+        """A disk that was taken out before is put in."""
+        self._names = contents.names
+        self._durable_names = contents.durable_names
+        self._pending_names = contents.pending_names
+        self._directories = contents.directories
+        self.boots += 1
+
     def flip_bit(self, path: str, bit: int) -> None:
         """Damage one bit on the disk and in the cache."""
         inode = self._names[path]
@@ -314,6 +328,22 @@ class CrashDisk:
         else:
             self._durable_names.pop(change.source, None)
             self._durable_names[change.path] = change.inode
+
+
+class Contents:
+    """Everything on a disk."""
+
+    def __init__(
+        self,
+        names: dict[str, Inode],
+        durable_names: dict[str, Inode],
+        pending_names: list[NameChange],
+        directories: set[str],
+    ) -> None:
+        self.names = names
+        self.durable_names = durable_names
+        self.pending_names = pending_names
+        self.directories = directories
 
 
 class NameChange:

@@ -1,0 +1,105 @@
+"""How a node without a meta group of its own comes in: new ones, and those that lost their disk under an old name.
+
+The meta leader does it, step by step, without an operator: whoever is connected and no member becomes a learner of the
+meta group; the store that had its name before goes; once it has caught up it votes; then every stream that the lost
+store held is assigned to the new one, and each stream's leader takes it in likewise (`replicas`). A peer's id names its
+store (`identity`), so what a lost disk promised is never counted for the new one: for Raft they are two peers.
+
+A group of which too many stores are gone stays silent for ever; that is said once.
+
+Not here: the first boot (`bootstrap`), changes of membership (`replicas`), carrying an assignment out (`assignments`).
+"""
+
+from typing import Final
+
+from broker.cluster.assignments import Assignments
+from broker.cluster.group import RaftGroup
+from broker.cluster.meta import MetaMachine, peers_op, replace_op
+from broker.cluster.meta_group import MetaGroup
+from broker.cluster.replicas import change_members
+from broker.cluster.transport import LinkTable
+from raft.membership import ADD_LEARNER, PROMOTE
+from raft.quorum import majority
+
+STEP_NS: Final = 200_000_000
+
+
+class Readmission:
+    """See the module's text. One step at a time, and only when nothing else is under way in the meta group."""
+
+    def __init__(self, assignments: Assignments, links: LinkTable) -> None:
+        self.events: list[tuple[str, str, dict[str, object]]] = []
+        self._assignments: Final = assignments
+        self._links: Final = links
+        self._next_ns: int = 0
+        self._told: dict[int, bool] = {}
+
+    def tick(self, now_ns: int) -> None:
+        """50 ms passed."""
+        if now_ns < self._next_ns:
+            return
+        self._next_ns = now_ns + STEP_NS
+        meta = self._assignments.meta
+        if meta is None:
+            return
+        connected = [self._links.peer, *self._links.links]
+        for group in self._assignments.groups.values():
+            self._tell_lost_quorum(group, meta.machine)
+            if group.was_leader and sorted(group.assignment.peers) != list(group.membership().voters):
+                change_members(group, group.assignment.peers, connected)
+        self._tell_lost_quorum(meta, meta.machine)
+        if meta.was_leader and meta.raft.last_index == meta.raft.applied:
+            self._step(meta, connected)
+
+    def _step(self, meta: MetaGroup, connected: list[str]) -> None:
+        machine = meta.machine
+        named = {peer: self._links.hellos[peer].name for peer in self._links.peers() if self._has_store(peer)}
+        unknown = {peer: name for peer, name in named.items() if machine.names.get(peer) != name}
+        if unknown:
+            meta.propose(peers_op(unknown), None)
+            return
+        change = change_members(meta, self._wanted(meta, named), connected)
+        if change is None:
+            self._replace(meta)
+        elif change.kind in (ADD_LEARNER, PROMOTE):
+            what = "peer_admitted" if change.kind == PROMOTE else "peer_catching_up"
+            self.events.append(("info", what, {"peer": machine.names[change.peer]}))
+
+    def _has_store(self, peer: str) -> bool:
+        hello = self._links.hellos[peer]
+        return hello.has_jetstream and hello.store_id != ""
+
+    def _wanted(self, meta: MetaGroup, named: dict[str, str]) -> list[str]:
+        """The members, without those whose name is here with another store, and everybody who is here."""
+        here = {name: peer for peer, name in named.items()}
+        here[self._links.name] = self._links.peer
+        names = meta.machine.names
+        kept = [peer for peer in meta.membership().peers() if here.get(names.get(peer, ""), peer) == peer]
+        return sorted({*kept, *named})
+
+    def _replace(self, meta: MetaGroup) -> None:
+        """Streams that are assigned to a store which is gone go to the one that has its name now."""
+        membership = meta.membership()
+        machine = meta.machine
+        voters = {machine.names[peer]: peer for peer in membership.voters if peer in machine.names}
+        for old in sorted(machine.held()):
+            new = voters.get(machine.names.get(old, ""), "")
+            if new and not membership.contains(old):
+                meta.propose(replace_op(old, new), None)
+                self.events.append(("info", "streams_reassigned", {"peer": machine.names[new]}))
+                return
+
+    def _tell_lost_quorum(self, group: RaftGroup, machine: MetaMachine) -> None:
+        """Too many of a group's stores are gone, as their names are here with others: nobody can ever lead it."""
+        if group.raft.leader:
+            if group.id in self._told:
+                del self._told[group.id]
+            return
+        voters = group.membership().voters
+        if group.id in self._told or not voters:
+            return
+        here = {link.name: link.peer for link in self._links.links.values()}
+        names = [machine.names.get(peer, "") for peer in voters if here.get(machine.names.get(peer, ""), peer) != peer]
+        if len(voters) - len(names) < majority(len(voters)):
+            self._told[group.id] = True
+            self.events.append(("error", "quorum_lost", {"group": group.title(), "lost": ", ".join(sorted(names))}))

@@ -1,0 +1,70 @@
+"""Which change of membership comes next: learners first, the gone go before they vote, nobody who is needed goes."""
+
+from broker.cluster.meta import MetaMachine, create_op, peers_op, replace_op
+from broker.cluster.replicas import changes
+from broker.jetstream.stream_config import StreamConfig
+from raft.membership import ADD_LEARNER, PROMOTE, REMOVE
+from raft.types import Membership
+
+KINDS = {ADD_LEARNER: "add", PROMOTE: "promote", REMOVE: "remove"}
+
+
+def steps(voters: str, learners: str, wanted: str, connected: str) -> list[str]:
+    membership = Membership(tuple(voters.split()), tuple(learners.split()))
+    found = changes(membership, wanted.split(), connected.split())
+    return [f"{KINDS[change.kind]} {change.peer}" for change in found]
+
+
+def test_a_lost_store_is_replaced_step_by_step() -> None:
+    assert steps("a b old", "", "a b new", "a b") == []
+    assert steps("a b old", "", "a b new", "a b new") == ["add new"]
+    assert steps("a b old", "new", "a b new", "a b new") == ["remove old"]
+    assert steps("a b", "new", "a b new", "a b new") == ["promote new"]
+    assert steps("a b new", "", "a b new", "a b new") == []
+
+
+def test_a_learner_that_went_away_waits_and_a_stranger_to_the_wish_goes() -> None:
+    assert steps("a b", "new", "a b new", "a b") == []
+    assert steps("a b", "new", "a b newer", "a b newer") == ["remove new"]
+
+
+def test_a_voter_that_answers_stays_until_everybody_wanted_votes() -> None:
+    assert steps("a b c", "", "a b d", "a b c") == []
+    assert steps("a b c", "", "a b d", "a b c d") == ["add d"]
+    assert steps("a b c", "d", "a b d", "a b c d") == ["promote d"]
+    assert steps("a b c d", "", "a b d", "a b c d") == ["remove c"]
+
+
+def machine_with(replicas: int) -> MetaMachine:
+    machine = MetaMachine({"a": "n1", "b": "n2", "old": "n3"})
+    config = StreamConfig.from_json({"name": "S", "subjects": ["S.>"], "num_replicas": replicas})
+    assert isinstance(config, StreamConfig)
+    peers = ["old", "a", "b"][:replicas]
+    assert machine.apply(1, create_op(config, peers, 5, b"", "")).error is None
+    machine.apply(2, peers_op({"new": "n3"}))
+    return machine
+
+
+def test_what_a_lost_store_held_is_assigned_to_the_new_one() -> None:
+    machine = machine_with(3)
+    assert machine.apply(3, replace_op("old", "new")).moved == [machine.streams["S"]]
+    stream = machine.streams["S"]
+    assert (stream.peers, stream.founders, stream.is_refounded) == (["new", "a", "b"], ["old", "a", "b"], False)
+    assert machine.apply(4, replace_op("old", "new")).moved == []
+
+
+def test_an_only_replica_founds_its_stream_again_and_the_snapshot_remembers() -> None:
+    machine = machine_with(1)
+    machine.apply(3, replace_op("old", "new"))
+    again = MetaMachine({})
+    again.restore(machine.snapshot())
+    stream = again.streams["S"]
+    assert (stream.peers, stream.founders, stream.is_refounded) == (["new"], ["new"], True)
+
+
+def test_of_the_stores_that_had_a_name_only_the_last_two_are_remembered() -> None:
+    machine = machine_with(3)
+    machine.apply(3, replace_op("old", "new"))
+    machine.apply(4, peers_op({"newest": "n3"}))
+    machine.apply(5, replace_op("new", "newest"))
+    assert sorted(machine.names) == ["a", "b", "new", "newest"]
