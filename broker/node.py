@@ -170,7 +170,8 @@ class BrokerNode:
         if self.jetstream is None:
             self.links.arrived = []
             self.links.lost = []
-        elif self.links.arrived or self.links.lost:
+            self.links.silent = []
+        elif self.links.arrived or self.links.lost or self.links.silent:
             self.jetstream.peers_changed()
 
     def connection_closed(self, cid: int, reason: str) -> None:
@@ -212,6 +213,8 @@ class BrokerNode:
             for dial in self.routes.tick(now_ns):
                 self._dials.append(Dial(dial.host, dial.port, f"{TOKEN_ROUTE}{dial.token}"))
             self._dials.extend(self.links.tick(now_ns))
+        self.links.watch()
+        self._peers_changed()
         if self.jetstream is not None:
             self.jetstream.tick()
 

@@ -35,6 +35,7 @@ def _stand(state: RaftState, role: int) -> None:
     state.refuse_reads()
     state.role = role
     state.leader = NO_PEER
+    state.quiet = False
     state.reset_election_timer()
     state.votes = {state.peer_id: True}
 

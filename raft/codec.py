@@ -20,7 +20,7 @@ from struct import Struct
 from typing import Final
 
 from raft.errors import CodecError
-from raft.messages import COMMIT, HEARTBEAT, HEARTBEAT_RESPONSE, KIND_MAX, SNAPSHOT
+from raft.messages import COMMIT, HEARTBEAT, HEARTBEAT_RESPONSE, KIND_MAX, QUIET, SNAPSHOT
 from raft.types import (
     ENTRY_CONFIG,
     ENTRY_KIND_MAX,
@@ -47,7 +47,7 @@ _IS_BIG_ENDIAN: Final = sys.byteorder == "big"
 
 def is_beat(kind: int) -> bool:
     """Kinds that every group sends all the time and that travel in columns."""
-    return kind in (HEARTBEAT, HEARTBEAT_RESPONSE, COMMIT)
+    return kind in (HEARTBEAT, HEARTBEAT_RESPONSE, COMMIT, QUIET)
 
 
 # --- encoding -----------------------------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ from typing import Final
 from raft.types import PeerId
 
 MIB: Final = 1024 * 1024
+ELECTION_TICKS_MIN: Final = 12
 
 
 class RaftConfig:
@@ -19,6 +20,7 @@ class RaftConfig:
         heard a leader within the last `min` ticks it refuses to vote for others.
     check_quorum: a leader that did not hear from a quorum for `election_ticks_min` ticks steps down.
     eager_commit: followers are told of a commit at once (True), or with the next entries or tick (False).
+    quiet: groups with nothing to do fall asleep (with check_quorum only); the caller then owes what `quiet.py` says.
     snapshot_retry_ticks: after so many ticks without an outcome a peer that was sent a snapshot is probed again.
     """
 
@@ -26,7 +28,7 @@ class RaftConfig:
         self,
         peer_id: PeerId,
         group: int,
-        election_ticks_min: int = 12,
+        election_ticks_min: int = ELECTION_TICKS_MIN,
         election_ticks_max: int = 24,
         heartbeat_ticks: int = 2,
         check_quorum: bool = True,
@@ -38,6 +40,7 @@ class RaftConfig:
         reads_pending_max: int = 4096,
         eager_commit: bool = True,
         snapshot_retry_ticks: int = 1200,
+        quiet: bool = True,
     ) -> None:
         assert peer_id
         assert 0 < heartbeat_ticks < election_ticks_min < election_ticks_max
@@ -57,3 +60,4 @@ class RaftConfig:
         self.reads_pending_max = reads_pending_max
         self.eager_commit = eager_commit
         self.snapshot_retry_ticks = snapshot_retry_ticks
+        self.quiet = quiet

@@ -15,6 +15,7 @@ from raft.membership import PROMOTE, MembershipChange, changed
 from raft.messages import APPEND, COMMIT, HEARTBEAT, TIMEOUT_NOW
 from raft.progress import PROBE, REPLICATE, SNAPSHOT, Progress
 from raft.quorum import majority, reached_by_majority
+from raft.quiet import rest, wake
 from raft.read_index import begin_round, confirm_reads
 from raft.snapshot import send_snapshot, tick_snapshot
 from raft.state import LEADER, RaftState
@@ -27,6 +28,7 @@ def become_leader(state: RaftState) -> None:
     state.leader = state.peer_id
     state.election_elapsed = 0
     state.heartbeat_elapsed = 0
+    state.checked_index = -1
     state.votes = {}
     state.progress = {}
     state.term_start = state.log.last_index + 1
@@ -39,6 +41,8 @@ def become_leader(state: RaftState) -> None:
 
 
 def append(state: RaftState, kind: int, data: bytes) -> int:
+    if state.quiet:
+        wake(state)
     index = state.log.last_index + 1
     state.log.append(Entry(index, state.term, kind, data))
     state.uncommitted_bytes += len(data)
@@ -270,6 +274,9 @@ def handle_heartbeat_response(state: RaftState, message: Message) -> None:
 
 def peer_unreachable(state: RaftState, peer: Progress) -> None:
     """Whatever was on its way to the peer may be lost: find out what it has before more is sent."""
+    if state.quiet:
+        wake(state)
+        peer.active = False
     if peer.state == PROBE:
         return
     peer.pending_snapshot = 0
@@ -287,9 +294,14 @@ def tick_leader(state: RaftState) -> None:
     if state.election_elapsed >= config.election_ticks_min:
         state.election_elapsed = 0
         state.transferee = NO_PEER
-        if config.check_quorum and not _quorum_is_active(state):
-            state.become_follower(state.term, NO_PEER)
-            return
+        if config.check_quorum:
+            if not _quorum_is_active(state):
+                state.become_follower(state.term, NO_PEER)
+                return
+            if config.quiet and rest(state):
+                return
+            for peer in state.peers:
+                peer.active = False
     if state.heartbeat_elapsed >= config.heartbeat_ticks:
         state.heartbeat_elapsed = 0
         send_heartbeats(state)
@@ -306,7 +318,6 @@ def _quorum_is_active(state: RaftState) -> bool:
     for peer in state.peers:
         if peer.active and peer.is_voter:
             active += 1
-        peer.active = False
     return active >= majority(len(state.membership.voters))
 
 
@@ -336,6 +347,7 @@ def transfer_leadership(state: RaftState, to: PeerId) -> None:
     peer = state.progress.get(to)
     if peer is None or not peer.is_voter:
         raise TransferRefused(f"{to} is not a voter")
+    wake(state)
     state.transferee = to
     state.election_elapsed = 0
     if peer.state == PROBE:

@@ -9,6 +9,7 @@ APPEND_RESPONSE      index: everything up to it is durable at the sender. reject
 HEARTBEAT            commit: never beyond what the receiver is known to have; context: round of reads to confirm
 HEARTBEAT_RESPONSE   context: as received
 COMMIT               commit, as in HEARTBEAT; wants no answer
+QUIET                commit: the end of the leader's log, which the receiver has; the leader sleeps; wants no answer
 VOTE, PRE_VOTE       index, log_term: the candidate's last entry; hint: VOTE_FORCED after a leadership transfer.
                      PRE_VOTE's term is the term that would come, which nobody has entered yet
 VOTE_RESPONSE,       reject. PRE_VOTE_RESPONSE's term: granted = the term asked about, refused = the answerer's own
@@ -38,8 +39,9 @@ SNAPSHOT: Final = 10
 TIMEOUT_NOW: Final = 11
 READ_INDEX: Final = 12
 READ_INDEX_RESPONSE: Final = 13
+QUIET: Final = 14
 
-KIND_MAX: Final = 13
+KIND_MAX: Final = 14
 
 VOTE_FORCED: Final = 1
 
@@ -58,6 +60,7 @@ KIND_NAMES: Final[list[str]] = [
     "TimeoutNow",
     "ReadIndex",
     "ReadIndexResponse",
+    "Quiet",
 ]
 
 ENTRY_KIND_NAMES: Final[list[str]] = ["Normal", "Lazy", "Config", "Noop"]

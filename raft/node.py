@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from raft import candidate, follower, leader, read_index, snapshot
+from raft import candidate, follower, leader, quiet, read_index, snapshot
 from raft.config import RaftConfig
 from raft.membership import MembershipChange
 from raft.messages import (
@@ -26,6 +26,7 @@ from raft.messages import (
     KIND_MAX,
     PRE_VOTE,
     PRE_VOTE_RESPONSE,
+    QUIET,
     READ_INDEX,
     READ_INDEX_RESPONSE,
     SNAPSHOT,
@@ -67,6 +68,7 @@ def _table() -> list[list[Handler]]:
         row[APPEND] = follower.handle_append
         row[HEARTBEAT] = follower.handle_heartbeat
         row[COMMIT] = follower.handle_commit
+        row[QUIET] = quiet.handle_quiet
         row[SNAPSHOT] = snapshot.handle_snapshot
         row[VOTE] = candidate.handle_vote
         row[PRE_VOTE] = candidate.handle_pre_vote
@@ -109,7 +111,9 @@ class RaftNode(RaftState):
     # --- inputs ---------------------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """One tick of time has passed."""
+        """One tick of time has passed. Not needed by a group that is `quiet`."""
+        if self.quiet:
+            return
         if self.role == LEADER:
             leader.tick_leader(self)
             return
@@ -125,6 +129,8 @@ class RaftNode(RaftState):
     def step(self, message: Message) -> None:
         """A message from a peer. Messages may be lost, repeated, late and out of order."""
         assert message.group == self.group and message.receiver == self.peer_id
+        if self.quiet and quiet.wakes(self, message):
+            quiet.wake(self)
         if message.term == self.term or self._enter_term_of(message):
             _HANDLERS[self.role][message.kind](self, message)
 
@@ -139,10 +145,10 @@ class RaftNode(RaftState):
                 return True
             if kind == VOTE and self.hears_leader() and message.hint != VOTE_FORCED:
                 return False
-            leads = kind in (APPEND, HEARTBEAT, COMMIT, SNAPSHOT)
+            leads = kind in (APPEND, HEARTBEAT, COMMIT, QUIET, SNAPSHOT)
             self.become_follower(message.term, message.sender if leads else NO_PEER)
             return True
-        if kind in (APPEND, HEARTBEAT, SNAPSHOT):
+        if kind in (APPEND, HEARTBEAT, QUIET, SNAPSHOT):
             answer = self.new_message(APPEND_RESPONSE, message.sender)
             answer.reject = True
             self.send(answer)
@@ -170,11 +176,13 @@ class RaftNode(RaftState):
     def resign(self) -> None:
         """Stop leading without a successor, e.g. because this node's disk hangs."""
         if self.role == LEADER:
+            quiet.rouse(self)
             self.become_follower(self.term, NO_PEER)
 
     def read_index(self, context: int) -> None:
         """Ask for a linearizable read; the answer is a ReadState with this context in a later Ready, index 0 when
         the read was refused. Works on leader and followers. Raises NotLeader(""), ProposalDropped."""
+        quiet.wake(self)
         read_index.read_index(self, context)
 
     def persisted(self, index: int, term: int) -> None:
@@ -209,6 +217,14 @@ class RaftNode(RaftState):
         progress = self.progress.get(peer)
         if progress is not None:
             leader.peer_unreachable(self, progress)
+
+    def peer_silent(self, peer: PeerId) -> None:
+        """Nothing came from the peer's node for `election_ticks_min` ticks: who slept in its care wakes up."""
+        quiet.peer_silent(self, peer)
+
+    def peer_back(self, peer: PeerId) -> None:
+        """There is a new connection to the peer's node: who slept wakes up and looks."""
+        quiet.peer_back(self, peer)
 
     # --- output ---------------------------------------------------------------------------------------------------
 

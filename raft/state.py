@@ -4,7 +4,7 @@ Not here: what is done with it: `follower.py`, `candidate.py`, `leader.py`, `rea
 rules as functions over `RaftState`; `node.py` holds the door everybody comes through.
 
 Invariants: term never falls; vote changes only from "" within a term; applied <= applying <= commit <= last index;
-`membership` is always the latest one in the log, committed or not.
+`membership` is always the latest one in the log, committed or not; nobody is `quiet` who changes role or leader.
 """
 
 from __future__ import annotations
@@ -85,6 +85,9 @@ class RaftState:
         self.heartbeat_elapsed = 0
         self.election_timeout = 0
         self.reset_election_timer()
+        # Timers stand still (`quiet.py`); the end of the log at the leader's last quorum check.
+        self.quiet = False
+        self.checked_index = -1
 
         # A candidate's.
         self.votes: dict[PeerId, bool] = {}
@@ -176,6 +179,7 @@ class RaftState:
             self.refuse_reads()
         self.role = FOLLOWER
         self.leader = leader
+        self.quiet = False
         self.reset_election_timer()
         self.votes = {}
         self.progress = {}

@@ -234,12 +234,6 @@ class Assignments(MetaListener):
         """A peer's server name, as far as it is known."""
         return peer if self.meta is None else self.meta.machine.names.get(peer, peer)
 
-    def tick(self) -> None:
-        """50 ms passed: streams with timers get their turn."""
-        for group in self.groups.values():
-            if group.was_leader:
-                group.touch()
-
     def take_updated(self) -> list[int]:
         """Groups whose assignment changed since the last call."""
         updated, self._updated = self._updated, []

@@ -21,6 +21,7 @@ from storage.snapshots import write_snapshot
 LOG_FILES_MAX: Final = 3
 APPLIED_BYTES_MAX: Final = 48 * 1024 * 1024
 RUNNING_MAX: Final = 2
+ALL_GROUPS_TICKS: Final = 100  # between two looks at groups that sleep
 
 
 class CheckpointJob(Job):
@@ -47,6 +48,7 @@ class Checkpoints:
         self._disk: Final = disk
         self._engine: Final = engine
         self._running: int = 0
+        self._ticks: int = 0
 
     def due(self, everything: bool) -> list[CheckpointJob]:
         """Jobs to start now."""
@@ -57,10 +59,10 @@ class Checkpoints:
         else:
             if engine.wal.file_count() > LOG_FILES_MAX:
                 candidates = engine.wal.pinning_groups()
+            self._ticks += 1
+            groups = list(engine.groups.values()) if self._ticks % ALL_GROUPS_TICKS == 0 else engine.awake()
             candidates += [
-                gid
-                for gid, group in engine.groups.items()
-                if group.applied_bytes > APPLIED_BYTES_MAX or group.checkpoint_wanted
+                group.id for group in groups if group.applied_bytes > APPLIED_BYTES_MAX or group.checkpoint_wanted
             ]
         jobs: list[CheckpointJob] = []
         for group_id in candidates:

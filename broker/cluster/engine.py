@@ -12,6 +12,7 @@ Read next: `group`, `stream_group`; who runs the jobs: `broker/net/driver`.
 
 from typing import Final
 
+from broker.cluster.deadlines import Deadlines
 from broker.cluster.group import RaftGroup
 from broker.cluster.jobs import WalJob
 from broker.cluster.link import OUTPUT_BYTES_MAX
@@ -54,6 +55,8 @@ class Engine:
         self._after_sync: list[Message] = []
         self._marks: list[tuple[RaftGroup, int, int]] = []
         self._dirty: list[RaftGroup] = []
+        self._ticking: dict[int, RaftGroup] = {}  # groups that sleep (raft/quiet.py) are not in here
+        self._deadlines: Final = Deadlines()
 
     # Input.
 
@@ -72,12 +75,36 @@ class Engine:
         group.touch()
 
     def tick(self, now_ns: int) -> None:
-        """50 ms passed for every group."""
+        """50 ms passed for every group that is awake."""
         if not self._batch_running and self.wal.pending_bytes == 0 and now_ns > self._written_ns + SEAL_NS:
             self.wal.seal()  # the log is idle: mark that what lies before is no torn end
-        for group in self.groups.values():
+        for group in list(self._ticking.values()):
             if not group.failed and not group.frozen and not group.unassigned:
                 group.tick()
+                if not group.needs_ticks():
+                    group.ticking = False
+                    del self._ticking[group.id]
+
+    def awake(self) -> list[RaftGroup]:
+        """Groups in which something happened lately."""
+        return list(self._ticking.values())
+
+    def _keep_ticking(self, group: RaftGroup) -> None:
+        if not group.ticking and group.needs_ticks():
+            group.ticking = True
+            self._ticking[group.id] = group
+
+    def peer_silent(self, peer: str) -> None:
+        """Nothing came from the peer for as long as a follower waits for its leader."""
+        for group in self.groups.values():
+            group.raft.peer_silent(peer)
+            self._keep_ticking(group)
+
+    def peer_back(self, peer: str) -> None:
+        """There is a new connection to the peer."""
+        for group in self.groups.values():
+            group.raft.peer_back(peer)
+            self._keep_ticking(group)
 
     def peer_lost(self, peer: str, jitter: list[int]) -> None:
         """The connection to a peer broke: groups it led need not wait for an election timeout."""
@@ -88,6 +115,7 @@ class Engine:
                 raft.become_follower(raft.term, NO_PEER)
                 group.campaign_in_ticks = jitter[at % len(jitter)]
                 group.touch()
+            self._keep_ticking(group)
 
     # The turn.
 
@@ -95,6 +123,7 @@ class Engine:
         """Step every dirty group until nothing is left to do without the disk or the network."""
         if self.failed:
             return
+        self._deadlines.touch_due(self.groups, now_ns)
         for _ in range(ROUNDS_MAX):
             if not self._dirty:
                 break
@@ -103,7 +132,9 @@ class Engine:
             for group in dirty:
                 group.dirty = False
             for group in dirty:
-                if not group.failed and not group.frozen and not group.unassigned and group.id in self.groups:
+                if group.failed:
+                    self._farewell(group)
+                elif not group.frozen and not group.unassigned and group.id in self.groups:
                     self._process_group(group, now_ns)
         if self.wal.pending_bytes and self.lazy_since_ns == 0:
             self.lazy_since_ns = now_ns
@@ -123,6 +154,14 @@ class Engine:
         while raft.has_ready():
             self._take(group, raft.ready())
         group.note_role()
+        self._keep_ticking(group)
+        self._deadlines.arm(group, group.next_deadline_ns(now_ns))
+
+    def _farewell(self, group: RaftGroup) -> None:
+        """A group that failed here says so to its peers (who may sleep), and nothing more."""
+        messages, group.raft.messages = group.raft.messages, []
+        for message in messages:
+            self.send(message)
 
     def _take(self, group: RaftGroup, ready: Ready) -> None:
         wal = self.wal
@@ -254,6 +293,7 @@ class Engine:
         for group in self.groups.values():
             if not group.failed:
                 group.fail(error)
+                self._farewell(group)
 
     def fail_group(self, group: RaftGroup, error: StorageError) -> None:
         """One group's files are damaged: its other replicas serve it, this node goes on with all other groups."""
@@ -263,11 +303,15 @@ class Engine:
 
     def next_deadline_ns(self) -> int:
         """When there is something to do without input: at once, when a lazy batch is due, or never (0)."""
-        if self._dirty and not self.failed:
-            return 1
-        if self._batch_running or self.lazy_since_ns == 0:
+        if self.failed:
             return 0
-        return self.lazy_since_ns + LAZY_SYNC_NS
+        if self._dirty:
+            return 1
+        deadline_ns = self._deadlines.next_ns()
+        if self._batch_running or self.lazy_since_ns == 0:
+            return deadline_ns
+        lazy_ns = self.lazy_since_ns + LAZY_SYNC_NS
+        return lazy_ns if deadline_ns == 0 or lazy_ns < deadline_ns else deadline_ns
 
     def add(self, group: RaftGroup) -> None:
         """A group begins (or begins again after a restart) on this node."""
@@ -280,6 +324,7 @@ class Engine:
     def remove(self, group_id: int) -> None:
         """The group was deleted by a committed command."""
         group = self.groups.pop(group_id, None)
+        self._ticking.pop(group_id, None)
         if group is not None:
             group.abandon_all()
             group.lost_leadership()

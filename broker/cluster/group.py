@@ -69,6 +69,8 @@ class RaftGroup:
         self.unassigned: bool = False
         self.checkpoint_wanted: bool = False
         self.campaign_in_ticks: int = -1
+        self.ticking: bool = False  # the engine's: its timers run
+        self.armed_ns: int = 0  # the engine's: when it is looked at without a reason
         self.noop_term: int = 0
         self.installed_message: Message | None = None
 
@@ -123,13 +125,22 @@ class RaftGroup:
     def flush_failed(self, flush: FlushJob | None, error: StorageError) -> None:
         """The checkpoint came to nothing."""
 
+    def next_deadline_ns(self, now_ns: int) -> int:
+        """When `before_propose` wants to be called though nothing has happened; 0 = never."""
+        return 0
+
     def fail(self, error: str) -> None:
-        """This group cannot go on on this node; the others can (`Engine.fail_group` says so)."""
+        """This group cannot go on on this node; the others can, and are told so (`Engine.fail_group` says it here)."""
         self.failed = error
         self.was_leader = False
         self.raft.resign()
         self.abandon_all()
         self.lost_leadership()
+        self.touch()
+
+    def needs_ticks(self) -> bool:
+        """Whether timers run: not in a group that sleeps."""
+        return not self.raft.quiet or self.campaign_in_ticks >= 0
 
     def releasable(self, index: int) -> int:
         """How far the log may be cut after a checkpoint at `index`: not what a peer that catches up still needs."""

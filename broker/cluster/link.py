@@ -13,6 +13,7 @@ from typing import Final
 from broker.cluster.columns import Columns
 from broker.cluster.frames import (
     FRAME_ACK,
+    FRAME_ALIVE,
     FRAME_ANSWER,
     FRAME_PUBLISH,
     FRAME_RAFT,
@@ -107,6 +108,8 @@ class PeerLink:
         self.publishes: dict[int, Columns] = {}
         self.acks: dict[int, Columns] = {}
         self.dirty: bool = False
+        self.silent_ticks: int = 0  # since the last byte from the peer
+        self._spoke: bool = False
         self.in_messages: int = 0
         self.heard_ns: int = 0
         self.out_bytes: int = 0
@@ -117,6 +120,7 @@ class PeerLink:
 
     def on_bytes(self, data: bytes) -> list[bytes]:
         """Bytes from the peer → complete frame bodies. Sets `hello` once; sets `close_reason` on anything wrong."""
+        self.silent_ticks = 0
         if self.hello is None:
             data = self._line + data
             self._line = b""
@@ -154,6 +158,7 @@ class PeerLink:
 
     def write_frame(self, kind: int, parts: list[bytes]) -> None:
         """One frame, now in the output."""
+        self._spoke = True
         for part in encode_frame(kind, parts):
             self._output.append(part)
             self.output_bytes += len(part)
@@ -199,6 +204,13 @@ class PeerLink:
                 size = 0
             size += weight
         self.write_frame(FRAME_RAFT, encode_messages(messages[start:] if start else messages))
+
+    def show_life(self) -> None:
+        """Called at an interval: a peer that was told nothing in it is told that we are there."""
+        if not self._spoke:
+            self.write_frame(FRAME_ALIVE, [])
+            self.dirty = True
+        self._spoke = False
 
     def _flush_table(self, kind: int, table: dict[int, Columns]) -> None:
         for group, block in table.items():

@@ -165,7 +165,7 @@ class JetStreamService:
             )
 
     def peers_changed(self) -> None:
-        """Links came or went: `links.arrived` and `links.lost`."""
+        """Links came, went or say nothing: `links.arrived`, `links.lost`, `links.silent`."""
         for peer in self.links.lost:
             self._bootstrap.peer_lost(peer)
             if peer not in self.links.links:
@@ -175,7 +175,12 @@ class JetStreamService:
         self.links.lost = []
         if self.links.arrived:
             self._bootstrap.peer_arrived()
+            for peer in self.links.arrived:
+                self.engine.peer_back(peer)
             self.links.arrived = []
+        for peer in self.links.silent:
+            self.engine.peer_silent(peer)
+        self.links.silent = []
 
     # Time and turns.
 
@@ -183,7 +188,6 @@ class JetStreamService:
         """50 ms passed."""
         self.engine.tick(self.clock.now_ns)
         self.forwarder.tick()
-        self.assignments.tick()
         self.catch_ups.tick(self.clock.now_ns)
         self.dispatch.meta_api.lists.tick()
         if self.clustered:
@@ -219,9 +223,6 @@ class JetStreamService:
     def turn(self) -> None:
         """Everything that input of this turn made possible."""
         now_ns = self.clock.now_ns
-        for stream in self.assignments.groups.values():
-            if stream.was_leader and stream.due(now_ns):
-                stream.touch()
         self.engine.process(now_ns)
         self._begin_catch_ups()
         changes = self.engine.leader_changes
@@ -327,9 +328,4 @@ class JetStreamService:
 
     def next_deadline_ns(self) -> int:
         """Monotonic time of the next thing to do without input; 0 for none."""
-        deadline = self.engine.next_deadline_ns()
-        for group in self.assignments.leading():
-            due = group.delivery.next_deadline_ns()
-            if due and (deadline == 0 or due < deadline):
-                deadline = due
-        return deadline
+        return self.engine.next_deadline_ns()

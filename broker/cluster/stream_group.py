@@ -36,6 +36,7 @@ from storage.memory import MemoryStreamStore
 from storage.stream_store import FileStreamStore
 
 EXPIRE_INTERVAL_NS: Final = 200_000_000
+EXPIRY_LOOK_NS: Final = 10_000_000_000
 PENDING_BYTES_MAX: Final = 128 * 1024 * 1024  # NATS's bound of a stream's ingest queue
 
 
@@ -197,15 +198,23 @@ class StreamGroup(RaftGroup):
         self._seal()
         self.add_op(frame_op(kind, body), None if waiter is None else OutcomeWaiter(waiter), urgent)
 
-    def due(self, now_ns: int) -> bool:
-        """Whether a consumer waits for a time that has come."""
-        due_ns = self.delivery.next_deadline_ns()
-        return 0 < due_ns <= now_ns
+    def next_deadline_ns(self, now_ns: int) -> int:
+        """A consumer waits for a time, or messages and ids grow too old."""
+        if not self.was_leader:
+            return 0
+        deadline_ns = self.delivery.next_deadline_ns()
+        expiry_ns = self.machine.next_expiry_ns()
+        if expiry_ns:
+            # By the calendar, which may be set anew meanwhile.
+            due_ns = max(now_ns + min(expiry_ns - self.clock.wall_ns, EXPIRY_LOOK_NS), self._expire_at_ns)
+            if deadline_ns == 0 or due_ns < deadline_ns:
+                return due_ns
+        return deadline_ns
 
     def before_propose(self, now_ns: int) -> None:
         if self.was_leader:
             delivery = self.delivery
-            if delivery.dirty or self.due(now_ns):
+            if delivery.dirty or 0 < delivery.next_deadline_ns() <= now_ns:
                 if delivery.pump(now_ns, self.clock.wall_ns):
                     self.touch()
             if now_ns >= self._expire_at_ns and self.machine.expiry_due(self.clock.wall_ns):

@@ -15,12 +15,17 @@ from typing import Final
 
 from broker.cluster.identity import peer_id
 from broker.cluster.link import Hello, PeerLink
+from raft.config import ELECTION_TICKS_MIN
 
 RETRY_FIRST_NS: Final = 50_000_000
 RETRY_MAX_NS: Final = 1_000_000_000
 GREETING_TIMEOUT_NS: Final = 2_000_000_000
 SILENT_NS: Final = 3_000_000_000
+LIFE_TICKS: Final = 2  # as often as a leader that is awake sends heartbeats
+SILENT_TICKS: Final = ELECTION_TICKS_MIN  # then groups that sleep must wake up
+STALE_TICKS: Final = 100  # then the connection is given up for a new one
 LINKS_MAX: Final = 256
+STALE: Final = "Stale Connection"
 ANSWERS_BYTES_MAX: Final = 64 * 1024 * 1024
 
 
@@ -49,7 +54,7 @@ class Dial:
 
 
 class LinkTable:
-    """All links of this node. Callers read `arrived` and `lost` (peer ids) after each input and clear them."""
+    """All links of this node. Callers read `arrived`, `lost`, `silent` (peer ids) after each input and clear them."""
 
     def __init__(
         self,
@@ -78,6 +83,8 @@ class LinkTable:
         self.hellos: dict[str, Hello] = {}
         self.arrived: list[str] = []
         self.lost: list[str] = []
+        self.silent: list[str] = []
+        self._ticks: int = 0
         self.events: list[tuple[str, str, dict[str, object]]] = []
         self._opened_ns: dict[int, int] = {}
         self._user: Final = user
@@ -239,6 +246,20 @@ class LinkTable:
             if self.connections[cid].hello is None and now_ns - opened_ns > GREETING_TIMEOUT_NS:
                 self._closing.append((cid, "no greeting"))
         return dials
+
+    def watch(self) -> None:
+        """50 ms passed: show that we are there, notice who is not. In ticks, so that a pause of this process is not
+        taken for the silence of others."""
+        self._ticks += 1
+        for peer, link in self.links.items():
+            if self._ticks % LIFE_TICKS == 0:
+                link.show_life()
+            link.silent_ticks += 1
+            if link.silent_ticks == SILENT_TICKS:
+                self.silent.append(peer)
+            elif link.silent_ticks == STALE_TICKS:
+                link.close_reason = STALE
+                self._closing.append((link.cid, STALE))
 
     def take_closing(self) -> list[tuple[int, str]]:
         """Connections that the rim should end (after flushing what was written)."""

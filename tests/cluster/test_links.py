@@ -6,7 +6,7 @@ import pytest
 
 from broker.cluster.frames import FrameReader
 from broker.cluster.link import RAFT_FRAME_BYTES, PeerLink
-from broker.cluster.transport import LinkTable
+from broker.cluster.transport import SILENT_TICKS, STALE_TICKS, LinkTable
 from raft.codec import decode_messages
 from raft.messages import APPEND
 from raft.types import Entry, Message
@@ -76,6 +76,43 @@ def test_every_pair_has_one_link(seed: int) -> None:
         assert sorted(link.name for link in table.links.values()) == [n for n in NAMES if n != name]
         assert len(table.connections) == 2
         assert table.unresolved() == []
+
+
+def watched(mesh: Mesh, ticks: int, mute: str = "") -> None:
+    """Time passes; what `mute` says is lost."""
+    for _ in range(ticks):
+        for table in mesh.tables.values():
+            table.watch()
+            for link in table.links.values():
+                link.flush()
+        for near, out, far, into in mesh.pipes:
+            for sender, link in ((near, out), (far, into)):
+                if sender.name == mute:
+                    link.take_output()
+        while mesh.carry():
+            pass
+
+
+def test_links_show_that_they_are_there() -> None:
+    mesh = Mesh(1)
+    mesh.settle()
+    watched(mesh, 3 * STALE_TICKS)
+    assert all(len(table.links) == 2 and table.silent == [] for table in mesh.tables.values())
+
+
+def test_silence_is_told_once_and_ends_the_connection_in_the_end() -> None:
+    mesh = Mesh(1)
+    mesh.settle()
+    watched(mesh, SILENT_TICKS + 1, mute="n1")
+    n1 = mesh.tables["n1"].peer
+    assert [mesh.tables[name].silent for name in NAMES] == [[], [n1], [n1]]
+    watched(mesh, 2)
+    watched(mesh, SILENT_TICKS + 2, mute="n1")
+    assert mesh.tables["n2"].silent == [n1, n1], "it spoke again in between"
+    for table in mesh.tables.values():
+        table.lost = []
+    watched(mesh, STALE_TICKS, mute="n1")
+    assert [mesh.tables[name].lost for name in ("n2", "n3")] == [[n1], [n1]]
 
 
 def test_another_cluster_is_refused_with_a_reason() -> None:

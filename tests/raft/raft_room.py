@@ -10,6 +10,7 @@ stabilize [N…]  ready, persist, deliver, for these or all, until nothing moves
 crash N         lose what is not durable, start again
 add-vote N CANDIDATE TERM INDEX LOGTERM [forced]    a candidate from outside asks
 cut A B · heal  messages between A and B are lost until healed
+silent N PEER · back N PEER    what the caller's watch of its connections tells
 status N · log N · peers N · members N · trim N INDEX
 
 The network is a list: nothing moves by itself. Every message passes through the codec on its way.
@@ -132,6 +133,14 @@ class Room:
     def do_unreachable(self, command: Command) -> None:
         self.replica(command).node.peer_unreachable(_name(command.word(1)))
 
+    def do_silent(self, command: Command) -> None:
+        self.replica(command).node.peer_silent(_name(command.word(1)))
+        self.out.append(self._status(self.replica(command)))
+
+    def do_back(self, command: Command) -> None:
+        self.replica(command).node.peer_back(_name(command.word(1)))
+        self.out.append(self._status(self.replica(command)))
+
     # --- moving things ----------------------------------------------------------------------------------------------
 
     def do_ready(self, command: Command) -> None:
@@ -245,7 +254,9 @@ class Room:
         node = replica.node
         leader = f" of {node.leader}" if node.leader not in ("", replica.config.peer_id) else ""
         role = ROLE_NAMES[node.role]
-        return f"{replica.config.peer_id} {role}{leader} term={node.term} commit={node.commit} last={node.last_index}"
+        sleeps = " asleep" if node.quiet else ""
+        log = f"term={node.term} commit={node.commit} last={node.last_index}"
+        return f"{replica.config.peer_id} {role}{leader} {log}{sleeps}"
 
     def do_status(self, command: Command) -> None:
         for name in [_name(word) for word in command.words] or list(self.replicas):

@@ -18,16 +18,19 @@ from raft.config import RaftConfig
 from raft.errors import RaftError
 from raft.membership import ADD_LEARNER, PROMOTE, REMOVE, MembershipChange
 from raft.messages import SNAPSHOT
-from raft.node import LEADER
+from raft.node import FOLLOWER, LEADER
 from raft.types import ENTRY_LAZY, ENTRY_NORMAL, Entry, Membership, Message
 
 NETWORK_MAX = 300
 
 
 class Simulation:
-    def __init__(self, seed: int, voters: int = 3, strangers: int = 2, storm: float = 0.005, **settings: int) -> None:
-        """`storm`: how much of what happens is a disturbance, up to 0.035."""
+    def __init__(
+        self, seed: int, voters: int = 3, strangers: int = 2, storm: float = 0.005, lulls: bool = False, **settings: int
+    ) -> None:
+        """`storm`: how much of what happens is a disturbance, up to 0.035. `lulls`: there are times when nobody proposes."""
         self.storm = storm
+        self.lulls = lulls
         self.rng = random.Random(seed)
         names = [f"peer{i}" for i in range(voters + strangers)]
         first = Membership(tuple(names[:voters]))
@@ -44,6 +47,8 @@ class Simulation:
         self.network: list[Message] = []
         self.cuts: set[tuple[str, str]] = set()
         self.hostile = True
+        self.lull = False  # nobody proposes anything, so that groups fall asleep
+        self.slept = 0
         self.proposed = 0
         self.contexts = 0
         # What the checks remember.
@@ -74,15 +79,19 @@ class Simulation:
         elif dice < 0.88:
             replica.node.tick()
         elif dice < 0.94:
-            self.propose(replica)
+            if not self.lull:
+                self.propose(replica)
         elif dice < 0.95:
-            self.read(replica)
+            if not self.lull:
+                self.read(replica)
         elif dice < 0.958:
             self.compact(replica)
         elif dice < 0.965:
             self.change_membership(replica)
         elif dice < 0.965 + self.storm:
             self.disturb(replica)
+        elif self.lulls and dice < 0.968 + self.storm:
+            self.watch(replica)
         self.check(replica)
 
     def disturb(self, replica: Replica) -> None:
@@ -210,6 +219,19 @@ class Simulation:
         for other in self.names:
             self.replicas[other].node.peer_unreachable(name)
 
+    def watch(self, replica: Replica) -> None:
+        """What the caller's watch of the connections says, truly or by mistake; now and then nobody proposes for a while."""
+        if self.rng.random() < 0.5:
+            self.lull = self.rng.random() < 0.7
+            return
+        peer = self.rng.choice(self.names)
+        if peer == replica.config.peer_id:
+            return
+        if (peer, replica.config.peer_id) in self.cuts or self.rng.random() < 0.2:
+            replica.node.peer_silent(peer)
+        else:
+            replica.node.peer_back(peer)
+
     def hint(self, replica: Replica) -> None:
         if replica.node.role != LEADER:
             replica.node.campaign()
@@ -235,7 +257,16 @@ class Simulation:
                 self.check_durable(replica)
         if node.commit > self.commit_max:
             self.commit_max = node.commit
+        if node.quiet:
+            self.slept += 1
+            self.check_sleep(replica)
         self.seen[name] = (node.term, node.commit, node.role)
+
+    def check_sleep(self, replica: Replica) -> None:
+        """Who sleeps has nothing to do, and knows whom to wait for."""
+        node = replica.node
+        assert node.role in (LEADER, FOLLOWER) and node.leader, "asleep in an election"
+        assert node.commit == node.last_index and not node.reads, "asleep with work to do"
 
     def check_log_matching(self, entries: list[Entry], previous: int) -> None:
         """One (index, term) has one content and one predecessor, everywhere and always: logs match by induction."""
@@ -265,7 +296,11 @@ class Simulation:
     def heal_and_agree(self) -> None:
         """No more faults: within a bounded time there is one leader, and everything proposed then is applied by all."""
         self.hostile = False
+        self.lull = False
         self.cuts.clear()
+        for replica in self.replicas.values():
+            for peer in self.names:
+                replica.node.peer_back(peer)  # connections were made anew
         # Without pre-vote peers (removed ones too) depose each other for a while; luck needs more tries then.
         calm = all(replica.config.pre_vote for replica in self.replicas.values())
         leader = None

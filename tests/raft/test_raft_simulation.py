@@ -36,6 +36,15 @@ def test_without_pre_vote_and_quorum_check(seed: int) -> None:
     simulation.heal_and_agree()
 
 
+@pytest.mark.parametrize("seed", range(400, 408))
+def test_lulls(seed: int) -> None:
+    """Few disturbances, and long times in which nobody proposes anything: groups fall asleep and are woken."""
+    simulation = Simulation(seed, strangers=0, storm=0.001, lulls=True)
+    simulation.run(12_000)
+    assert simulation.slept > 100
+    simulation.heal_and_agree()
+
+
 def test_the_simulation_reaches_what_it_is_for() -> None:
     """A hostile world in which nothing happens would prove nothing."""
     simulation = Simulation(1)
