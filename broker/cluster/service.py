@@ -137,7 +137,7 @@ class JetStreamService:
                 self._work_from(link, REQUEST, body)
             elif kind == FRAME_BLOCK_REQUEST:
                 request = cbor2.loads(body[1:])
-                self.catch_ups.serve(link, request, self.assignments.groups.get(request["group"]))
+                self.catch_ups.serve(link, request, self.engine.groups.get(request["group"]))
             elif kind == FRAME_BLOCK:
                 self.catch_ups.piece(link, body[1:], self.clock.now_ns)
             elif kind == FRAME_VIEW:
@@ -188,7 +188,7 @@ class JetStreamService:
         """50 ms passed."""
         self.engine.tick(self.clock.now_ns)
         self.forwarder.tick()
-        self.catch_ups.tick(self.clock.now_ns)
+        self.catch_ups.tick(self.clock.now_ns, self.links.links)
         self.dispatch.meta_api.lists.tick()
         if self.clustered:
             if not self.links.has_meta:
@@ -281,10 +281,7 @@ class JetStreamService:
         elif isinstance(job, CheckpointJob):
             self.checkpoints.done(job, error)
         elif isinstance(job, InstallJob):
-            message = self.catch_ups.installed(job, error)
-            if message is not None:
-                job.group.installed_message = message
-                self.engine.step(message)
+            self._installed(job, error)
         elif error is not None:
             self.engine.fail(str(error))
         elif isinstance(job, FoundGroupJob):
@@ -292,6 +289,17 @@ class JetStreamService:
             self._note_meta()
         elif isinstance(job, RemoveGroupJob):
             pass
+
+    def _installed(self, job: InstallJob, error: Exception | None) -> None:
+        try:
+            message = self.catch_ups.installed(job, error, self.clock.now_ns)
+        except StorageError as failure:
+            self.engine.fail_group(job.group, failure)
+            return
+        if message is not None:
+            job.group.installed_message = message
+            self.engine.step(message)
+            self.engine.process(self.clock.now_ns)  # nobody sees the new messages with the old consumers
 
     def take_events(self) -> list[tuple[str, str, dict[str, object]]]:
         """What a person should know."""
