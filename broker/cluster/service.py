@@ -26,6 +26,7 @@ from broker.cluster.frames import (
     FRAME_ANSWER,
     FRAME_BLOCK,
     FRAME_BLOCK_REQUEST,
+    FRAME_META,
     FRAME_PUBLISH,
     FRAME_RAFT,
     FRAME_REQUEST,
@@ -141,12 +142,20 @@ class JetStreamService:
             elif kind == FRAME_BLOCK:
                 self.catch_ups.piece(link, body[1:], self.clock.now_ns)
             elif kind == FRAME_VIEW:
-                seen = cbor2.loads(body[1:])
-                if isinstance(seen, dict):
-                    self._bootstrap.peer_view(link.peer, {str(peer): str(name) for peer, name in seen.items()})
+                self._view_from(link, cbor2.loads(body[1:]))
+            elif kind == FRAME_META:
+                self._bootstrap.peer_has_meta(link.peer)
         except NONSENSE as error:
             link.close_reason = f"bad frame: {error}"
             self.events.append(("error", "peer_protocol_error", {"peer": link.name, "error": str(error)}))
+
+    def _view_from(self, link: PeerLink, seen: object) -> None:
+        """A peer without a meta group says whom it sees; one that missed the founding would ask for ever."""
+        if self.links.has_meta:
+            link.write_frame(FRAME_META, [])
+            link.dirty = True
+        elif isinstance(seen, dict):
+            self._bootstrap.peer_view(link.peer, {str(peer): str(name) for peer, name in seen.items()})
 
     def _answers_from(self, link: PeerLink, reader: ColumnsReader) -> None:
         while reader.next():
