@@ -93,10 +93,15 @@ class RemoveGroupJob(Job):
 
 
 def stored_groups(disk: Disk) -> list[GroupSnapshot]:
-    """The newest snapshot of every group on this disk, by group id. Raises storage errors for damaged ones."""
+    """The newest snapshot of every group on this disk, by group id. Raises storage errors for damaged ones.
+
+    A process that was killed may have left a name that is not durable yet. It is made so before anybody builds on it:
+    the log will be cut behind what is found here.
+    """
     found: list[GroupSnapshot] = []
     for name in disk.list(GROUPS_DIRECTORY):
         if name.isdigit():
+            disk.sync_directory(f"{GROUPS_DIRECTORY}/{name}")
             data = read_snapshot(disk, f"{GROUPS_DIRECTORY}/{name}")
             if data is not None:
                 found.append(decode_group_snapshot(data))

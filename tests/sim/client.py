@@ -48,7 +48,7 @@ class SimClient(Host):
         self.errors: list[str] = []
         self._buffer = b""
         self._waiting: dict[str, Handler] = {}
-        self._subscriptions: dict[str, tuple[str, Handler]] = {}
+        self._subscriptions: dict[str, tuple[str, Handler, str]] = {}
         self._count = 0
         self._inbox = f"_INBOX.{name}"
         self._silent = 0
@@ -66,7 +66,9 @@ class SimClient(Host):
             self.world.after(RECONNECT_NS, self.connect)
             return
         lines = [CONNECT, f"SUB {self._inbox}.* 0\r\n".encode()]
-        lines += [f"SUB {subject} {sid}\r\n".encode() for sid, (subject, _) in self._subscriptions.items()]
+        lines += [
+            f"SUB {subject} {queue} {sid}\r\n".encode() for sid, (subject, _, queue) in self._subscriptions.items()
+        ]
         self.world.carry(self.end, b"".join(lines))
 
     def closed(self, end: End) -> None:
@@ -88,6 +90,11 @@ class SimClient(Host):
             self.world.carry(self.end, line + block + data + b"\r\n")
         else:
             self.world.carry(self.end, f"PUB {subject} {reply} {len(data)}\r\n".encode() + data + b"\r\n")
+
+    def ping(self) -> None:
+        """PING: who says nothing never learns that the other side has lost its power."""
+        if self.end is not None:
+            self.world.carry(self.end, b"PING\r\n")
 
     def request(
         self,
@@ -116,12 +123,12 @@ class SimClient(Host):
                 self.world.close(self.end)  # try another server
             handler(None)
 
-    def subscribe(self, subject: str, handler: Handler) -> None:
+    def subscribe(self, subject: str, handler: Handler, queue: str = "") -> None:
         """SUB, again after every reconnect."""
         sid = str(len(self._subscriptions) + 1)
-        self._subscriptions[sid] = (subject, handler)
+        self._subscriptions[sid] = (subject, handler, queue)
         if self.end is not None:
-            self.world.carry(self.end, f"SUB {subject} {sid}\r\n".encode())
+            self.world.carry(self.end, f"SUB {subject} {queue} {sid}\r\n".encode())
 
     def received(self, end: End, data: bytes) -> None:
         if end is not self.end:

@@ -286,8 +286,12 @@ class Checks(Watcher):
             return  # deposed and not aware of it: what it hands out is at least once, and its acks count for nothing
         words = reply.split(b".")
         key = (words[2].decode(), words[3].decode(), int(words[5]))
-        if key in self.history.confirmed:
+        history = self.history
+        if key in history.confirmed or key[2] <= history.confirmed_up_to.get(key[:2], 0):
             self.broken.append(f"message {key} is delivered again after its ack was confirmed")
+        most = group.machine.consumers[key[1]].config.max_deliver
+        if 0 < most < int(words[4]):
+            self.broken.append(f"message {key} is delivered for the {int(words[4])}th time, of {most}")
 
     def _bounded(self, machine: Machine, engine: Engine) -> None:
         if len(engine._after_sync) > AFTER_SYNC_MAX:

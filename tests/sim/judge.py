@@ -13,7 +13,7 @@ from broker.jetstream.ops import OP_PUBLISH, PublishOp, split_ops
 from broker.jetstream.stream import StreamMachine
 from broker.jetstream.stream_config import StreamConfig
 from raft.types import ENTRY_LAZY
-from sim.model import Model
+from sim.model import ACKED, Model
 from sim.model_check import against_model
 from sim.plan import StreamPlan
 from sim.workload import History
@@ -108,7 +108,8 @@ def judge_stream(plan: StreamPlan, history: History, entries: Entries, replicas:
         elif contents(group.machine) != expected_contents:
             faults.append(f"{plan.name}: {name} keeps other messages than a replay of the log")
     faults += judge_publishes(plan, history, stored)
-    faults += judge_deliveries(plan, history, stored, set(expected_contents))
+    faults += judge_deliveries(plan, history, model, set(expected_contents))
+    faults += judge_conditions(plan, model)
     return faults
 
 
@@ -123,23 +124,45 @@ def judge_publishes(plan: StreamPlan, history: History, stored: dict[int, str]) 
         attempts = history.attempts.get(text, 0)
         if count > (min(attempts, 1) if text.startswith("D") else attempts):
             faults.append(f"{plan.name}: {text} is stored {count} times after {attempts} attempts")
+        if history.refused.get(text) == plan.name:
+            faults.append(f"{plan.name}: {text} is stored though it was refused")
     return faults
 
 
-def judge_deliveries(plan: StreamPlan, history: History, stored: dict[int, str], present: set[int]) -> list[str]:
-    """What was delivered is what was stored; everything stored was delivered (if consumed) or is still there."""
+def judge_deliveries(plan: StreamPlan, history: History, model: Model, present: set[int]) -> list[str]:
+    """What was delivered is what was stored; everything stored was delivered (if consumed), or removed by somebody who
+    may, or is still there."""
     faults: list[str] = []
-    delivered = history.delivered.get(plan.name, {})
-    for sequence, text in delivered.items():
+    stored = model.texts
+    for sequence, text in history.delivered.get(plan.name, {}).items():
         if stored.get(sequence) != text:
             faults.append(f"{plan.name}: {sequence} was delivered as {text}, stored as {stored.get(sequence)}")
+    for durable in plan.durables if plan.consumers else ():
+        received = history.received.get((plan.name, durable), set())
+        settled = history.confirmed_up_to.get((plan.name, durable), 0)  # acks of all settle what got lost on its way
+        for sequence, text in stored.items():
+            if sequence > settled and sequence not in received and model.removed.get(sequence, ACKED) == ACKED:
+                faults.append(f"{plan.name}: {text} ({sequence}) was never delivered to {durable}")
     for sequence, text in stored.items():
-        if sequence not in delivered and sequence not in present:
-            faults.append(f"{plan.name}: {text} ({sequence}) is gone without having been delivered")
-        if plan.consumers and sequence not in delivered:
-            faults.append(f"{plan.name}: {text} ({sequence}) was never delivered")
-    if plan.work_queue and plan.consumers:
-        for key in history.confirmed:
-            if key[0] == plan.name and key[2] in present:
-                faults.append(f"{plan.name}: {key[2]} is still in the work queue though its ack was confirmed")
+        if sequence not in present and sequence not in model.removed:
+            faults.append(f"{plan.name}: {text} ({sequence}) is gone")
+    confirmed = [key[2] for key in history.confirmed if key[0] == plan.name]
+    for sequence in confirmed if plan.work_queue else ():
+        if sequence in present:
+            faults.append(f"{plan.name}: {sequence} is still in the work queue though its ack was confirmed")
+    faults += [f"{key[0]}: {key[1]} is there though its removal was confirmed" for key in history.deleted
+               if key[0] == plan.name and key[1] in present]  # fmt: skip
+    return faults
+
+
+def judge_conditions(plan: StreamPlan, model: Model) -> list[str]:
+    """What a keeper stored followed what it expected on its subject."""
+    faults: list[str] = []
+    last: dict[str, int] = {}
+    for sequence, text in model.texts.items():
+        subject = model.subjects[sequence]
+        expected = text.rpartition("-")[2]
+        if text.startswith("K") and int(expected) != last.get(subject, 0):
+            faults.append(f"{plan.name}: {text} ({sequence}) followed {last.get(subject, 0)}")
+        last[subject] = sequence
     return faults

@@ -204,7 +204,7 @@ class Model:
         if op.sequence:
             found = [sequence for sequence in found if sequence < op.sequence]
             assert op.sequence <= self.last + 1, "purging the future is not modelled"
-        for sequence in found[: len(found) - op.keep] if op.keep else found:
+        for sequence in found[: max(len(found) - op.keep, 0)] if op.keep else found:
             self._remove(sequence, PURGED)
 
     def _settled(self, consumer: ModelConsumer, sequence: int) -> None:

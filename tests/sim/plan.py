@@ -1,6 +1,6 @@
 """What a simulation is made of, apart from its seed: streams and who uses them, faults, how long.
 
-`plan_of(seed)` goes through the shapes in turn, so that twenty seeds have seen each of them four times.
+`plan_of(seed)` goes through the shapes in turn, so that twenty seeds have seen each of them twice.
 """
 
 from dataclasses import dataclass, field
@@ -16,8 +16,9 @@ FAULTS = (
 
 @dataclass
 class StreamPlan:
-    """One stream, with `publishers` that send ids and try again, `plain` ones that do neither, and `consumers` that
-    fetch and confirm."""
+    """One stream, with `publishers` that send ids and try again, `plain` ones that do neither, `consumers` that take
+    from each of `durables` and confirm, `keepers` that compare and set, `cleaners` that purge and delete. `settings`
+    and `consumer_settings` are further fields of the two configurations."""
 
     name: str
     replicas: int = 3
@@ -26,6 +27,12 @@ class StreamPlan:
     publishers: int = 2
     plain: int = 1
     consumers: int = 1
+    durables: tuple[str, ...] = ("D",)
+    push: bool = False
+    keepers: int = 0
+    cleaners: int = 0
+    settings: dict[str, object] = field(default_factory=dict)
+    consumer_settings: dict[str, object] = field(default_factory=dict)
 
     def config(self) -> dict[str, object]:
         """As the API wants it."""
@@ -35,12 +42,21 @@ class StreamPlan:
             "num_replicas": self.replicas,
             "storage": "memory" if self.memory else "file",
             "retention": "workqueue" if self.work_queue else "limits",
+            **self.settings,
         }
 
-    def durable(self) -> dict[str, object]:
-        """Its consumer."""
-        config = {"durable_name": "D", "ack_policy": "explicit", "ack_wait": SECOND_NS, "max_ack_pending": 200}
-        return {"stream_name": self.name, "config": config}
+    def durable(self, name: str) -> dict[str, object]:
+        """One of its consumers."""
+        config: dict[str, object] = {
+            "durable_name": name, "ack_policy": "explicit", "ack_wait": SECOND_NS, "max_ack_pending": 200,
+        }  # fmt: skip
+        if self.push:
+            config |= {"deliver_subject": self.deliver_subject(name), "deliver_group": "Q"}
+        return {"stream_name": self.name, "config": config | self.consumer_settings}
+
+    def deliver_subject(self, durable: str) -> str:
+        """Where a push consumer sends to."""
+        return f"push.{self.name}.{durable}"
 
 
 @dataclass
@@ -57,6 +73,32 @@ class Plan:
     nodes: list[str] = field(default_factory=lambda: ["n1", "n2", "n3"])
 
 
+def key_value() -> StreamPlan:
+    """Compare and set on a few keys, each with a short history."""
+    settings: dict[str, object] = {"max_msgs_per_subject": 3, "allow_rollup_hdrs": True}
+    return StreamPlan("K", publishers=0, plain=0, consumers=0, keepers=4, settings=settings)
+
+
+def interest() -> StreamPlan:
+    """Two consumers, both of which must be done with a message before it goes."""
+    return StreamPlan("I", durables=("D", "E"), settings={"retention": "interest"})
+
+
+def cleaning() -> StreamPlan:
+    """Messages are purged and deleted under a consumer's hands, some given up after three deliveries."""
+    return StreamPlan("S", cleaners=2, consumer_settings={"max_deliver": 3})
+
+
+def limits() -> list[StreamPlan]:
+    """Old messages make room, new ones are refused, and messages grow too old."""
+    new: dict[str, object] = {"max_msgs": 200, "discard": "new"}
+    return [
+        StreamPlan("L", publishers=1, consumers=0, settings={"max_msgs": 50}),
+        StreamPlan("N", publishers=1, cleaners=1, consumers=0, settings=new),
+        StreamPlan("T", publishers=0, plain=2, settings={"max_age": 3 * SECOND_NS, "duplicate_window": SECOND_NS}),
+    ]
+
+
 def plans() -> list[Plan]:
     """The shapes."""
     return [
@@ -69,6 +111,14 @@ def plans() -> list[Plan]:
             StreamPlan("O", replicas=1, publishers=1, plain=0, consumers=0),
         ]),
         Plan("checkpoints", [StreamPlan("S", consumers=0)], log_file_bytes=8 * 1024),
+        Plan("key value", [key_value()]),
+        Plan("push", [
+            StreamPlan("A", consumer_settings={"ack_policy": "all"}),
+            StreamPlan("P", publishers=1, plain=0, push=True, consumers=2),
+        ]),
+        Plan("interest", [interest()]),
+        Plan("cleaning", [cleaning()], log_file_bytes=16 * 1024),
+        Plan("limits", [*limits()]),
     ]  # fmt: skip
 
 

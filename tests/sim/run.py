@@ -16,10 +16,11 @@ from broker.node import BrokerNode
 from raft.node import LEADER
 from sim.invariants import Checks, watching
 from sim.judge import judge_stream
+from sim.keepers import Cleaner, Keeper
 from sim.nemesis import Nemesis
 from sim.plan import SECOND_NS, Plan, plan_of
 from sim.server import Machine
-from sim.workload import Consumer, History, Publisher, Setup
+from sim.workload import Consumer, History, Publisher, PushTaker, Setup
 from sim.world import CLUSTER_PORT, World
 
 SETUP_NS = 20 * SECOND_NS
@@ -74,7 +75,7 @@ class Cluster:
         self.history = History()
         self.checks = Checks(self.history)
         self.machines = {name: self._machine(name) for name in plan.nodes}
-        self.publishers: list[Publisher] = []
+        self.publishers: list[Publisher | Keeper | Cleaner] = []
         self.consumers: list[Consumer] = []
 
     def _machine(self, name: str) -> Machine:
@@ -102,8 +103,8 @@ class Cluster:
         requests = []
         for stream in self.plan.streams:
             requests.append((f"$JS.API.STREAM.CREATE.{stream.name}", stream.config()))
-            if stream.consumers:
-                requests.append((f"$JS.API.CONSUMER.DURABLE.CREATE.{stream.name}.D", stream.durable()))
+            for durable in stream.durables if stream.consumers else ():
+                requests.append((f"$JS.API.CONSUMER.DURABLE.CREATE.{stream.name}.{durable}", stream.durable(durable)))
         setup = Setup(self.world, requests)
         if not self.run(SETUP_NS, lambda: setup.done):
             self.checks.broken.append(f"set-up did not end in {SETUP_NS // SECOND_NS} s: {setup.errors[-3:]}")
@@ -118,8 +119,15 @@ class Cluster:
             names += [f"P{stream.name}{n}" for n in range(stream.plain)]
             for name in names:
                 self.publishers.append(Publisher(world, history, name, stream.name, self.plan.pause_ns))
-            for n in range(stream.consumers):
-                self.consumers.append(Consumer(world, history, f"C{stream.name}{n}", stream.name, "D"))
+            for durable in stream.durables:
+                for n in range(stream.consumers):
+                    name = f"C{stream.name}{durable}{n}"
+                    taker = PushTaker if stream.push else Consumer
+                    self.consumers.append(taker(world, history, name, stream, durable))
+            for n in range(stream.keepers):
+                self.publishers.append(Keeper(world, history, f"K{stream.name}{n}", stream.name, self.plan.pause_ns))
+            for n in range(stream.cleaners):
+                self.publishers.append(Cleaner(world, history, f"X{stream.name}{n}", stream.name))
 
     def run(self, duration_ns: int, until: Callable[[], bool] | None = None) -> bool:
         """Let time pass, until something is broken at the latest."""
@@ -180,8 +188,9 @@ class Cluster:
     def _consumed(self) -> bool:
         for stream in self.plan.streams:
             for group in self.groups(stream.name).values():
-                for consumer in group.machine.consumers.values():  # type: ignore[attr-defined]
-                    if consumer.ack_floor_stream < group.machine.store.last_sequence:  # type: ignore[attr-defined]
+                machine = group.machine  # type: ignore[attr-defined]
+                for consumer in machine.consumers.values():
+                    if consumer.pending or machine.store.next_sequence(consumer.delivered_stream + 1, None):
                         return False
         return True
 

@@ -1,19 +1,23 @@
 """What clients do in a simulation, and the history they keep of it.
 
 Publishers of kind D send `D<name>-<number>` under a message id and try again until they have an answer; those of kind P
-do neither. Consumers fetch and confirm every message with a double ack (some they forget, so that it comes again). The
-history says what was acknowledged and delivered; `judge` compares it with what the cluster committed and kept.
+do neither. Consumers fetch (or are sent) messages and confirm every one with a double ack or term; some they forget or
+refuse, so that they come again. The history says what was acknowledged and delivered; `judge` compares it with what the
+cluster committed and kept. Read next: `keepers`.
 """
 
 import json
 import random
 
 from sim.client import Message, SimClient
+from sim.plan import StreamPlan
 from sim.world import World
 
 RETRY_NS = 200_000_000
 REQUEST_NS = 2_000_000_000
 FETCH_NS = 1_000_000_000
+PING_NS = 1_000_000_000
+STORE_FAILED = 10077
 
 
 class History:
@@ -24,9 +28,14 @@ class History:
         self.acked_ns: dict[str, int] = {}  # of the last one
         self.sequences: dict[tuple[str, int], str] = {}
         self.attempts: dict[str, int] = {}
+        self.refused: dict[str, str] = {}
         self.delivered: dict[str, dict[int, str]] = {}
+        self.received: dict[tuple[str, str], set[int]] = {}  # by stream and consumer
         self.redelivered = 0
         self.confirmed: dict[tuple[str, str, int], int] = {}
+        self.confirmed_up_to: dict[tuple[str, str], int] = {}
+        self.deleted: set[tuple[str, int]] = set()  # confirmed
+        self.key_acks: dict[tuple[str, str], list[tuple[int, int]]] = {}  # by stream and key: time, sequence
         self.conflicts: list[str] = []
 
     def total(self) -> int:
@@ -44,8 +53,9 @@ class History:
             self.conflicts.append(f"{stream}: sequence {sequence} acknowledged for {other} and for {text}")
         self.acked_ns[stream] = now_ns
 
-    def note_delivery(self, stream: str, sequence: int, text: str) -> None:
+    def note_delivery(self, stream: str, durable: str, sequence: int, text: str) -> None:
         """A consumer got a message."""
+        self.received.setdefault((stream, durable), set()).add(sequence)
         delivered = self.delivered.setdefault(stream, {})
         self.redelivered += sequence in delivered
         before = delivered.setdefault(sequence, text)
@@ -91,19 +101,30 @@ class Publisher:
         sequence = body.get("seq")
         if isinstance(sequence, int) and "error" not in body:
             self.history.note_ack(self.stream, text, sequence, self.world.now_ns)
+        elif error_code(body) == STORE_FAILED:
+            self.history.refused[text] = self.stream
         elif self.with_ids:
             self.world.after(RETRY_NS, lambda: self._send(text))
             return
         self.out -= 1
 
 
+def error_code(body: dict[str, object]) -> int:
+    """JetStream's number of the error, 0 without one."""
+    error = body.get("error")
+    code = error.get("err_code", 0) if isinstance(error, dict) else 0
+    assert isinstance(code, int)
+    return code
+
+
 class Consumer:
     """Fetches from a durable pull consumer and double-acks what it gets."""
 
-    def __init__(self, world: World, history: History, name: str, stream: str, durable: str) -> None:
+    def __init__(self, world: World, history: History, name: str, plan: StreamPlan, durable: str) -> None:
         self.world = world
         self.history = history
-        self.stream = stream
+        self.stream = plan.name
+        self.ack_all = plan.consumer_settings.get("ack_policy") == "all"
         self.durable = durable
         self.careful = False  # True: forgets no ack any more
         self.pull = 0
@@ -111,8 +132,11 @@ class Consumer:
         self.inbox = f"_FETCH.{name}"
         self.rng = random.Random(world.rng.getrandbits(64))
         self.client = SimClient(world, name, list(world.servers))
+        self._begin(plan)
+
+    def _begin(self, plan: StreamPlan) -> None:
         self.client.subscribe(f"{self.inbox}.*", self._message)
-        world.after(RETRY_NS, self._fetch)
+        self.world.after(RETRY_NS, self._fetch)
 
     def _fetch(self) -> None:
         self.pull += 1
@@ -140,20 +164,47 @@ class Consumer:
         self.wanted -= 1  # a late one of an earlier pull counts too: the next pull is then early, which does no harm
         if self.wanted == 0:
             self._fetch_soon()
-        sequence = int(message.reply.split(".")[5])
-        self.history.note_delivery(self.stream, sequence, message.data.decode())
-        chance = self.rng.random()
-        if chance < 0.05 and not self.careful:
-            return
-        if chance < 0.08 and not self.careful:
-            self.client.publish(message.reply, b"-NAK")
-            return
-        key = (self.stream, self.durable, sequence)
-        self.client.request(message.reply, b"+ACK", lambda answer: self._confirmed(key, answer), REQUEST_NS)
+        self._take(message)
 
-    def _confirmed(self, key: tuple[str, str, int], answer: Message | None) -> None:
-        if answer is not None and not answer.status and not answer.data:
-            self.history.confirmed.setdefault(key, self.world.now_ns)
+    def _take(self, message: Message) -> None:
+        """Acknowledge a message, mostly."""
+        sequence = int(message.reply.split(".")[5])
+        self.history.note_delivery(self.stream, self.durable, sequence, message.data.decode())
+        chance = self.rng.random()
+        if not self.careful:
+            if chance < 0.05:
+                return
+            if chance < 0.11:
+                self.client.publish(message.reply, self.rng.choice((b"-NAK", b'-NAK {"delay": 300000000}', b"+WPI")))
+                return
+        settle = b"+TERM" if chance > 0.95 and not self.ack_all else b"+ACK"
+        self.client.request(message.reply, settle, lambda answer: self._confirmed(sequence, answer), REQUEST_NS)
+
+    def _confirmed(self, sequence: int, answer: Message | None) -> None:
+        if answer is None or answer.status or answer.data:
+            return
+        self.history.confirmed.setdefault((self.stream, self.durable, sequence), self.world.now_ns)
+        if self.ack_all:
+            up_to = self.history.confirmed_up_to
+            key = (self.stream, self.durable)
+            up_to[key] = max(up_to.get(key, 0), sequence)
+
+
+class PushTaker(Consumer):
+    """Is sent messages by a push consumer, in a queue group with others."""
+
+    def _begin(self, plan: StreamPlan) -> None:
+        self.client.subscribe(plan.deliver_subject(self.durable), self._pushed, "Q")
+        self._ping()
+
+    def _ping(self) -> None:
+        self.client.ping()
+        self.world.after(PING_NS, self._ping)
+
+    def _pushed(self, message: Message | None) -> None:
+        assert message is not None
+        if not message.status:
+            self._take(message)
 
 
 class Setup:

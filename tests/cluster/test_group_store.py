@@ -1,0 +1,31 @@
+"""What a restart finds of a group's snapshots is still there after a power cut: the log is cut behind it."""
+
+import random
+
+import pytest
+from crash_disk import CrashDisk, PowerLost
+
+from broker.cluster.group_store import FoundGroupJob, GroupSnapshot, group_directory, stored_groups
+from raft.types import Membership
+from sim.durable import worst_image
+from storage.snapshots import write_snapshot
+
+
+def snapshot(index: int) -> GroupSnapshot:
+    return GroupSnapshot(7, index, 1, Membership(("a", "b", "c")), b"", b"")
+
+
+@pytest.mark.parametrize("cut_after", range(12))
+def test_what_a_killed_process_left_in_the_page_cache_is_durable_once_it_was_read(cut_after: int) -> None:
+    disk = CrashDisk(random.Random(cut_after))
+    FoundGroupJob(disk, snapshot(1)).run()
+    disk.cut_after = cut_after
+    try:
+        write_snapshot(disk, group_directory(7), snapshot(2).encode())
+    except PowerLost:
+        disk.off = False  # only the process ended: the page cache stays
+    disk.cut_after = None
+
+    found = stored_groups(disk)
+    after_power_cut = stored_groups(worst_image(disk, "groups/"))
+    assert [group.index for group in after_power_cut] == [group.index for group in found]
