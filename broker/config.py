@@ -97,6 +97,7 @@ class TernmqOptions:
     """What nats-server does not have: the block `ternmq { … }`."""
 
     log_format: str = "text"  # text | json
+    dead_letter: bool = True  # False: messages delivered too often stay where they are, as with nats-server
     bootstrap_expect: int = 0  # 0: as many nodes as there are configured routes (own included)
 
 

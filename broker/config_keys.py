@@ -331,6 +331,11 @@ def _ternmq(options: Options, key: str, node: Node, warnings: list[str]) -> None
             options.ternmq.log_format = values.text(name, entry)
             if options.ternmq.log_format not in ("text", "json"):
                 raise entry.failure(f"log_format should be text or json, but is '{options.ternmq.log_format}'")
+        elif name.lower() == "dead_letter":
+            if entry.value in ("off", "on"):
+                options.ternmq.dead_letter = entry.value == "on"
+            else:
+                options.ternmq.dead_letter = values.boolean(name, entry)
         elif name.lower() == "bootstrap_expect":
             options.ternmq.bootstrap_expect = values.integer_between(name, entry, 0, 1000)
         else:

@@ -44,6 +44,7 @@ from broker.jetstream.api_types import (
     read_fields,
     read_object,
 )
+from broker.jetstream.dead_letter import dead_letter_config, dead_letter_stream
 from broker.jetstream.stream_config import MEMORY_STORAGE, StreamConfig
 from broker.jetstream.stream_rules import StreamServerLimits, complete_new, complete_update
 
@@ -192,6 +193,17 @@ class MetaApi:
         origin = request.origin or self._links.peer
         op = create_op(config, peers, self._clock.wall_ns, request.reply, origin)
         self._meta().propose(op, ConfigChangeWaiter(self, request, kind))
+
+    def create_dead_letters(self, stream: str) -> None:
+        """A stream's leader has a message to put aside. It asks again when nothing comes of it."""
+        machine = self._meta().machine
+        host = machine.streams.get(stream)
+        if host is None or host.host or dead_letter_stream(stream) in machine.streams:
+            return
+        config = dead_letter_config(host.config)
+        if complete_new(config, self._limits) is None and not machine.overlapping(config, ""):
+            op = create_op(config, host.peers, self._clock.wall_ns, b"", self._links.peer, host.group)
+            self._meta().propose(op, None)
 
     def _beyond_resources(self, config: StreamConfig) -> ApiError | None:
         """What this server may use at all."""

@@ -6,6 +6,7 @@ assignment also hold a group. Groups end only by committed deletion, see `groups
 
 from typing import Final
 
+from broker.cluster.dead_letters import DeadLetters
 from broker.cluster.engine import Engine
 from broker.cluster.forward import PUBLISH, Forwarder
 from broker.cluster.group_store import FoundGroupJob, GroupSnapshot, RemoveGroupJob
@@ -43,7 +44,14 @@ class Assignments(MetaListener):
     """The streams as this node sees them."""
 
     def __init__(
-        self, engine: Engine, factory: GroupFactory, disk: Disk, router: Router, peer: str, jobs: list[Job]
+        self,
+        engine: Engine,
+        factory: GroupFactory,
+        dead_letters: DeadLetters,
+        disk: Disk,
+        router: Router,
+        peer: str,
+        jobs: list[Job],
     ) -> None:
         self.forwarder: Forwarder | None = None
         self.meta: MetaGroup | None = None
@@ -54,6 +62,9 @@ class Assignments(MetaListener):
         self.deleted: list[Assignment] = []  # led here until they were deleted: who asked is to be told
         self._founding: dict[int, Assignment] = {}
         self._updated: list[int] = []
+        self.dead_letters: Final = dead_letters
+        dead_letters.assignments = self
+        self._hosts: dict[int, int] = {}  # dead-letter stream → the group it lives in
         self._engine: Final = engine
         self._factory: Final = factory
         self._disk: Final = disk
@@ -126,6 +137,8 @@ class Assignments(MetaListener):
             group = self.groups.get(change.deleted.group)
             if group is not None and group.was_leader and change.deleted.reply:
                 self.deleted.append(change.deleted)
+            if change.deleted_beside is not None:
+                self._delete(change.deleted_beside.group)
             self._delete(change.deleted.group)
         elif change.updated is not None:
             self._update(change.updated)
@@ -152,12 +165,18 @@ class Assignments(MetaListener):
         self._ingress[group_id] = Ingress(group_id, self.forwarder)
         self._capture(group_id, assignment)
         group = self.groups.get(group_id)
+        if assignment.host:
+            self._hosts[group_id] = assignment.host
+            self.dead_letters.assigned(assignment)
+            return
         if group is not None:
             group.assignment = assignment
         self._hold(assignment)
 
     def _hold(self, assignment: Assignment) -> None:
-        """Begin to hold a stream that is assigned to this node, or stop."""
+        """Begin to hold a stream that is assigned to this node, or stop. Dead letters are where their host is."""
+        if assignment.host:
+            return
         group_id = assignment.group
         is_held = self._peer in assignment.peers
         group = self.groups.get(group_id)
@@ -206,10 +225,38 @@ class Assignments(MetaListener):
             self._router.remove_stream(subject, ingress)
         self._founding.pop(group_id, None)
         group = self.groups.pop(group_id, None)
-        if group is not None:
+        host = self._hosts.pop(group_id, 0)
+        if host:
+            if group is not None:
+                group.delivery.stream_deleted()
+            self.dead_letters.ended(host)
+        elif group is not None:
             group.delivery.stream_deleted()
             self._engine.remove(group_id)
             self._jobs.append(RemoveGroupJob(self._disk, group_id))
+
+    # Dead-letter streams, which live in another stream's group.
+
+    def host_of(self, group_id: int) -> int:
+        """The Raft group that carries a stream."""
+        return self._hosts.get(group_id, group_id)
+
+    def bind(self, group: StreamGroup) -> None:
+        """The stream has begun: requests and messages reach it."""
+        self._begin(group)
+        ingress = self._ingress.get(group.id)
+        if ingress is not None:
+            ingress.group = group
+        assert self.forwarder is not None
+        self.forwarder.leader_changed(group.id)
+
+    def unbind(self, group: StreamGroup) -> None:
+        """It has ended."""
+        if self.groups.get(group.id) is group:
+            del self.groups[group.id]
+            ingress = self._ingress.get(group.id)
+            if ingress is not None:
+                ingress.group = None
 
     # Questions.
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from broker.cluster.answers import LOCAL, Answers
 from broker.cluster.api_meta import MetaApi
 from broker.cluster.assignments import Assignments
+from broker.cluster.dead_letters import REQUEST_PREFIX as DEAD_LETTERS_PREFIX
 from broker.cluster.engine import Engine
 from broker.cluster.forward import ACK, PUBLISH, REQUEST, Forwarder, LeaderDirectory
 from broker.cluster.identity import META_GROUP
@@ -90,10 +91,12 @@ class Dispatch(LeaderDirectory):
     # For the forwarder.
 
     def leader_of(self, group: int) -> str:
-        local = self._engine.groups.get(group)
+        host = self._assignments.host_of(group)
+        local = self._engine.groups.get(host)
         if local is not None and not local.failed and not local.unassigned:
             if local.was_leader:
-                return self._peer
+                # A dead-letter stream that has not begun yet has no leader.
+                return self._peer if host == group or group in self._assignments.groups else ""
             leader = local.raft.leader
             return "" if leader == self._peer else leader
         meta = self._assignments.meta
@@ -150,6 +153,9 @@ class Dispatch(LeaderDirectory):
             stream.touch()
 
     def _meta_request(self, request: ApiRequest) -> None:
+        if request.subject.startswith(DEAD_LETTERS_PREFIX):
+            self.meta_api.create_dead_letters(request.subject[len(DEAD_LETTERS_PREFIX) :].decode())
+            return
         target = parse(request.subject)
         if target is None:
             return

@@ -12,6 +12,7 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
+from broker.cluster.dead_letter_stores import DeadLetterStores
 from broker.cluster.group_store import GroupSnapshot
 from raft.errors import NotLeader, ProposalDropped
 from raft.messages import SNAPSHOT
@@ -70,7 +71,6 @@ class RaftGroup:
         self.checkpoint_wanted: bool = False
         self.campaign_in_ticks: int = -1
         self.ticking: bool = False  # the engine's: its timers run
-        self.leads_term: int = -1  # the engine's: this node leads in it, and was told which peers are gone
         self.armed_ns: int = 0  # the engine's: when it is looked at without a reason
         self.noop_term: int = 0
         self.installed_message: Message | None = None
@@ -114,6 +114,10 @@ class RaftGroup:
         """Not twice at once, and not while a snapshot is being taken over: until its Ready is taken, Raft's applied
         index is ahead of the machine."""
         return not (self.checkpoint_running or self.failed or self.frozen or self.raft.pending_snapshot is not None)
+
+    def dead_letter_stores(self) -> DeadLetterStores | None:
+        """Where a stream's dead letters are."""
+        return None
 
     def begin_flush(self) -> FlushJob | None:
         """What besides the snapshot must be durable for a checkpoint of the state as of now."""

@@ -8,6 +8,7 @@ import random
 from typing import Final
 
 from broker.cluster.answers import Answers
+from broker.cluster.dead_letter_stores import DeadLetterStores
 from broker.cluster.engine import Engine
 from broker.cluster.group_store import (
     FOUNDING_INDEX,
@@ -20,6 +21,7 @@ from broker.cluster.log_reader import GroupLogReader
 from broker.cluster.meta import Assignment, MetaMachine, decode_assignment
 from broker.cluster.meta_group import MetaGroup, MetaListener
 from broker.cluster.stream_group import StreamGroup
+from broker.cluster.stream_leader import DeadLetterListener
 from broker.cluster.turn_clock import TurnClock
 from broker.core.router import Router
 from broker.jetstream.stream import StreamMachine
@@ -49,6 +51,8 @@ class GroupFactory:
         router: Router,
         clock: TurnClock,
         rng: random.Random,
+        dead_letters: DeadLetterListener,
+        allow_dead_letters: bool,
     ) -> None:
         self._disk: Final = disk
         self._engine: Final = engine
@@ -58,6 +62,8 @@ class GroupFactory:
         self._clock: Final = clock
         self._rng: Final = rng
         self._files: Final = BlockFiles(disk)
+        self._dead_letters: Final = dead_letters
+        self._allow_dead_letters: Final = allow_dead_letters
 
     def _raft(self, snapshot: GroupSnapshot) -> tuple[RaftNode, GroupLogReader]:
         wal = self._engine.wal
@@ -94,8 +100,11 @@ class GroupFactory:
         assignment = decode_assignment(snapshot.about)
         store = self._store(assignment, snapshot.machine)
         machine = StreamMachine(assignment.config, store, assignment.created_ns)
+        stores = DeadLetterStores(self._disk, group_directory(snapshot.group), self._files)
+        machine.stores = stores
         if snapshot.machine:
             machine.restore(snapshot.machine)
+        stores.forget_others()
         raft, reader = self._raft(snapshot)
         group = StreamGroup(
             assignment,
@@ -103,11 +112,14 @@ class GroupFactory:
             self._engine.wal.group(snapshot.group),
             machine,
             store,
+            stores,
             self._answers,
             self._router,
             self._clock,
             random.Random(self._rng.getrandbits(64)),
+            self._dead_letters,
         )
+        group.delivery.context.dead_letters = self._allow_dead_letters
         reader.group = group
         self._engine.add(group)
         return group

@@ -49,6 +49,7 @@ class Assignment:
         self.created_ns: Final = created_ns
         self.revision = revision
         self.created_revision: int = revision
+        self.host: int = 0  # of a dead-letter stream: the group it lives in; 0 = a group of its own
         self.reply: bytes = b""  # who waits for the last change; answered by the stream's leader
         self.origin: str = ""
 
@@ -108,13 +109,16 @@ class MetaChange:
         self.created: Assignment | None = None
         self.updated: Assignment | None = None
         self.deleted: Assignment | None = None
+        self.deleted_beside: Assignment | None = None  # the dead-letter stream of what was deleted
         self.moved: list[Assignment] = []
         self.peers_changed: bool = False
         self.error: ApiError | None = None
 
 
-def create_op(config: StreamConfig, peers: list[str], wall_ns: int, reply: bytes, origin: str) -> bytes:
-    """The entry that creates a stream."""
+def create_op(
+    config: StreamConfig, peers: list[str], wall_ns: int, reply: bytes, origin: str, host: int = 0
+) -> bytes:
+    """The entry that creates a stream; in the group `host` where it is given."""
     return _encode(
         {
             "op": OP_CREATE,
@@ -123,6 +127,7 @@ def create_op(config: StreamConfig, peers: list[str], wall_ns: int, reply: bytes
             "time": wall_ns,
             "reply": reply,
             "origin": origin,
+            "host": host,
         }
     )
 
@@ -175,6 +180,7 @@ class MetaMachine:
                 change.error = STREAM_NOT_FOUND
             else:
                 del self.by_group[assignment.group]
+                change.deleted_beside = self._delete_beside(assignment.group)
                 assignment.reply, assignment.origin = entry["reply"], entry["origin"]
                 change.deleted = assignment
         elif op == OP_PEERS:
@@ -198,11 +204,26 @@ class MetaMachine:
         assert isinstance(peers, list) and isinstance(created, int)
         assert isinstance(reply, bytes) and isinstance(origin, str)
         assignment = Assignment(config, self.next_group, peers, created, index)
+        host = entry["host"]
+        assert isinstance(host, int)
+        if host and host not in self.by_group:
+            change.error = STREAM_NOT_FOUND  # deleted meanwhile
+            return
+        assignment.host = host
         assignment.reply = reply
         assignment.origin = origin
         self.next_group += 1
         self._add(assignment)
         change.created = assignment
+
+    def _delete_beside(self, host: int) -> Assignment | None:
+        """A dead-letter stream goes with the group it lives in."""
+        for name, assignment in self.streams.items():
+            if assignment.host == host:
+                del self.streams[name]
+                del self.by_group[assignment.group]
+                return assignment
+        return None
 
     def _update(self, index: int, entry: dict[str, object], change: MetaChange) -> None:
         config = _config(entry["config"])
@@ -253,14 +274,14 @@ class MetaMachine:
         """How many streams each peer holds."""
         counts: dict[str, int] = {}
         for assignment in self.streams.values():
-            for peer in assignment.peers:
+            for peer in assignment.peers if assignment.host == 0 else []:
                 counts[peer] = counts.get(peer, 0) + 1
         return counts
 
     def led(self) -> dict[str, int]:
         """How many streams each peer was chosen to lead."""
         counts: dict[str, int] = {}
-        for assignment in self.streams.values():
+        for assignment in [each for each in self.streams.values() if each.host == 0]:
             counts[assignment.peers[0]] = counts.get(assignment.peers[0], 0) + 1
         return counts
 
@@ -277,6 +298,7 @@ class MetaMachine:
                 a.created_revision,
                 a.founders,
                 a.is_refounded,
+                a.host,
             ]
             for _, a in sorted(self.streams.items())
         ]
@@ -296,6 +318,7 @@ class MetaMachine:
             if founding_config is not None:
                 assignment.founding_config = _config(founding_config)
             assignment.created_revision = created_revision
+            assignment.host = row[9] if len(row) > 9 else 0
             self._add(assignment)
 
 

@@ -81,7 +81,7 @@ class MetaGroup(RaftGroup):
 
     def raft_snapshot(self) -> Snapshot:
         found = self.snapshot()
-        return Snapshot(found.index, found.term, found.membership, SnapshotParcel(found, []).encode())
+        return Snapshot(found.index, found.term, found.membership, SnapshotParcel(found, [], []).encode())
 
     def restore(self, snapshot: Snapshot) -> None:
         self.installed_message = None

@@ -44,6 +44,8 @@ class Readmission:
             return
         connected = [self._links.peer, *self._links.links]
         for group in self._assignments.groups.values():
+            if group.assignment.host:
+                continue  # dead letters are where their host is
             self._tell_lost_quorum(group, meta.machine)
             if group.was_leader and sorted(group.assignment.peers) != list(group.membership().voters):
                 change_members(group, group.assignment.peers, connected)

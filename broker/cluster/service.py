@@ -18,6 +18,7 @@ from broker.cluster.bootstrap import Bootstrap
 from broker.cluster.catch_up import CatchUps, InstallJob
 from broker.cluster.checkpoint import CheckpointJob, Checkpoints
 from broker.cluster.columns import ColumnsError, ColumnsReader
+from broker.cluster.dead_letters import DeadLetters
 from broker.cluster.dispatch import Dispatch
 from broker.cluster.engine import Engine
 from broker.cluster.forward import ACK, PUBLISH, REQUEST, Forwarder
@@ -26,7 +27,6 @@ from broker.cluster.frames import (
     FRAME_ANSWER,
     FRAME_BLOCK,
     FRAME_BLOCK_REQUEST,
-    FRAME_META,
     FRAME_PUBLISH,
     FRAME_RAFT,
     FRAME_REQUEST,
@@ -82,8 +82,14 @@ class JetStreamService:
         wal = Wal.open(disk, WAL_DIRECTORY, links.name, file_bytes, store_id=links.store_id)
         self.engine: Final = Engine(wal, links, options.jetstream.sync_interval_ns)
         self.answers: Final = Answers(router, links)
-        factory = GroupFactory(disk, self.engine, self.peer, self.answers, router, clock, rng)
-        self.assignments: Final = Assignments(self.engine, factory, disk, router, self.peer, self.jobs)
+        dead_letters = DeadLetters(clock)
+        allowed = options.ternmq.dead_letter
+        factory = GroupFactory(
+            disk, self.engine, self.peer, self.answers, router, clock, rng, dead_letters, allowed
+        )
+        self.assignments: Final = Assignments(
+            self.engine, factory, dead_letters, disk, router, self.peer, self.jobs
+        )
         self.dispatch: Final = Dispatch(options, self.assignments, self.engine, self.answers, links, clock)
         self.forwarder: Final = Forwarder(self.peer, links, self.answers, clock, self.dispatch)
         self.assignments.forwarder = self.forwarder
@@ -138,24 +144,16 @@ class JetStreamService:
                 self._work_from(link, REQUEST, body)
             elif kind == FRAME_BLOCK_REQUEST:
                 request = cbor2.loads(body[1:])
-                self.catch_ups.serve(link, request, self.engine.groups.get(request["group"]))
+                self.catch_ups.serve(link, request, self.assignments.groups.get(request["group"]))
             elif kind == FRAME_BLOCK:
                 self.catch_ups.piece(link, body[1:], self.clock.now_ns)
             elif kind == FRAME_VIEW:
-                self._view_from(link, cbor2.loads(body[1:]))
-            elif kind == FRAME_META:
-                self._bootstrap.peer_has_meta(link.peer)
+                seen = cbor2.loads(body[1:])
+                if isinstance(seen, dict):
+                    self._bootstrap.peer_view(link.peer, {str(peer): str(name) for peer, name in seen.items()})
         except NONSENSE as error:
             link.close_reason = f"bad frame: {error}"
             self.events.append(("error", "peer_protocol_error", {"peer": link.name, "error": str(error)}))
-
-    def _view_from(self, link: PeerLink, seen: object) -> None:
-        """A peer without a meta group says whom it sees; one that missed the founding would ask for ever."""
-        if self.links.has_meta:
-            link.write_frame(FRAME_META, [])
-            link.dirty = True
-        elif isinstance(seen, dict):
-            self._bootstrap.peer_view(link.peer, {str(peer): str(name) for peer, name in seen.items()})
 
     def _answers_from(self, link: PeerLink, reader: ColumnsReader) -> None:
         while reader.next():
@@ -197,7 +195,8 @@ class JetStreamService:
         """50 ms passed."""
         self.engine.tick(self.clock.now_ns)
         self.forwarder.tick()
-        self.catch_ups.tick(self.clock.now_ns, self.links.links)
+        self.assignments.dead_letters.tick()
+        self.catch_ups.tick(self.clock.now_ns)
         self.dispatch.meta_api.lists.tick()
         if self.clustered:
             if not self.links.has_meta:
@@ -262,6 +261,10 @@ class JetStreamService:
         if group is not None and group.was_leader:
             self.dispatch.stream_api.settle(group)
             group.touch()
+            if group.beside is not None:
+                self.dispatch.stream_api.settle(group.beside)
+                self.forwarder.leader_changed(group.beside.id)
+            self.assignments.dead_letters.led(group)
 
     def _begin_catch_ups(self) -> None:
         """Snapshots that must be fetched and durable before Raft sees them."""
@@ -290,7 +293,10 @@ class JetStreamService:
         elif isinstance(job, CheckpointJob):
             self.checkpoints.done(job, error)
         elif isinstance(job, InstallJob):
-            self._installed(job, error)
+            message = self.catch_ups.installed(job, error)
+            if message is not None:
+                job.group.installed_message = message
+                self.engine.step(message)
         elif error is not None:
             self.engine.fail(str(error))
         elif isinstance(job, FoundGroupJob):
@@ -298,17 +304,6 @@ class JetStreamService:
             self._note_meta()
         elif isinstance(job, RemoveGroupJob):
             pass
-
-    def _installed(self, job: InstallJob, error: Exception | None) -> None:
-        try:
-            message = self.catch_ups.installed(job, error, self.clock.now_ns)
-        except StorageError as failure:
-            self.engine.fail_group(job.group, failure)
-            return
-        if message is not None:
-            job.group.installed_message = message
-            self.engine.step(message)
-            self.engine.process(self.clock.now_ns)  # nobody sees the new messages with the old consumers
 
     def take_events(self) -> list[tuple[str, str, dict[str, object]]]:
         """What a person should know."""

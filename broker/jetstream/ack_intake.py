@@ -17,6 +17,7 @@ from broker.jetstream.advisories import REASON_DELETED, ack_sampled, message_nak
 from broker.jetstream.consumer import Consumer
 from broker.jetstream.consumer_config import ACK_ALL, ACK_NONE
 from broker.jetstream.consumer_rules import sample_percent
+from broker.jetstream.dead_letter import MODE_BOTH, MODE_MAX_DELIVER, MODE_OFF, MODE_TERMINATED, DeadSection, mode_of
 from broker.jetstream.lead_context import LeadContext
 from broker.jetstream.outstanding import Outstanding, OutstandingSet
 
@@ -31,12 +32,21 @@ class AckIntake:
         self.section: AckSection | None = None
         self.deferred: list[tuple[int, int, int]] = []  # kind, sequence, delay ns
         self.sampled: list[tuple[int, int, int, int]] = []  # sequence, consumer sequence, deliveries, sent ns
-        self.sample_percent: int = sample_percent(consumer.config.sample_freq)
+        self.sample_percent: int = 0
+        self.dead_letter_mode: str = MODE_OFF
+        self.dead: DeadSection | None = None
+        self.follow_config()
         self.all_up_to: int = consumer.ack_floor_stream
         self.all_consumer: int = consumer.ack_floor_consumer
         self.delivered_sequence: int = consumer.delivered_stream
         self.acked: bool = False
         self.out.load(consumer)
+
+    def follow_config(self) -> None:
+        """The consumer has another configuration."""
+        config = self.consumer.config
+        self.sample_percent = sample_percent(config.sample_freq)
+        self.dead_letter_mode = mode_of(config.metadata) if self.context.dead_letters else MODE_OFF
 
     def _section(self) -> AckSection:
         section = self.section
@@ -74,7 +84,14 @@ class AckIntake:
 
     def terminate(self, sequence: int, consumer_sequence: int, deliveries: int, reason: str, answered: bool) -> bool:
         """A term: an ack that is told to whoever wants to know."""
-        known = self.ack(sequence, consumer_sequence, answered)
+        entry = self.out.entries.get(sequence)
+        if entry is not None and reason != REASON_DELETED and self.dead_letter_mode in (MODE_TERMINATED, MODE_BOTH):
+            self._bury(sequence, True, reason)
+            known = True
+            if answered:
+                self._section()
+        else:
+            known = self.ack(sequence, consumer_sequence, answered)
         if known:
             name = self.consumer.name
             advisory = message_terminated(
@@ -136,9 +153,22 @@ class AckIntake:
         most = self.consumer.config.max_deliver
         if most <= 0 or entry.deliveries < most:
             return False
+        if self.dead_letter_mode in (MODE_MAX_DELIVER, MODE_BOTH):
+            self._bury(sequence, False, "")
+            return True
         self._section().add(EXCEEDED, sequence, int(entry.deliveries))
         self.out.settle(sequence)
         return True
+
+    def _bury(self, sequence: int, terminated: bool, error: str) -> None:
+        """The message becomes a dead letter."""
+        section = self.dead
+        if section is None or section.proposed:
+            section = DeadSection(self.consumer.name, self.consumer.created_ns)
+            self.dead = section
+            self.context.dead_sections.append(section)
+        section.rows.append((sequence, terminated, error))
+        self.out.settle(sequence)
 
     def drop_removed(self) -> None:
         """Messages out that fell off the front of the stream."""

@@ -40,6 +40,15 @@ def max_deliveries(stream: str, consumer: str, stream_sequence: int, deliveries:
     return f"{_EVENT}MAX_DELIVERIES.{stream}.{consumer}", fields
 
 
+def dead_letter_blocked(stream: str, consumer: str, stream_sequence: int, dead_letter_stream: str) -> Advisory:
+    """A message was given up, and its dead-letter stream has no room for it: it waits where it was."""
+    fields: dict[str, object] = {
+        "type": "io.ternmq.advisory.v1.dead_letter_blocked", "stream": stream, "consumer": consumer,
+        "stream_seq": stream_sequence, "dead_letter_stream": dead_letter_stream,
+    }
+    return f"{_EVENT}DEAD_LETTER_BLOCKED.{stream}.{consumer}", fields
+
+
 def message_naked(
     stream: str, consumer: str, consumer_sequence: int, stream_sequence: int, deliveries: int
 ) -> Advisory:

@@ -22,6 +22,7 @@ from mypy_extensions import mypyc_attr
 from broker.core.subjects import SubjectMatcher
 from broker.jetstream.ack import ACKED_ALL, EXCEEDED, AckSection, pack_column, unpack_column
 from broker.jetstream.consumer_config import ACK_ALL, ACK_EXPLICIT, ACK_NONE, ConsumerConfig, config_from_json
+from broker.jetstream.dead_letter import DeadLetter, letter_from_list
 from broker.jetstream.delivered import Delivered
 
 _SWEEP_MIN: Final = 1024
@@ -36,6 +37,8 @@ class Pending:
         self.consumer_sequence: int = consumer_sequence
         self.timestamp_ns: int = timestamp_ns
         self.deliveries: int = deliveries
+        self.first_ns: int = timestamp_ns  # of the first and the last delivery
+        self.last_ns: int = timestamp_ns
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -66,6 +69,7 @@ class Consumer:
         self.order_head: int = 0
         self.exceeded: dict[int, int] = {}
         self.exceeded_max: int = _EXCEEDED_MIN
+        self.dead: dict[int, DeadLetter] = {}  # of `exceeded`: what waits for the dead-letter stream
         # deliver_policy last_per_subject: what to deliver before everything behind its last sequence.
         self.skip_list: array[int] = array("Q")
         self.set_config(config)
@@ -96,6 +100,7 @@ class Consumer:
             entry = self.pending.get(op.redelivered[position])
             if entry is not None:
                 entry.timestamp_ns = op.timestamp_ns
+                entry.last_ns = op.timestamp_ns
                 entry.deliveries = op.deliveries[position]
         consumer_sequence += len(op.redelivered)
         for position in range(len(op.run_first)):
@@ -152,11 +157,11 @@ class Consumer:
                 continue
             if kind == EXCEEDED:
                 del pending[sequence]
-                self._remember_exceeded(sequence, argument, stream_first)
+                self.remember_exceeded(sequence, argument, stream_first)
                 given_up.append(sequence)
             else:  # NAKED, PROGRESSED: both only say from when on the ack wait counts
                 entry.timestamp_ns = argument
-        self._move_floor()
+        self.move_floor()
         return given_up
 
     def _ack_all(self, sequence: int, consumer_sequence: int, timestamp_ns: int, done: Acknowledged | None) -> None:
@@ -177,14 +182,15 @@ class Consumer:
         self.ack_floor_stream = sequence
         self.ack_floor_consumer = max(self.ack_floor_consumer, min(consumer_sequence, self.delivered_consumer))
 
-    def _remember_exceeded(self, sequence: int, deliveries: int, stream_first: int) -> None:
+    def remember_exceeded(self, sequence: int, deliveries: int, stream_first: int) -> None:
+        """A message is neither pending nor done with."""
         self.exceeded[sequence] = deliveries
         if len(self.exceeded) > self.exceeded_max:
             for gone in [other for other in self.exceeded if other < stream_first]:
                 del self.exceeded[gone]
             self.exceeded_max = 2 * len(self.exceeded) + _EXCEEDED_MIN
 
-    def _move_floor(self) -> None:
+    def move_floor(self) -> None:
         """Let the ack floor follow the oldest pending message."""
         order = self.order
         head = self.order_head
@@ -224,7 +230,7 @@ class Consumer:
             head += 1
         # One step back, so that the floor is seen to move.
         self.order_head = head - 1
-        self._move_floor()
+        self.move_floor()
 
     def drop_missing(self, stream_first: int, gone: list[int]) -> None:
         """A purge: the stream now begins at `stream_first`, and the pending messages `gone` were removed behind it."""
@@ -236,7 +242,7 @@ class Consumer:
             del self.exceeded[sequence]
         if self.delivered_stream < stream_first - 1:
             self.delivered_stream = stream_first - 1
-        self._move_floor()
+        self.move_floor()
 
     def matches(self, subject: bytes) -> bool:
         """Whether messages of this subject concern this consumer."""
@@ -286,6 +292,9 @@ class Consumer:
             "pending_consumer": pack_column("Q", [entry.consumer_sequence for entry in entries]),
             "pending_time": pack_column("q", [entry.timestamp_ns for entry in entries]),
             "pending_deliveries": pack_column("I", [entry.deliveries for entry in entries]),
+            "pending_first": pack_column("q", [entry.first_ns for entry in entries]),
+            "pending_last": pack_column("q", [entry.last_ns for entry in entries]),
+            "dead": [[sequence, self.dead[sequence].to_list()] for sequence in self.dead],
             "exceeded": [number for sequence in self.exceeded for number in (sequence, self.exceeded[sequence])],
             "skip": pack_column("Q", self.skip_list.tolist()),
         }
@@ -302,10 +311,15 @@ def restore_consumer(stream: str, state: dict[str, Any]) -> Consumer:
     consumer_sequences = unpack_column("Q", state["pending_consumer"], 0, count)
     times = unpack_column("q", state["pending_time"], 0, count)
     deliveries = unpack_column("I", state["pending_deliveries"], 0, count)
+    firsts = unpack_column("q", state["pending_first"], 0, count)
+    lasts = unpack_column("q", state["pending_last"], 0, count)
     for position in range(count):
-        consumer.pending[sequences[position]] = Pending(
-            consumer_sequences[position], times[position], deliveries[position]
-        )
+        entry = Pending(consumer_sequences[position], times[position], deliveries[position])
+        entry.first_ns = firsts[position]
+        entry.last_ns = lasts[position]
+        consumer.pending[sequences[position]] = entry
+    for sequence, letter in state["dead"]:
+        consumer.dead[sequence] = letter_from_list(letter)
     consumer.order = sequences
     exceeded: list[int] = state["exceeded"]
     for position in range(0, len(exceeded), 2):

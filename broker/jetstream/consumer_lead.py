@@ -18,7 +18,6 @@ from broker.jetstream.ack_intake import AckIntake
 from broker.jetstream.backlog import Backlog
 from broker.jetstream.consumer import Consumer
 from broker.jetstream.consumer_config import ACK_NONE, REPLAY_ORIGINAL
-from broker.jetstream.consumer_rules import sample_percent
 from broker.jetstream.delivered import Delivered
 from broker.jetstream.durations import MILLISECOND_NS
 from broker.jetstream.lead_context import LeadContext
@@ -87,7 +86,7 @@ class ConsumerLead:
     def config_changed(self) -> None:
         """The consumer got another configuration."""
         config = self.consumer.config
-        self.acks.sample_percent = sample_percent(config.sample_freq)
+        self.acks.follow_config()
         self.backlog.recount()
         self.ready = True
         if self.push is not None and self.push.subject != config.deliver_subject.encode():

@@ -23,6 +23,7 @@ from broker.jetstream.consumer_config import (
     PRIORITY_NONE,
     ConsumerConfig,
 )
+from broker.jetstream.dead_letter import MODES, SWITCH, mode_of
 from broker.jetstream.durations import MILLISECOND_NS, SECOND_NS, format_duration
 from broker.jetstream.stream_config import StreamConfig
 from broker.jetstream.stream_rules import is_asset_name
@@ -225,6 +226,8 @@ def _check_rest(config: ConsumerConfig) -> ApiError | None:
         return errors.NAME_TOO_LONG
     if sum(len(key) + len(config.metadata[key]) for key in config.metadata) > METADATA_LENGTH_MAX:
         return errors.METADATA_TOO_LONG
+    if mode_of(config.metadata) not in MODES:
+        return INVALID_CONFIG.of(err=f"{SWITCH} must be one of {', '.join(MODES)}")
     if config.priority_policy == PRIORITY_NONE:
         if config.priority_groups:
             return errors.PRIORITY_GROUPS_WITHOUT_POLICY

@@ -32,7 +32,7 @@ from broker.jetstream.delivery_waiters import CountingWaiter, DoubleAckWaiter
 from broker.jetstream.durations import MILLISECOND_NS
 from broker.jetstream.lead_context import LeadContext
 from broker.jetstream.lead_schedule import LeadSchedule
-from broker.jetstream.ops import OP_ACKS, OP_CONSUMER_DELETE, OP_DELIVERED
+from broker.jetstream.ops import OP_ACKS, OP_CONSUMER_DELETE, OP_DEAD_LETTERS, OP_DELIVERED
 from broker.jetstream.pull import (
     STATUS_API_LEVEL,
     STATUS_CONSUMER_DELETED,
@@ -109,6 +109,7 @@ class Delivery:
         self.last_name = ""
         self.last_lead = None
         self.context.sections = []
+        self.context.dead_sections = []
         self.context.store = self.machine.store
 
     def _rebuild(self) -> None:
@@ -335,7 +336,7 @@ class Delivery:
         for lead in leads:
             if self._work(lead):
                 more = True
-        if context.sections:
+        if context.sections or context.dead_sections:
             self._propose_acks()
         self.dirty = more or bool(self.ready)
         return more
@@ -368,6 +369,8 @@ class Delivery:
 
     def _propose_acks(self) -> None:
         """All acks of the turn as one operation; urgent only when somebody waits for it."""
+        if self.context.dead_sections:
+            self._propose(OP_DEAD_LETTERS, self.context.take_dead_letters(), False)
         sections = self.context.sections
         if not sections:
             assert not self.double_acks

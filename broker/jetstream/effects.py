@@ -4,6 +4,8 @@
 Invariant: nothing a sink does may change the machine.
 """
 
+from typing import Final
+
 from mypy_extensions import mypyc_attr
 
 from broker.jetstream.api_errors import ApiError
@@ -39,8 +41,21 @@ class EffectSink:
     def config_changed(self) -> None:
         """The stream's configuration was replaced."""
 
+    def dead_letters_wait(self) -> None:
+        """A message was given up and there is no dead-letter stream yet."""
+
+    def dead_letter_stream_changed(self) -> None:
+        """The dead-letter stream of this stream began or ended."""
+
+    def of_dead_letters(self) -> "EffectSink":
+        """Where effects on the dead-letter stream go."""
+        return _IGNORED
+
     def consumer_created(self, consumer: Consumer) -> None:
         """A consumer was made or changed."""
 
     def consumer_deleted(self, consumer: Consumer) -> None:
         """A consumer is gone."""
+
+
+_IGNORED: Final = EffectSink()

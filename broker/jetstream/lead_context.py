@@ -6,6 +6,7 @@ from typing import Final
 
 from broker.jetstream.ack import AckSection
 from broker.jetstream.advisories import Advisory, render
+from broker.jetstream.dead_letter import DeadSection, encode_dead_letters
 from broker.jetstream.delivery_output import DeliveryOutput
 from broker.jetstream.store import MessageStore
 
@@ -21,6 +22,8 @@ class LeadContext:
         self.wall_ns: int = 0
         self.pump: int = 1
         self.sections: list[AckSection] = []
+        self.dead_sections: list[DeadSection] = []
+        self.dead_letters: bool = False  # whether consumers of this stream may have any
 
     def interested(self, subject: str) -> bool:
         """Whether anybody wants an advisory."""
@@ -30,3 +33,11 @@ class LeadContext:
         """Send an advisory."""
         subject = advisory[0].encode()
         self.output.send("", subject, subject, b"", 0, render(advisory[1], self.rng, self.wall_ns))
+
+    def take_dead_letters(self) -> bytes:
+        """The body of this turn's OP_DEAD_LETTERS; what is given up from now on is in the next one."""
+        sections = self.dead_sections
+        self.dead_sections = []
+        for section in sections:
+            section.proposed = True
+        return encode_dead_letters(self.wall_ns, sections)

@@ -1,9 +1,9 @@
 """The operations of a stream group's log, and their bytes.
 
 An entry is a sequence of operations, each `u32 body length | u8 kind | u8 slot | body`; little-endian throughout.
-`slot` says which stream of the group is meant (0: the only one there is now). Bodies of the stream's own operations
-begin with the leader's time (`i64` Unix ns), OP_PUBLISH's with its count; bodies of consumer operations belong to
-`consumer`, `ack` and `consumer_apply`.
+`slot` says which stream of the group is meant: its own, or the dead-letter stream beside it. Bodies of the stream's
+own operations begin with the leader's time (`i64` Unix ns), OP_PUBLISH's with its count; bodies of consumer operations
+belong to `consumer`, `ack` and `consumer_apply`.
 
 Not here: what an operation does (`stream`). Invariant: a publish body is written once and the same bytes go to peers,
 log and block.
@@ -23,10 +23,16 @@ OP_STREAM_CONFIG: Final = 2
 OP_PURGE: Final = 3
 OP_MESSAGE_DELETE: Final = 4
 OP_EXPIRE: Final = 5
+OP_DEAD_LETTERS: Final = 6
+OP_DEAD_STREAM: Final = 7
+OP_DEAD_STREAM_END: Final = 8
 OP_CONSUMER_CREATE: Final = 10
 OP_CONSUMER_DELETE: Final = 11
 OP_DELIVERED: Final = 12
 OP_ACKS: Final = 13
+
+SLOT_OWN: Final = 0
+SLOT_DEAD_LETTERS: Final = 1
 
 _HEAD: Final = struct.Struct("<IBB")
 _PUBLISH_HEAD: Final = struct.Struct("<Iq")
@@ -50,9 +56,9 @@ def frame_op(kind: int, body: bytes, slot: int = 0) -> bytes:
     return _HEAD.pack(len(body), kind, slot) + body
 
 
-def split_ops(entry: bytes) -> list[tuple[int, bytes]]:
-    """Kind and body of each operation, in order. Raises MalformedOp."""
-    found: list[tuple[int, bytes]] = []
+def split_ops(entry: bytes) -> list[tuple[int, int, bytes]]:
+    """Slot, kind and body of each operation, in order. Raises MalformedOp."""
+    found: list[tuple[int, int, bytes]] = []
     position = 0
     end = len(entry)
     while position < end:
@@ -60,9 +66,9 @@ def split_ops(entry: bytes) -> list[tuple[int, bytes]]:
             raise MalformedOp("cut in an operation's head")
         length, kind, slot = _HEAD.unpack_from(entry, position)
         position += _HEAD.size
-        if length > end - position or slot != 0:
+        if length > end - position or slot > SLOT_DEAD_LETTERS:
             raise MalformedOp(f"operation {kind} of slot {slot} claims {length} bytes of {end - position}")
-        found.append((kind, entry[position : position + length]))
+        found.append((slot, kind, entry[position : position + length]))
         position += length
     return found
 

@@ -6,6 +6,10 @@ Not here: any implementation. Sequences of a store only grow; timestamps grow wi
 from array import array
 from typing import Protocol, TypeAlias
 
+from mypy_extensions import mypyc_attr
+
+from broker.jetstream.stream_config import StreamConfig
+
 Bytes: TypeAlias = bytes  # a store has an attribute `bytes`
 
 
@@ -111,3 +115,16 @@ class MessageStore(Protocol):
 
     def state_bytes(self) -> Bytes:
         """What a snapshot must say about the store."""
+
+
+@mypyc_attr(allow_interpreted_subclasses=True)
+class StoreMaker:
+    """Where a machine gets the store of its dead-letter stream from; that of the stream itself is given to it."""
+
+    def open(self, config: StreamConfig, created_ns: int, state: Bytes | None) -> MessageStore:
+        """The store as of a snapshot's `state` (None: empty) of the dead-letter stream made at `created_ns`."""
+        raise NotImplementedError
+
+    def drop(self) -> None:
+        """The dead-letter stream is gone."""
+        raise NotImplementedError

@@ -18,18 +18,25 @@ from broker.jetstream.api_errors import (
     MESSAGE_DELETE_FAILED,
     PURGE_FAILED,
     SEQUENCE_NOT_FOUND,
+    STREAM_NOT_FOUND,
     STREAM_SEALED,
 )
 from broker.jetstream.consumer import Consumer, restore_consumer
 from broker.jetstream.consumer_apply import apply_consumer_op
+from broker.jetstream.dead_letter import decode_stream, decode_stream_end
+from broker.jetstream.dead_letter_apply import apply_dead_letters, has_waiting, settle_waiting
 from broker.jetstream.effects import EffectSink
 from broker.jetstream.ops import (
     OP_CONSUMER_CREATE,
+    OP_DEAD_LETTERS,
+    OP_DEAD_STREAM,
+    OP_DEAD_STREAM_END,
     OP_EXPIRE,
     OP_MESSAGE_DELETE,
     OP_PUBLISH,
     OP_PURGE,
     OP_STREAM_CONFIG,
+    SLOT_OWN,
     PublishOp,
     PurgeOp,
     decode_config,
@@ -46,7 +53,7 @@ from broker.jetstream.retention import (
     is_needed,
     purge,
 )
-from broker.jetstream.store import MessageStore
+from broker.jetstream.store import MessageStore, StoreMaker
 from broker.jetstream.stream_config import RETENTION_INTEREST, RETENTION_LIMITS, StreamConfig
 from broker.jetstream.stream_state import StreamState
 
@@ -58,8 +65,18 @@ class StreamMachine(StreamState):
 
     def __init__(self, config: StreamConfig, store: MessageStore, created_ns: int) -> None:
         super().__init__(config, store, created_ns)
+        self.stores: StoreMaker | None = None  # given before anything is restored or applied
+        self.dead: StreamMachine | None = None
+        self.dead_group: int = 0
         if config.first_sequence > 1 and store.last_sequence == 0:
             store.skip_to(config.first_sequence - 1)
+
+    def apply_slot(self, slot: int, kind: int, body: bytes, ordinal: int, sink: EffectSink) -> None:
+        """`apply`, to the stream that `slot` says."""
+        if slot == SLOT_OWN:
+            self.apply(kind, body, ordinal, sink)
+        else:
+            self._apply_to_dead(kind, body, ordinal, sink)
 
     def apply(self, kind: int, body: bytes, ordinal: int, sink: EffectSink) -> None:
         """One committed operation. Raises MalformedOp on bytes that no leader of this version wrote."""
@@ -75,6 +92,9 @@ class StreamMachine(StreamState):
                 sink.done(ordinal, self._purge(decode_purge(body), sink))
             elif kind == OP_MESSAGE_DELETE:
                 sink.done(ordinal, self._delete(decode_delete(body), sink))
+            elif OP_DEAD_LETTERS <= kind <= OP_DEAD_STREAM_END:
+                self._apply_dead(kind, body, sink)
+                sink.done(ordinal, None)
             else:
                 assert kind == OP_STREAM_CONFIG, f"operation {kind}: written by a newer version?"
                 revision, config_json = decode_config(body)
@@ -132,6 +152,45 @@ class StreamMachine(StreamState):
             drop_unneeded(self, None)
         sink.config_changed()
 
+    # The dead-letter stream.
+
+    def _apply_dead(self, kind: int, body: bytes, sink: EffectSink) -> None:
+        if kind == OP_DEAD_LETTERS:
+            apply_dead_letters(self, self.dead, body, self.last_time_ns, sink)
+        elif kind == OP_DEAD_STREAM:
+            group, created_ns, revision, config_json = decode_stream(body)
+            if self.dead is None:
+                self._begin_dead(group, created_ns, revision, config_json, sink)
+        elif self.dead is not None and self.dead_group == decode_stream_end(body):
+            self.dead = None
+            self.dead_group = 0
+            assert self.stores is not None
+            self.stores.drop()
+            sink.dead_letter_stream_changed()
+
+    def _begin_dead(self, group: int, created_ns: int, revision: int, config_json: bytes, sink: EffectSink) -> None:
+        config = StreamConfig.from_json(json.loads(config_json))
+        assert isinstance(config, StreamConfig) and self.stores is not None
+        dead = StreamMachine(config, self.stores.open(config, created_ns, None), created_ns)
+        dead.config_revision = revision
+        self.dead = dead
+        self.dead_group = group
+        sink.dead_letter_stream_changed()
+        settle_waiting(self, dead, self.last_time_ns, sink)
+
+    def _apply_to_dead(self, kind: int, body: bytes, ordinal: int, sink: EffectSink) -> None:
+        """An operation on the dead-letter stream; effects on that go to `sink.of_dead_letters()`."""
+        theirs = sink.of_dead_letters()
+        dead = self.dead
+        if dead is None:
+            count = PublishOp(body).count if kind == OP_PUBLISH else 0
+            for position in range(count):
+                theirs.refused(ordinal, position, STREAM_NOT_FOUND)
+            return
+        dead.apply(kind, body, ordinal, theirs)
+        if has_waiting(self):
+            settle_waiting(self, dead, self.last_time_ns, sink)
+
     # What consumers tell.
 
     def acknowledged(self, consumer: Consumer, sequence: int) -> None:
@@ -162,6 +221,7 @@ class StreamMachine(StreamState):
             "dedupe": self.dedupe.snapshot(),
             "ttl": self.ttl.snapshot(),
             "consumers": consumers,
+            "dead": None if self.dead is None else [self.dead_group, self.dead.snapshot()],
             "store": self.store.state_bytes(),
         }
         return bytes(cbor2.dumps(state))
@@ -189,7 +249,36 @@ class StreamMachine(StreamState):
         self.dedupe.restore(state["dedupe"])
         self.aged_sequence = 0
         self.ttl.restore(state["ttl"])
+        self._restore_dead(state["dead"])
         self.consumers = {}
         for entry in state["consumers"]:
             consumer = restore_consumer(config.name, entry)
             self.consumers[consumer.name] = consumer
+
+    def _restore_dead(self, state: list[Any] | None) -> None:
+        if state is None:
+            if self.dead is not None:
+                assert self.stores is not None
+                self.stores.drop()
+            self.dead = None
+            self.dead_group = 0
+            return
+        group, snapshot = state
+        fields: dict[str, Any] = cbor2.loads(snapshot)
+        config = StreamConfig.from_json(fields["config"])
+        assert isinstance(config, StreamConfig) and self.stores is not None
+        created_ns: int = fields["created"]
+        self.dead = StreamMachine(config, self.stores.open(config, created_ns, fields["store"]), created_ns)
+        self.dead.restore(snapshot)
+        self.dead_group = group
+
+    @staticmethod
+    def dead_store_state(snapshot: bytes) -> tuple[StreamConfig, int, bytes] | None:
+        """Of a snapshot's dead-letter stream: configuration, time of its creation, `store_state`; None without one."""
+        state: dict[str, Any] = cbor2.loads(snapshot)
+        if state["dead"] is None:
+            return None
+        fields: dict[str, Any] = cbor2.loads(state["dead"][1])
+        config = StreamConfig.from_json(fields["config"])
+        assert isinstance(config, StreamConfig)
+        return config, fields["created"], fields["store"]

@@ -19,18 +19,29 @@ from broker.jetstream.consumer import Consumer
 from broker.jetstream.consumer_apply import encode_create
 from broker.jetstream.consumer_apply import encode_delete as encode_consumer_delete
 from broker.jetstream.consumer_config import config_from_json
+from broker.jetstream.dead_letter import (
+    DeadSection,
+    dead_letter_config,
+    encode_dead_letters,
+    encode_stream,
+    encode_stream_end,
+)
 from broker.jetstream.delivered import Delivered
 from broker.jetstream.effects import EffectSink
 from broker.jetstream.ops import (
     OP_ACKS,
     OP_CONSUMER_CREATE,
     OP_CONSUMER_DELETE,
+    OP_DEAD_LETTERS,
+    OP_DEAD_STREAM,
+    OP_DEAD_STREAM_END,
     OP_DELIVERED,
     OP_EXPIRE,
     OP_MESSAGE_DELETE,
     OP_PUBLISH,
     OP_PURGE,
     OP_STREAM_CONFIG,
+    SLOT_DEAD_LETTERS,
     PublishBatch,
     PurgeOp,
     encode_config,
@@ -38,7 +49,7 @@ from broker.jetstream.ops import (
     encode_expire,
     encode_purge,
 )
-from broker.jetstream.store import MessageStore
+from broker.jetstream.store import MessageStore, StoreMaker
 from broker.jetstream.stream import StreamMachine
 from broker.jetstream.stream_config import StreamConfig
 from broker.jetstream.stream_rules import StreamServerLimits, complete_new, complete_update
@@ -74,7 +85,9 @@ class Recorder(EffectSink):
         super().__init__()
         self.answers: dict[int, str] = {}
         self.outcome: object = None
+        self.dead = EffectSink()
         self.gone: list[int] = []
+        self.said: list[str] = []
 
     def published(self, ordinal: int, first: int, count: int, first_sequence: int) -> None:
         for position in range(count):
@@ -92,12 +105,26 @@ class Recorder(EffectSink):
     def removed(self, sequence: int) -> None:
         self.gone.append(sequence)
 
+    def dead_letters_wait(self) -> None:
+        self.said.append("waits for a dead-letter stream")
+
+    def dead_letter_stream_changed(self) -> None:
+        self.said.append("another dead-letter stream")
+
+    def advisory(self, subject: str, fields: dict[str, object]) -> None:
+        if "CREATED" not in subject and "DELETED" not in subject:
+            self.said.append(subject.removeprefix("$JS.EVENT.ADVISORY."))
+
+    def of_dead_letters(self) -> EffectSink:
+        return self.dead
+
     def text(self) -> str:
         lines = [self.answers[position] for position in sorted(self.answers)]
         if not lines:
             lines = [error_text(self.outcome) if isinstance(self.outcome, ApiError) else outcome_text(self.outcome)]
         if self.gone:
             lines.append("removed " + " ".join(map(str, self.gone)))
+        lines.extend(self.said)
         return "\n".join(lines)
 
 
@@ -126,6 +153,16 @@ def contents(machine: StreamMachine) -> str:
     return f"[{store.first_sequence}, {store.last_sequence}] " + (" ".join(held) or "empty")
 
 
+class MemoryStores(StoreMaker):
+    """For dead letters."""
+
+    def open(self, config: StreamConfig, created_ns: int, state: bytes | None) -> MessageStore:
+        return MemoryStreamStore.open(state)
+
+    def drop(self) -> None:
+        pass
+
+
 class Room:
     """The replicas and the clock; `handle` plays one command of a transcript."""
 
@@ -139,17 +176,20 @@ class Room:
         words = command.text.split()[1:]
         return str(getattr(self, "do_" + command.name.replace("-", "_"))(words))
 
-    def apply(self, kind: int, body: bytes) -> str:
+    def apply(self, kind: int, body: bytes, slot: int = 0) -> str:
         """One operation on every replica."""
         self._reload()
         answers = []
         for machine in self.machines:
             sink = Recorder()
-            machine.apply(kind, body, 0, sink)
-            answers.append(sink.text())
+            if slot:
+                sink.dead = Recorder()
+            machine.apply_slot(slot, kind, body, 0, sink)
+            answers.append(sink.dead.text() if isinstance(sink.dead, Recorder) else sink.text())
         assert len(set(answers)) == 1, answers
         stands = [contents(machine) for machine in self.machines]
         assert len(set(stands)) == 1, stands
+        assert len({contents(machine.dead) if machine.dead else "" for machine in self.machines}) == 1
         first, second, _ = self.machines
         assert first.dedupe.snapshot() == second.dedupe.snapshot()
         assert first.ttl.snapshot() == second.ttl.snapshot()
@@ -161,6 +201,7 @@ class Room:
         snapshot = before.snapshot()
         store = MemoryStreamStore.open(StreamMachine.store_state(snapshot))
         self.machines[1] = StreamMachine(before.config, store, 0)
+        self.machines[1].stores = MemoryStores()
         self.machines[1].restore(snapshot)
 
     # Commands.
@@ -175,6 +216,8 @@ class Room:
             third = MemoryStreamStore.open(None)
         stores: list[MessageStore] = [MemoryStreamStore.open(None), MemoryStreamStore.open(None), third]
         self.machines = [StreamMachine(config.copy(), store, self.wall_ns) for store in stores]
+        for machine in self.machines:
+            machine.stores = MemoryStores()
         return "ok"
 
     def do_update(self, words: list[str]) -> str:
@@ -251,12 +294,59 @@ class Room:
             delivered.add_new(int(word))
         return self.apply(OP_DELIVERED, delivered.encode())
 
+    def do_again(self, words: list[str]) -> str:
+        """`again consumer sequence …`: the second delivery."""
+        consumer = self.machines[0].consumers[words[0]]
+        delivered = Delivered(words[0], consumer.created_ns, self.wall_ns, consumer.delivered_consumer + 1)
+        for word in words[1:]:
+            delivered.add_again(int(word), 2)
+        return self.apply(OP_DELIVERED, delivered.encode())
+
     def do_ack(self, words: list[str]) -> str:
         """`ack consumer sequence …`; answers what the stream holds then."""
         section = AckSection(words[0], self.machines[0].consumers[words[0]].created_ns)
         section.acks = [int(word) for word in words[1:]]
         self.apply(OP_ACKS, encode_acks(self.wall_ns, [section]))
         return contents(self.machines[0])
+
+    def do_dead_stream(self, words: list[str]) -> str:
+        """`dead-stream group field=json …`: the dead-letter stream begins."""
+        config = dead_letter_config(self.machines[0].config)
+        fields = {**config.to_json(), **fields_of(words[1:])}
+        body = encode_stream(self.wall_ns, int(words[0]), self.wall_ns, 1, json.dumps(fields).encode())
+        return self.apply(OP_DEAD_STREAM, body)
+
+    def do_dead_stream_end(self, words: list[str]) -> str:
+        return self.apply(OP_DEAD_STREAM_END, encode_stream_end(self.wall_ns, int(words[0])))
+
+    def do_bury(self, words: list[str]) -> str:
+        """`bury consumer sequence …` or `bury consumer sequence:reason …` (terminated with that reason)."""
+        section = DeadSection(words[0], self.machines[0].consumers[words[0]].created_ns)
+        for word in words[1:]:
+            sequence, terminated, reason = word.partition(":")
+            section.rows.append((int(sequence), bool(terminated), reason))
+        return self.apply(OP_DEAD_LETTERS, encode_dead_letters(self.wall_ns, [section]))
+
+    def do_dead_letters(self, words: list[str]) -> str:
+        """What the dead-letter stream holds."""
+        dead = self.machines[0].dead
+        return "none" if dead is None else contents(dead)
+
+    def do_dead_letter(self, words: list[str]) -> str:
+        """`dead-letter sequence`: its headers."""
+        dead = self.machines[0].dead
+        message = None if dead is None else dead.store.get(int(words[0]))
+        assert message is not None
+        return message.data[: message.header_length].decode().rstrip().replace("\r\n", "\n")
+
+    def do_dead_purge(self, words: list[str]) -> str:
+        """`dead-purge [seq]`: of the dead-letter stream."""
+        op = PurgeOp("", int(words[0]) if words else 0, 0)
+        return self.apply(OP_PURGE, encode_purge(self.wall_ns, op), SLOT_DEAD_LETTERS)
+
+    def do_waiting(self, words: list[str]) -> str:
+        """`waiting consumer`: given up, and not moved yet."""
+        return " ".join(map(str, self.machines[0].consumers[words[0]].dead)) or "none"
 
     def do_pending(self, words: list[str]) -> str:
         """`pending consumer`."""

@@ -7,6 +7,7 @@ from broker.cluster.engine import Engine
 from broker.cluster.group import RaftGroup, Waiter
 from broker.cluster.publishing import PublishWaiter
 from broker.cluster.stream_group import StreamGroup
+from broker.jetstream import dead_letter_apply
 from broker.jetstream.ack_intake import AckIntake
 from broker.jetstream.consumer import Consumer
 from broker.jetstream.dedupe import DedupeTable
@@ -16,7 +17,7 @@ from broker.jetstream.outstanding import OutstandingSet
 from broker.jetstream.stream import StreamMachine
 from raft.node import LEADER
 from raft.types import Entry
-from sim.planting import elections, planted, replaced, slow_disks, work_queue
+from sim.planting import elections, given_up, planted, replaced, slow_disks, work_queue
 
 Marks = list[tuple[RaftGroup, int, int]]
 
@@ -137,4 +138,29 @@ def deliveries_do_not_reach_the_replicas() -> Iterator[None]:
 def work_queue_keeps_what_was_acked() -> Iterator[None]:
     """An ack does not remove the message."""
     with replaced(StreamMachine, "acknowledged", lambda machine, consumer, sequence: None):
+        yield
+
+
+@planted(given_up)
+def a_dead_letter_is_not_copied() -> Iterator[None]:
+    """What was given up leaves the queue, and nothing comes into the dead-letter stream."""
+    with replaced(dead_letter_apply, "_store", lambda *_: True):
+        yield
+
+
+@planted(given_up)
+def a_dead_letter_stays_in_the_queue() -> Iterator[None]:
+    """What was given up is copied, and the consumer is done with it only in its own eyes."""
+    move = dead_letter_apply._move
+
+    def half(state: Any, dead: Any, consumer: Any, sequence: int, *rest: Any) -> bool:
+        kept = consumer.exceeded.get(sequence, 0)
+        moved = False
+        with replaced(StreamMachine, "acknowledged", lambda *_: None):
+            moved = move(state, dead, consumer, sequence, *rest)
+        if kept:
+            consumer.exceeded[sequence] = kept
+        return moved
+
+    with replaced(dead_letter_apply, "_move", half):
         yield

@@ -9,7 +9,8 @@ from collections import Counter
 from typing import Any
 
 from broker.jetstream.effects import EffectSink
-from broker.jetstream.ops import OP_PUBLISH, PublishOp, split_ops
+from broker.jetstream.ops import OP_PUBLISH, SLOT_OWN, PublishOp, split_ops
+from broker.jetstream.store import MessageStore, StoreMaker
 from broker.jetstream.stream import StreamMachine
 from broker.jetstream.stream_config import StreamConfig
 from raft.types import ENTRY_LAZY
@@ -65,14 +66,25 @@ def committed_log(entries: Entries, group: int, index: int, term: int) -> list[b
     return found
 
 
+class MemoryStores(StoreMaker):
+    """Dead letters of a replayed stream."""
+
+    def open(self, config: StreamConfig, created_ns: int, state: bytes | None) -> MessageStore:
+        return MemoryStreamStore.open(state)
+
+    def drop(self) -> None:
+        pass
+
+
 def replay(config: StreamConfig, created_ns: int, log: list[bytes]) -> tuple[StreamMachine, dict[int, str]]:
     """A machine that has seen the whole log, and every message it ever stored."""
     machine = StreamMachine(config, MemoryStreamStore.open(None), created_ns)
+    machine.stores = MemoryStores()
     stored = Stored()
     for data in log:
-        for ordinal, (kind, body) in enumerate(split_ops(data)):
-            stored.op = PublishOp(body) if kind == OP_PUBLISH else None
-            machine.apply(kind, body, ordinal, stored)
+        for ordinal, (slot, kind, body) in enumerate(split_ops(data)):
+            stored.op = PublishOp(body) if kind == OP_PUBLISH and slot == SLOT_OWN else None
+            machine.apply_slot(slot, kind, body, ordinal, stored)
     return machine, stored.texts
 
 
@@ -85,6 +97,38 @@ def contents(machine: StreamMachine) -> dict[int, tuple[bytes, int, bytes]]:
         if message is not None:
             found[sequence] = (bytes(message.subject), message.timestamp_ns, bytes(message.data))
     return found
+
+
+def dead_contents(machine: StreamMachine) -> dict[int, tuple[bytes, int, bytes]]:
+    """Every dead letter."""
+    return {} if machine.dead is None else contents(machine.dead)
+
+
+def judge_dead_letters(plan: StreamPlan, history: History, stored: dict[int, str], machine: StreamMachine) -> list[str]:
+    """A work queue at its end: what is in it was not given up, what left it was acknowledged or is a dead letter, once,
+    after exactly as many deliveries as were allowed."""
+    faults: list[str] = []
+    present = set(contents(machine))
+    letters: dict[int, str] = {}
+    for subject, _, data in dead_contents(machine).values():
+        block, _, payload = data.partition(b"\r\n\r\n")
+        fields = dict(line.split(": ", 1) for line in block.decode().split("\r\n")[1:])
+        sequence, text = int(fields["Ternmq-Dlq-Sequence"]), payload.decode()
+        if sequence in letters:
+            faults.append(f"{plan.name}: {sequence} is a dead letter twice")
+        letters[sequence] = text
+        if text != stored.get(sequence) or not subject.startswith(f"$DLQ.{plan.name}.D.{plan.name}.".encode()):
+            faults.append(f"{plan.name}: dead letter {sequence} is {text}, stored was {stored.get(sequence)}")
+        if int(fields["Ternmq-Dlq-Deliveries"]) != plan.consumer_settings["max_deliver"]:
+            faults.append(f"{plan.name}: {sequence} was given up after {fields['Ternmq-Dlq-Deliveries']} deliveries")
+        if sequence in present:
+            faults.append(f"{plan.name}: {sequence} is a dead letter and still in the queue")
+    for sequence, text in stored.items():
+        if sequence not in present and sequence not in letters and (plan.name, sequence) not in history.tried:
+            faults.append(f"{plan.name}: {text} ({sequence}) left the queue, neither acknowledged nor a dead letter")
+    if not letters:
+        faults.append(f"{plan.name}: nothing was given up: this story proves nothing")
+    return faults
 
 
 def judge_stream(plan: StreamPlan, history: History, entries: Entries, replicas: dict[str, Any]) -> list[str]:
@@ -107,9 +151,13 @@ def judge_stream(plan: StreamPlan, history: History, entries: Entries, replicas:
             faults.append(f"{plan.name}: {name} is not in the state that a replay of the log leads to")
         elif contents(group.machine) != expected_contents:
             faults.append(f"{plan.name}: {name} keeps other messages than a replay of the log")
+        elif dead_contents(group.machine) != dead_contents(machine):
+            faults.append(f"{plan.name}: {name} has other dead letters than a replay of the log")
     faults += judge_publishes(plan, history, stored)
     faults += judge_deliveries(plan, history, model, set(expected_contents))
     faults += judge_conditions(plan, model)
+    if plan.work_queue and plan.consumer_settings.get("max_deliver"):
+        faults += judge_dead_letters(plan, history, model.texts, machine)
     return faults
 
 

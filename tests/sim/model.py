@@ -13,17 +13,21 @@ from typing import Any
 
 from broker.core.subjects import SubjectMatcher
 from broker.jetstream.ack import ACKED_ALL, EXCEEDED, decode_acks
+from broker.jetstream.dead_letter import decode_dead_letters
 from broker.jetstream.delivered import decode_delivered
 from broker.jetstream.ops import (
     OP_ACKS,
     OP_CONSUMER_CREATE,
     OP_CONSUMER_DELETE,
+    OP_DEAD_LETTERS,
+    OP_DEAD_STREAM,
     OP_DELIVERED,
     OP_EXPIRE,
     OP_MESSAGE_DELETE,
     OP_PUBLISH,
     OP_PURGE,
     OP_STREAM_CONFIG,
+    SLOT_OWN,
     PublishOp,
     decode_config,
     decode_delete,
@@ -79,14 +83,20 @@ class Model:
         self.time_ns = 0
         self.ids: dict[str, tuple[int, int]] = {}  # message id → sequence, time
         self.consumers: dict[str, ModelConsumer] = {}
+        self.has_dead_letters = False
+        self.waiting: list[tuple[str, int, int]] = []  # consumer, sequence, deliveries of what was given up
+        self.letters: list[tuple[str, int, int]] = []
         self.faults: list[str] = []
         assert not config.get("sealed") and config.get("max_bytes", -1) < 0 and not config.get("first_seq")
 
     def replay(self, log: list[bytes]) -> None:
         """All entries."""
         for data in log:
-            for kind, body in split_ops(data):
-                self.apply(kind, body)
+            for slot, kind, body in split_ops(data):
+                if slot == SLOT_OWN:
+                    self.apply(kind, body)
+                else:
+                    assert kind == OP_EXPIRE, "no plan does anything else to dead letters"
 
     def apply(self, kind: int, body: bytes) -> None:
         """One operation."""
@@ -109,6 +119,11 @@ class Model:
             elif kind == OP_STREAM_CONFIG:
                 self.config = json.loads(decode_config(body))
                 self._enforce()
+            elif kind == OP_DEAD_LETTERS:
+                self._give_up(body)
+            elif kind == OP_DEAD_STREAM:
+                self.has_dead_letters = True
+                self._bury()
             else:
                 assert kind == OP_EXPIRE
 
@@ -261,6 +276,29 @@ class Model:
                 else:
                     consumer.out[sequence] = 1
         consumer.delivered = max(consumer.delivered, *new)
+
+    def _give_up(self, body: bytes) -> None:
+        for section in decode_dead_letters(body):
+            consumer = self.consumers.get(section.consumer)
+            if consumer is None or consumer.created_ns != section.created_ns:
+                continue
+            for sequence, _, _ in section.rows:
+                if sequence in consumer.out and sequence in self.messages:
+                    self.waiting.append((section.consumer, sequence, consumer.out.pop(sequence)))
+                    consumer.given_up.add(sequence)
+        self._bury()
+
+    def _bury(self) -> None:
+        """Everything given up moves, as soon as there is a place for it."""
+        if not self.has_dead_letters:
+            return
+        for name, sequence, deliveries in self.waiting:
+            consumer = self.consumers.get(name)
+            if consumer is not None and sequence in consumer.given_up and sequence in self.messages:
+                consumer.given_up.discard(sequence)
+                self.letters.append((name, sequence, deliveries))
+                self._settled(consumer, sequence)
+        self.waiting = []
 
     def _acks(self, body: bytes) -> None:
         for section in decode_acks(body)[1]:

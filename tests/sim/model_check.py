@@ -7,12 +7,33 @@ machine may forget late that they were out.
 
 from broker.jetstream.consumer import Consumer
 from broker.jetstream.stream import StreamMachine
-from sim.model import Model, ModelConsumer
+from sim.model import Model, ModelConsumer, read_headers
 
 
 def against_model(machine: StreamMachine, model: Model) -> list[str]:
     """What differs."""
-    return [*model.faults, *_messages(machine, model), *_ids(machine, model), *_consumers(machine, model)]
+    return [
+        *model.faults,
+        *_messages(machine, model),
+        *_ids(machine, model),
+        *_consumers(machine, model),
+        *_dead_letters(machine, model),
+    ]
+
+
+def _dead_letters(machine: StreamMachine, model: Model) -> list[str]:
+    found: list[tuple[str, int, int]] = []
+    if machine.dead is not None:
+        store = machine.dead.store
+        for at in range(store.first_sequence, store.last_sequence + 1):
+            message = store.get(at)
+            assert message is not None
+            headers = read_headers(bytes(message.data[: message.header_length]))
+            words = [headers[f"Ternmq-Dlq-{name}"] for name in ("Consumer", "Sequence", "Deliveries")]
+            found.append((words[0], int(words[1]), int(words[2])))
+    if found == model.letters:
+        return []
+    return [f"dead letters: {sorted(set(found) ^ set(model.letters))[:5]} are for one of machine and model only"]
 
 
 def _messages(machine: StreamMachine, model: Model) -> list[str]:

@@ -1,6 +1,6 @@
 """What a simulation is made of, apart from its seed: streams and who uses them, faults, how long.
 
-`plan_of(seed)` goes through the shapes in turn, so that twenty seeds have seen each of them twice.
+`plan_of(seed)` goes through the shapes in turn, so that two dozen seeds have seen each of them twice.
 """
 
 from dataclasses import dataclass, field
@@ -31,6 +31,7 @@ class StreamPlan:
     push: bool = False
     keepers: int = 0
     cleaners: int = 0
+    forgotten: float = 0.05  # of the messages a consumer gets, it does not acknowledge that many
     settings: dict[str, object] = field(default_factory=dict)
     consumer_settings: dict[str, object] = field(default_factory=dict)
 
@@ -89,6 +90,11 @@ def cleaning() -> StreamPlan:
     return StreamPlan("S", cleaners=2, consumer_settings={"max_deliver": 3})
 
 
+def dead_letters() -> StreamPlan:
+    """A work queue whose consumers fail so often that many messages are given up."""
+    return StreamPlan("W", work_queue=True, consumers=2, forgotten=0.4, consumer_settings={"max_deliver": 2})
+
+
 def limits() -> list[StreamPlan]:
     """Old messages make room, new ones are refused, and messages grow too old."""
     new: dict[str, object] = {"max_msgs": 200, "discard": "new"}
@@ -119,6 +125,7 @@ def plans() -> list[Plan]:
         Plan("interest", [interest()]),
         Plan("cleaning", [cleaning()], log_file_bytes=16 * 1024),
         Plan("limits", [*limits()]),
+        Plan("dead letters", [dead_letters()], log_file_bytes=24 * 1024),
     ]  # fmt: skip
 
 

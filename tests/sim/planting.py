@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sim.plan import SECOND_NS, Plan, StreamPlan
+from sim.plan import SECOND_NS, Plan, StreamPlan, dead_letters
 
 Plant = Callable[[], AbstractContextManager[None]]
 CRASHES = ("kill", "kill leader", "kill majority", "kill all", "power", "power leader", "power majority", "power all")
@@ -102,6 +102,11 @@ def laggards() -> Plan:
     """Small logs and nodes that stay away: they need snapshots from others."""
     faults = ("isolate", "kill", "power", "pause")
     return story("laggards", [StreamPlan("S", consumers=0)], faults, log_file_bytes=4 * 1024)
+
+
+def given_up() -> Plan:
+    """A work queue whose consumers fail often."""
+    return story("given up", [dead_letters()], ("kill leader", "isolate leader", "power", "pause leader"))
 
 
 def work_queue() -> Plan:

@@ -32,6 +32,7 @@ class History:
         self.delivered: dict[str, dict[int, str]] = {}
         self.received: dict[tuple[str, str], set[int]] = {}  # by stream and consumer
         self.redelivered = 0
+        self.tried: set[tuple[str, int]] = set()  # an ack was sent, whatever became of it
         self.confirmed: dict[tuple[str, str, int], int] = {}
         self.confirmed_up_to: dict[tuple[str, str], int] = {}
         self.deleted: set[tuple[str, int]] = set()  # confirmed
@@ -126,6 +127,7 @@ class Consumer:
         self.stream = plan.name
         self.ack_all = plan.consumer_settings.get("ack_policy") == "all"
         self.durable = durable
+        self.forgotten = plan.forgotten
         self.careful = False  # True: forgets no ack any more
         self.pull = 0
         self.wanted = 0  # of the pull under way
@@ -172,12 +174,13 @@ class Consumer:
         self.history.note_delivery(self.stream, self.durable, sequence, message.data.decode())
         chance = self.rng.random()
         if not self.careful:
-            if chance < 0.05:
+            if chance < self.forgotten:
                 return
-            if chance < 0.11:
+            if chance < self.forgotten + 0.06:
                 self.client.publish(message.reply, self.rng.choice((b"-NAK", b'-NAK {"delay": 300000000}', b"+WPI")))
                 return
         settle = b"+TERM" if chance > 0.95 and not self.ack_all else b"+ACK"
+        self.history.tried.add((self.stream, sequence))
         self.client.request(message.reply, settle, lambda answer: self._confirmed(sequence, answer), REQUEST_NS)
 
     def _confirmed(self, sequence: int, answer: Message | None) -> None:

@@ -1,0 +1,37 @@
+"""A dead-letter stream on this node: a stream that lives in the group, and in the log, of the stream it belongs to.
+
+A `StreamGroup` without Raft of its own: what it proposes goes into its host's entries, under the other slot;
+leadership is its host's. Not here: the move of a message (`jetstream.dead_letter_apply`), its files
+(`dead_letter_stores`), when such a stream is made or ends (`dead_letters`).
+"""
+
+from typing import Final
+
+from broker.cluster.group import Waiter
+from broker.cluster.meta import Assignment
+from broker.cluster.stream_group import StreamGroup
+from broker.jetstream.ops import SLOT_DEAD_LETTERS
+from broker.jetstream.stream import StreamMachine
+
+
+class HostedStream(StreamGroup):
+    """See the module's text."""
+
+    def __init__(self, host: StreamGroup, assignment: Assignment, machine: StreamMachine) -> None:
+        store = host.stores.store
+        assert store is not None
+        super().__init__(
+            assignment, host.raft, host.log, machine, store, host.stores, host.answers, host.router, host.clock,
+            host.rng, host.dead_letters,
+        )  # fmt: skip
+        self.slot = SLOT_DEAD_LETTERS
+        self._host: Final = host
+
+    def add_op(self, op: bytes, waiter: Waiter | None, urgent: bool) -> None:
+        self._host.add_op(op, waiter, urgent)
+
+    def touch(self) -> None:
+        self._host.touch()
+
+    def _pending_bytes(self) -> int:
+        return self._host.ops_bytes + super()._pending_bytes()
