@@ -10,11 +10,13 @@ import argparse
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from clients.servers import BIN, FROM_SOURCE, ROOT, Program
 
 from chaos import isolation, needs
+from chaos.report.page import write_index
 from chaos.run import Verdict, default_ground, run
 from chaos.scenarios.catalogue import CATALOGUE, SMALL
 
@@ -33,15 +35,18 @@ def main() -> int:
     if rooted:
         isolation.enter("chaos")
     program = chosen_program(options.server)
-    verdicts = []
+    runs: list[tuple[Verdict, Path]] = []
     for name in chosen_scenarios(options.scenarios, rooted=rooted):
         scenario = CATALOGUE[name]
-        directory = Path(options.dir).absolute() / f"{time.strftime('%m%d-%H%M%S')}-{name}-{program.title}"
+        directory = options.dir / f"{time.strftime('%m%d-%H%M%S')}-{name}-{program.title}"
         say(f"== {name}: {scenario.text} ({program.title}, seed {options.seed})")
-        verdict, _ = run(scenario, program, default_ground(scenario, rooted=rooted), options.seed, directory, say)
-        say(f"   {verdict.line()}\n   {directory}")
-        verdicts.append(verdict)
-    return summary(verdicts)
+        if options.workloads:
+            scenario = replace(scenario, workloads=options.workloads, limits={})
+        verdict = run(scenario, program, default_ground(scenario, rooted=rooted), options.seed, directory, say)
+        say(f"   {verdict.line()}\n   {directory / 'report.html'}")
+        runs.append((verdict, directory))
+    write_index(options.dir / "index.html", runs)
+    return summary([verdict for verdict, _ in runs])
 
 
 def arguments() -> argparse.Namespace:
@@ -51,11 +56,14 @@ def arguments() -> argparse.Namespace:
         "scenarios", nargs="*", default=list(SMALL), help=f"names, or `all`; default: {' '.join(SMALL)}"
     )
     parser.add_argument("--server", default="", help="`reference` (nats-server), `source`, or the path of a server")
+    parser.add_argument("--workloads", default="", help="letters of P, D, C, W, M instead of the scenario's own")
     parser.add_argument("--seed", type=int, default=1, help="of what is left to chance")
     parser.add_argument("--dir", default=str(ROOT / "build" / "chaos"), help="where runs are written to")
     parser.add_argument("--plain", action="store_true", help="as without root: toxiproxy only")
     parser.add_argument("--list", action="store_true", help="what there is")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.dir = Path(options.dir).absolute()
+    return options
 
 
 def chosen_program(wish: str) -> Program:

@@ -55,15 +55,30 @@ def states(ground: Ground, stream: str) -> dict[str, State]:
         except OSError:
             continue
         details = [each for account in page.get("account_details", []) for each in account.get("stream_detail", [])]
-        state = next((each["state"] for each in details if each["name"] == stream), {})
+        state: State = next((each["state"] for each in details if each["name"] == stream), {})
         found[node.name] = {key: state.get(key) for key in STATE_KEYS}
     return found
+
+
+def states_leader(ground: Ground, stream: str, other_than: str) -> set[str]:
+    """The leaders of the stream, as the nodes other than this one tell it."""
+    leaders: set[str] = set()
+    for node in ground.nodes:
+        if node.name == other_than:
+            continue
+        try:
+            page = node.get("/jsz?accounts=true&streams=true")
+        except OSError:
+            continue
+        details = [each for account in page.get("account_details", []) for each in account.get("stream_detail", [])]
+        leaders |= {each.get("cluster", {}).get("leader", "") for each in details if each["name"] == stream}
+    return leaders - {"", other_than}
 
 
 async def wait_settled(ground: Ground, stream: str, findings: Findings) -> State:
     """Wait until the nodes report equal replicas; whether and when they do is a finding."""
     began = time.monotonic()
-    seen: dict[str, State] = {}
+    seen: dict[str, State]
     while True:
         seen = await asyncio.to_thread(states, ground, stream)
         waited = time.monotonic() - began

@@ -16,15 +16,22 @@ from clients.servers import Program
 from clients.waiting import DeadlineMissed
 
 from chaos import history
+from chaos.checkers.outage import outage_statistics, outage_within
 from chaos.field import Field
 from chaos.ground import PLAIN, Ground
-from chaos.nemesis.fault import HarmlessFault, Window
+from chaos.nemesis.fault import NOT_OVER, HarmlessFault, Window
 from chaos.processes import RootedNode
+from chaos.report.page import write_page
 from chaos.scenarios.scenario import Scenario
+from chaos.workloads.compare_and_set import CompareAndSet
 from chaos.workloads.publish import Publishing
+from chaos.workloads.queue import WorkQueue
+from chaos.workloads.streams import Streams
 from chaos.workloads.workload import Workload, close, connect
 
 QUIET_S = 6.0  # under load, before and after the faults
+WRITES = ("publish", "set")
+STATISTICS_FROM = 5  # faults of a kind in one run
 
 
 @dataclass
@@ -70,6 +77,12 @@ def workloads_of(scenario: Scenario, field: Field) -> list[Workload]:
     found: list[Workload] = []
     if publishing := "".join(letter for letter in scenario.workloads if letter in "PD"):
         found.append(Publishing(field, publishing, scenario.preload_mb))
+    if "C" in scenario.workloads:
+        found.append(CompareAndSet(field))
+    if "W" in scenario.workloads:
+        found.append(WorkQueue(field))
+    if "M" in scenario.workloads:
+        found.append(Streams(field))
     return found
 
 
@@ -95,14 +108,15 @@ async def play(scenario: Scenario, field: Field, workloads: list[Workload], verd
             findings = await workload.judge()
             for kind, cases in findings.complaints.items():
                 verdict.complaints.setdefault(kind, []).extend(cases)
-            verdict.figures |= findings.figures
+            for name, value in findings.figures.items():
+                verdict.figures[name] = max(value, verdict.figures.get(name, 0.0))
     finally:
         await close(field.control)
 
 
 def run(
     scenario: Scenario, program: Program, ground_kind: str, seed: int, directory: Path, say: Callable[[str], None]
-) -> tuple[Verdict, list[history.Operation]]:
+) -> Verdict:
     """Run it; everything is in `directory` afterwards, whatever happened."""
     directory.mkdir(parents=True)
     verdict = Verdict(scenario.name, scenario.text, program.title, ground_kind, seed, machine=platform.platform())
@@ -126,14 +140,29 @@ def run(
     verdict.windows = field.windows
     if field.recoveries:
         verdict.figures["longest recovery s"] = round(max(field.recoveries), 2)
+    operations = sorted((op for each in workloads for op in each.history.operations), key=lambda op: op.start_s)
+    measure_outages(verdict, operations)
     for name, most in scenario.limits.items():
         if verdict.figures.get(name, 0.0) > most:
             verdict.misses.append(f"{name} {verdict.figures[name]:g} > {most:g}")
-    operations = sorted((op for each in workloads for op in each.history.operations), key=lambda op: op.start_s)
     history.write(directory / "history.jsonl", operations)
     text = asdict(verdict) | {"holds": verdict.holds, "broken_promises": verdict.broken_promises}
     (directory / "verdict.json").write_text(json.dumps(text, indent=1))
-    return verdict, operations
+    write_page(directory / "report.html", verdict, operations, scenario.workloads)
+    return verdict
+
+
+def measure_outages(verdict: Verdict, operations: list[history.Operation]) -> None:
+    """How long writes were away at each fault, and what that comes to for each kind of fault."""
+    writes = [each for each in operations if each.kind in WRITES]
+    by_title: dict[str, list[float]] = {}
+    for window in verdict.windows:
+        end_s = window.end_s if window.end_s != NOT_OVER else verdict.seconds
+        window.outage_s = round(outage_within(writes, WRITES, window.start_s, end_s), 3)
+        by_title.setdefault(window.title, []).append(window.outage_s)
+    for title, outages in by_title.items():
+        if len(outages) >= STATISTICS_FROM:
+            verdict.figures |= outage_statistics(outages, title)
 
 
 def default_ground(scenario: Scenario, *, rooted: bool) -> str:

@@ -6,6 +6,7 @@ service is there when anybody gets an answer; the figure of the worst single cli
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -32,9 +33,31 @@ def gaps(operations: Iterable[Operation], kinds: tuple[str, ...]) -> list[Span]:
     times = sorted(each.end_s for each in mine if each.outcome == OK)
     if not times:
         return [Span(mine[0].start_s, mine[-1].start_s)] if mine else []
-    times.append(max(times[-1], *(each.start_s for each in mine)))
+    times.append(max(times[-1], *(last_try_s(each) for each in mine)))
     spans = [Span(earlier, later) for earlier, later in pairwise(times)]
     return sorted(spans, key=lambda span: -span.seconds)
+
+
+def outage_within(operations: list[Operation], kinds: tuple[str, ...], start_s: float, end_s: float) -> float:
+    """The longest gap that reaches into this time, all of it, in seconds."""
+    touching = [span.seconds for span in gaps(operations, kinds) if span.end_s > start_s and span.start_s < end_s]
+    return max(touching, default=0.0)
+
+
+def outage_statistics(outages: list[float], title: str) -> dict[str, float]:
+    """Median, 99th percentile (nearest rank) and maximum of the outages of one kind of fault."""
+    ranked = sorted(outages)
+    return {
+        f"{title}: outage p50 s": round(ranked[(len(ranked) - 1) // 2], 3),
+        f"{title}: outage p99 s": round(ranked[math.ceil(0.99 * len(ranked)) - 1], 3),
+        f"{title}: outage max s": round(ranked[-1], 3),
+        f"{title}: times": len(ranked),
+    }
+
+
+def last_try_s(operation: Operation) -> float:
+    """When it was tried last, as far as that is known: operations of several attempts end with the last one."""
+    return operation.end_s if operation.attempts > 1 else operation.start_s
 
 
 def outage_figures(operations: list[Operation], writes: tuple[str, ...], reads: tuple[str, ...]) -> dict[str, float]:

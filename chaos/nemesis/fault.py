@@ -53,6 +53,7 @@ class Window:
     start_s: float
     end_s: float = NOT_OVER
     evidence: str = ""
+    outage_s: float = 0.0  # the longest time without a successful write that reaches into it
 
 
 def must_see(what: str, condition: Callable[[], bool], seconds: float = 5.0) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import threading
 import time
+from collections.abc import Callable
 
+from chaos.needs import NATS_CLI
 from chaos.nemesis.fault import Fault, must_see
 from chaos.processes import ChaosNode
 
@@ -106,3 +109,25 @@ class Restart(Nodes):
     def end(self) -> None:
         for node in self.nodes:
             node.start()
+
+
+class StepDown(Fault):
+    """A planned change: the stream's leader is asked to hand over. `leader` tells who leads now."""
+
+    title = "planned change"
+
+    def __init__(self, leader: ChaosNode, url: str, stream: str, leader_now: Callable[[], str]) -> None:
+        super().__init__(leader.name)
+        self._url = url
+        self._stream = stream
+        self._leader_now = leader_now
+
+    def begin(self) -> None:
+        command = [str(NATS_CLI), "--server", self._url, "stream", "cluster", "step-down", self._stream]
+        subprocess.run(command, check=False, capture_output=True, timeout=20)
+
+    def evidence(self) -> str:
+        return must_see(f"{self.target} no longer leads", lambda: self._leader_now() not in ("", self.target), 10)
+
+    def end(self) -> None:
+        """Nothing to undo."""

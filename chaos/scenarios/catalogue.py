@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from chaos.scenarios import crashes, disks, partitions
-from chaos.scenarios.scenario import ISOLATED_S, KILLED_S, WRITE_OUTAGE, Scenario, Story
+from chaos.ground import PROXIED
+from chaos.scenarios import connections, crashes, disks, mixture, partitions, statistics
+from chaos.scenarios.scenario import ISOLATED_S, KILLED_S, PLANNED_S, WRITE_OUTAGE, Scenario, Story
 
 SMALL = ("leader-kill", "partition-leader", "power-cut-all", "bit-flip")
 
@@ -11,8 +12,9 @@ SMALL = ("leader-kill", "partition-leader", "power-cut-all", "bit-flip")
 def scenario(story: Story, *, limit_s: float = 0.0, **how: object) -> Scenario:
     """Named after its function; the sentence is its docstring's."""
     name = story.__name__.replace("_", "-")
-    limits = {WRITE_OUTAGE: limit_s} if limit_s else {}
-    return Scenario(name, (story.__doc__ or "").strip(), story, limits=limits, **how)  # type: ignore[arg-type]
+    if limit_s:
+        how["limits"] = {WRITE_OUTAGE: limit_s}
+    return Scenario(name, (story.__doc__ or "").strip(), story, **how)  # type: ignore[arg-type]
 
 
 CATALOGUE = {
@@ -44,5 +46,17 @@ CATALOGUE = {
         scenario(disks.sync_error),
         scenario(disks.slow_sync),
         scenario(disks.frozen_disk),
+        scenario(connections.latency, rooted=False, ground=PROXIED),
+        scenario(connections.bandwidth, rooted=False, ground=PROXIED),
+        scenario(connections.slicer, rooted=False, ground=PROXIED),
+        scenario(connections.resets, rooted=False, ground=PROXIED),
+        scenario(connections.timeouts, rooted=False, ground=PROXIED),
+        scenario(connections.refused, rooted=False, ground=PROXIED, limit_s=ISOLATED_S),
+        scenario(statistics.leader_kills, workloads="P", limits={"SIGKILL: outage p99 s": KILLED_S}),
+        scenario(statistics.leader_isolations, workloads="P", limits={"leader isolated: outage max s": ISOLATED_S}),
+        scenario(statistics.leader_pauses, workloads="P", limits={"SIGSTOP: outage max s": ISOLATED_S}),
+        scenario(statistics.planned_changes, workloads="P", limits={"planned change: outage max s": PLANNED_S}),
+        scenario(mixture.clock_jumps, movable_clocks=True),
+        scenario(mixture.random_mix, rooted=False),
     )
 }

@@ -119,7 +119,7 @@ class Publishing(Workload):
             operation = self.history.begin(name, "publish", f"{name}-{count}")
             while not await self._publish(client, operation, RETRY_S, message_id=operation.value):
                 operation.outcome = UNKNOWN  # an earlier attempt may have been stored, whatever the last was told
-                if self.stopping:
+                if self.is_stopping():
                     break
                 operation.attempts += 1
                 await self.pause(PACE_S)

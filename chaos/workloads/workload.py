@@ -76,6 +76,10 @@ class Workload(ABC):
         self.clients.append(client)
         return client
 
+    def is_stopping(self) -> bool:
+        """Whether the load has ended; may change at any await."""
+        return self.stopping
+
     def spawn(self, work: Awaitable[None]) -> None:
         """Have it done until `stop`."""
         self.tasks.append(asyncio.ensure_future(work))
@@ -86,9 +90,13 @@ class Workload(ABC):
 
     async def stop(self) -> None:
         """Let what is in flight end, and disconnect. An error of ours in a worker comes out here."""
+        await self.finish(30)
+
+    async def finish(self, seconds: float) -> None:
+        """The same, with patience."""
         self.stopping = True
         try:
-            await asyncio.wait_for(asyncio.gather(*self.tasks), 30)
+            await asyncio.wait_for(asyncio.gather(*self.tasks), seconds)
         finally:
             for client in self.clients:
                 await close(client)
