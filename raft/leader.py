@@ -224,6 +224,7 @@ def handle_append_response(state: RaftState, message: Message) -> None:
     if peer is None:
         return
     peer.active = True
+    peer.gone = False
     if message.reject:
         # Our entries above the hint that have a higher term than the peer's there can not match either.
         hint = message.hint
@@ -258,6 +259,7 @@ def handle_heartbeat_response(state: RaftState, message: Message) -> None:
     if peer is None:
         return
     peer.active = True
+    peer.gone = False
     if peer.state == PROBE:
         peer.paused = False
         state.flush_due = True
@@ -274,6 +276,7 @@ def handle_heartbeat_response(state: RaftState, message: Message) -> None:
 
 def peer_unreachable(state: RaftState, peer: Progress) -> None:
     """Whatever was on its way to the peer may be lost: find out what it has before more is sent."""
+    peer.gone = True
     if state.quiet:
         wake(state)
         peer.active = False

@@ -66,7 +66,8 @@ class InflightWindow:
 
 
 class Progress:
-    """One peer. `paused`: in PROBE, a probe is on its way. `active`: it answered since the last quorum check."""
+    """One peer. `paused`: in PROBE, a probe is on its way. `active`: it answered since the last quorum check. `gone`: the
+    caller said that there is no way to it, and nothing came from it since."""
 
     def __init__(self, peer: PeerId, next_index: int, inflight_max: int, is_voter: bool) -> None:
         self.peer = peer
@@ -77,6 +78,7 @@ class Progress:
         self.paused = False
         # True at first: a new leader, or a new peer, is given one whole round to prove itself.
         self.active = True
+        self.gone = False
         self.pending_snapshot = 0
         self.snapshot_ticks = 0
         self.commit_sent = 0

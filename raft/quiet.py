@@ -3,8 +3,8 @@
 Only timers sleep. What is promised never rests on them, so a mistake here costs time, never data.
 
 A leader sleeps when a whole quorum check long nothing was proposed, everything is committed, and every peer has all of
-it, or has not answered for that long (it is down; whoever brings it back wakes us). With QUIET it tells the peers,
-which sleep too. Any message but QUIET and the late answer to a heartbeat wakes, and so does any proposal, read or
+it, or is gone, as the caller said (who brings it back wakes us). A peer that is there and does not answer keeps it awake:
+its replica may begin any time, and a new one has no voice. With QUIET the leader tells the peers, which sleep too. Any message but QUIET and the late answer to a heartbeat wakes, and so does any proposal, read or
 hand-over.
 
 A sleeper cannot notice that a peer is gone. So the caller owes, for a group that is `quiet` (a node has one watch for
@@ -12,7 +12,7 @@ each peer, whatever the number of its groups):
 
 * `peer_silent(peer)` when nothing at all came from the peer's node for `election_ticks_min` ticks;
 * `peer_back(peer)` when there is a new connection to it, which may be to a new process;
-* `peer_unreachable(peer)`, as always, when the connection broke.
+* `peer_unreachable(peer)`, as always, when the connection broke, or a new leader has none.
 
 Not here: who looks after the peers (the caller's links), and what an awake group does (`leader`, `candidate`).
 
@@ -42,10 +42,10 @@ def rest(state: RaftState) -> bool:
     if state.peer_id not in state.membership.voters:
         return False
     for peer in state.peers:
-        if peer.active and (peer.state != REPLICATE or peer.match != last):
+        if not peer.gone and not (peer.active and peer.state == REPLICATE and peer.match == last):
             return False
     for peer in state.peers:
-        if peer.active:
+        if not peer.gone:
             message = state.new_message(QUIET, peer.peer)
             message.commit = last
             peer.commit_sent = last
@@ -96,6 +96,7 @@ def peer_silent(state: RaftState, peer: str) -> None:
         if progress is not None:
             wake(state)
             progress.active = False
+            progress.gone = True
     elif state.leader == peer:
         # Who was woken a moment ago, by a candidate that noticed first, has heard the leader no more than we have.
         wake(state)
@@ -105,5 +106,8 @@ def peer_silent(state: RaftState, peer: str) -> None:
 
 def peer_back(state: RaftState, peer: str) -> None:
     """The peer may be another process than before, which knows nothing of anybody's sleep."""
-    if state.leader == peer or peer in state.progress:
+    progress = state.progress.get(peer)
+    if progress is not None:
+        progress.gone = False
+    if progress is not None or state.leader == peer:
         wake(state)

@@ -40,16 +40,20 @@ class Incoming:
         """Is the stream's own block byte for byte the peer's?"""
         return own is not None and own.length == info.length and own.crc == info.crc
 
-    def received(self, block_id: int) -> int:
-        """Bytes of a block that were received."""
+    def received(self, info: BlockInfo) -> int:
+        """Bytes of a block that were received. More than it has can only be of another one: they are thrown away."""
         try:
-            file = self._disk.open(self.path(block_id))
+            file = self._disk.open(self.path(info.id))
         except FileMissing:
             return 0
         try:
-            return file.size()
+            size = file.size()
         finally:
             file.close()
+        if size <= info.length:
+            return size
+        self._disk.remove(self.path(info.id))
+        return 0
 
     def receive(self, block_id: int, offset: int, data: bytes) -> None:
         """Write a piece."""

@@ -114,4 +114,4 @@ class CorruptSnapshot(StorageError):
 
 
 class CorruptState(StorageError):
-    """State bytes handed to `open` or `install` are not what `state_bytes` wrote."""
+    """State bytes handed to `open` or `prepare` are not what `state_bytes` wrote."""

@@ -11,7 +11,7 @@ from storage.block import Block, BlockInfo
 from storage.errors import CorruptState
 from storage.flush import FlushJob
 from storage.message_log import MessageLog
-from storage.stream_recovery import LoadedBlock, assemble, parse_block
+from storage.stream_recovery import Installation, LoadedBlock, assemble, parse_block
 from storage.stream_state import decode_state, encode_state, state_length
 
 BLOCK_BYTES: Final = 64 * 1024
@@ -32,7 +32,7 @@ class MemoryStreamStore(MessageLog):
     ) -> "MemoryStreamStore":
         """The store as of `state` (None: empty). Raises CorruptState, CorruptBlock."""
         store = MemoryStreamStore(block_bytes, frame_bytes)
-        store.install(state, [])
+        store.adopt(store.prepare(state, []))
         return store
 
     @property
@@ -51,8 +51,8 @@ class MemoryStreamStore(MessageLog):
                 offset += frame.length()
         return b"".join(parts)
 
-    def install(self, state: bytes | None, manifest: list[BlockInfo]) -> None:
-        """Become the stream of `state`."""
+    def prepare(self, state: bytes | None, manifest: list[BlockInfo]) -> Installation:
+        """The stream of `state`, to be adopted. Raises CorruptState, CorruptBlock."""
         assert not manifest
         length = state_length(state) if state is not None else 0
         decoded = decode_state(None if state is None else state[:length])
@@ -60,7 +60,12 @@ class MemoryStreamStore(MessageLog):
         loaded = parse_block(frames, "memory", 0, decoded.last_sequence)
         if loaded.bad_offset >= 0:
             raise CorruptState("the messages of a memory stream fail their checksum")
-        assemble(self, decoded, self._split(loaded), "memory")
+        fresh = MemoryStreamStore(self.block_bytes, self.frame_bytes)
+        return Installation(decoded, fresh, assemble(fresh, decoded, self._split(loaded), "memory"))
+
+    def adopt(self, installation: Installation) -> None:
+        """Become the prepared stream."""
+        installation.take_place_of(self)
 
     def _split(self, loaded: LoadedBlock) -> list[LoadedBlock]:
         """Blocks of this store's size, all of them in memory."""

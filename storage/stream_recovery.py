@@ -33,6 +33,23 @@ class LoadedBlock:
         self.bad_offset: int = -1
 
 
+class Installation:
+    """A peer's stream, whole and verified beside a store's own, which it has not replaced yet."""
+
+    def __init__(self, state: StreamState, log: MessageLog, empty: list[LoadedBlock]) -> None:
+        self.state = state
+        self.log = log
+        self.empty = empty
+
+    def take_place_of(self, log: MessageLog) -> None:
+        """Everything that both kinds of store have in common."""
+        self.state.put_into(log)
+        log.blocks = self.log.blocks
+        log.index = self.log.index
+        log.next_block = max(log.next_block, self.log.next_block)
+        log.pending_bytes = 0
+
+
 def chain_crc(crc: int, header_crc: int) -> int:
     """The checksum of a block: over the checksums of its frames, in order."""
     return zlib.crc32(header_crc.to_bytes(4, "little"), crc)

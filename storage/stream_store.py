@@ -17,7 +17,7 @@ from storage.disk import Disk
 from storage.errors import BlockGone, CorruptBlock, DiskFull, FileMissing, StorageError, StorageFailed
 from storage.flush import BlockWrite, FlushJob
 from storage.message_log import MessageLog
-from storage.stream_recovery import LoadedBlock, assemble, load_block
+from storage.stream_recovery import Installation, LoadedBlock, assemble, load_block
 from storage.stream_state import StreamState, decode_state, encode_state
 
 BLOCK_BYTES: Final = 8 * 1024 * 1024
@@ -133,7 +133,7 @@ class FileStreamStore(MessageLog):
             raise StorageFailed(self._directory, self.failed)
         if self._job is not None:
             return None
-        assert not self._promoting or self._promotion_ready, "snapshot_durable() is due after install()"
+        assert not self._promoting or self._promotion_ready, "snapshot_durable() is due after adopt()"
         self._captured.extend(self._dropped)
         self._dropped.clear()
         self._emptied_captured = len(self._emptied)
@@ -196,7 +196,7 @@ class FileStreamStore(MessageLog):
             write.block.in_file = write.block.in_file and not write.create
 
     def snapshot_durable(self) -> None:
-        """The snapshot with the state of the last checkpoint (or of `install`) is durable."""
+        """The snapshot with the state of the last checkpoint (or of `adopt`) is durable."""
         self._removable.extend(self._captured)
         self._captured.clear()
         for block in self._emptied[: self._emptied_captured]:
@@ -227,9 +227,9 @@ class FileStreamStore(MessageLog):
         own = {info.id: info for info in infos_of(self.blocks)}
         return [info for info in manifest if not self._incoming.same(info, own.get(info.id))]
 
-    def received(self, block_id: int) -> int:
-        """How many bytes of this block were received: where to go on."""
-        return self._incoming.received(block_id)
+    def received(self, info: BlockInfo) -> int:
+        """How many bytes of a peer's block were received: where to go on."""
+        return self._incoming.received(info)
 
     def receive_block(self, block_id: int, offset: int, data: bytes) -> None:
         """Keep a piece of a block that is being fetched. Writes to a file, without sync."""
@@ -240,12 +240,17 @@ class FileStreamStore(MessageLog):
         if not self._promoting:
             self._incoming.discard()
 
-    def install(self, state: bytes, manifest: list[BlockInfo]) -> None:
-        """Become the stream of `state` and `manifest`, all of whose blocks were received (or are equal here).
+    @property
+    def promoting(self) -> bool:
+        """Fetched blocks are the stream already, and lie where they were fetched to: nothing else can be fetched."""
+        return self._promoting
 
-        Call it where IO may block and nobody uses the store; with no job out. Afterwards make the snapshot that holds
-        `state` durable, then call `snapshot_durable`; until then a restart still finds the old content for the old
-        state. Raises CorruptBlock (and changes nothing) when the blocks are not what they should be.
+    def prepare(self, state: bytes, manifest: list[BlockInfo]) -> Installation:
+        """The stream of `state` and `manifest`, all of whose blocks were received (or are equal here), to be adopted.
+
+        Does IO and changes nothing here; call it with no job out and while nobody changes the store. Then make the
+        snapshot that holds `state` durable, `adopt`, and call `snapshot_durable`: whatever fails before leaves the old
+        stream, and so does a restart. Raises CorruptBlock when the blocks are not what they should be.
         """
         assert self._job is None and not self._promoting
         decoded = decode_state(state)
@@ -253,23 +258,22 @@ class FileStreamStore(MessageLog):
         loaded = self._incoming.load(manifest, decoded, infos_of(self.blocks))
         empty = assemble(fresh, decoded, loaded, self._incoming.directory)
         self._incoming.seal(manifest)
-        kept = {block.id for block in fresh.blocks}
+        return Installation(decoded, fresh, empty)
+
+    def adopt(self, installation: Installation) -> None:
+        """Become the prepared stream, whose snapshot is durable."""
+        kept = {block.id for block in installation.log.blocks}
         for block in self.blocks:
             self._files.forget(block_path(self._directory, block.id))
             if block.in_file and block.id not in kept:
                 self._dropped.append(block_path(self._directory, block.id))
-        next_block = max(self.next_block, fresh.next_block)
-        decoded.put_into(self)
-        self.blocks = fresh.blocks
-        self.index = fresh.index
-        self.next_block = next_block
-        self.pending_bytes = 0
+        installation.take_place_of(self)
         self.durable_sequence = self.last_sequence
         self._captured.extend(self._dropped)
         self._dropped.clear()
         self._emptied.clear()
         self._emptied_captured = 0
-        self._captured.extend([item.path for item in empty])
+        self._captured.extend([item.path for item in installation.empty])
         self._promoting = True
 
     # The rest.

@@ -49,6 +49,11 @@ class Bootstrap:
         """What a peer sees."""
         self._views[peer] = seen
 
+    def peer_has_meta(self, peer: str) -> None:
+        """It founded, or was admitted, after it greeted us."""
+        if peer in self._links.hellos:
+            self._links.hellos[peer].has_meta = True
+
     def peer_lost(self, peer: str) -> None:
         """Its view no longer counts."""
         self._views.pop(peer, None)

@@ -3,10 +3,11 @@
 Raft's SNAPSHOT message carries the machine's state and the list of the stream's blocks (`SnapshotParcel`; the meta
 group's has none). The group
 holds the message back; `CatchUp` asks the sender for the blocks that differ, a few pieces at a time; then a job makes
-blocks and snapshot durable; only then is the message stepped. Whatever goes wrong, the fetch is given up and the
-leader sends another snapshot later: pieces that are already here are kept and not fetched again.
+blocks and snapshot durable; only then they become the stream and the message is stepped. Whatever goes wrong, the
+fetch is given up, nothing has changed here, and the leader is told `RETRY_NS` later, so that it sends another snapshot;
+pieces that came from the same peer are not fetched again.
 
-While the installation runs the group is frozen: nothing else may use its store.
+While the installation runs the group is frozen: nobody changes its store.
 """
 
 import contextlib
@@ -23,9 +24,10 @@ from broker.jetstream.stream import StreamMachine
 from raft.types import Message, Snapshot
 from storage.block import BlockInfo
 from storage.disk import Disk
-from storage.errors import BlockGone, StorageError
+from storage.errors import BlockGone, CorruptBlock, CorruptState, DiskFull, StorageError
 from storage.memory import MemoryStreamStore
 from storage.snapshots import write_snapshot
+from storage.stream_recovery import Installation
 from storage.stream_store import FileStreamStore
 
 if TYPE_CHECKING:
@@ -34,6 +36,9 @@ if TYPE_CHECKING:
 PIECE_BYTES: Final = 256 * 1024
 PIECES_MAX: Final = 4
 STALL_NS: Final = 3_000_000_000
+RETRY_NS: Final = 1_000_000_000
+BLOCK_BYTES_MAX: Final = 1 << 32
+NONSENSE: Final = (ValueError, LookupError, TypeError, cbor2.CBORDecodeError)
 
 
 class SnapshotParcel:
@@ -54,7 +59,11 @@ def _rows(manifest: list[BlockInfo]) -> list[list[int]]:
 
 
 def _infos(rows: list[list[int]]) -> list[BlockInfo]:
-    return [BlockInfo(row[0], row[1], row[2], row[3], row[4]) for row in rows]
+    manifest = [BlockInfo(row[0], row[1], row[2], row[3], row[4]) for row in rows]
+    for info in manifest:
+        if not 0 < info.length < BLOCK_BYTES_MAX:
+            raise ValueError(f"a block of {info.length} bytes")
+    return manifest
 
 
 def decode_parcel(data: bytes) -> SnapshotParcel:
@@ -74,7 +83,7 @@ def dead_letter_store(group: RaftGroup, machine: bytes) -> Store | None:
 
 
 class InstallJob(Job):
-    """Fetched blocks become the stream, and the snapshot durable."""
+    """Fetched blocks and the snapshot become durable. What is to become the stream is in `installation` then."""
 
     def __init__(self, disk: Disk, group: RaftGroup, parcel: SnapshotParcel, message: Message) -> None:
         super().__init__(THREAD_FLUSH)
@@ -82,6 +91,8 @@ class InstallJob(Job):
         self.parcel: Final = parcel
         self.message: Final = message
         self.dead: Final = dead_letter_store(group, parcel.snapshot.machine)
+        self.installation: Installation | None = None
+        self.dead_installation: Installation | None = None
         self._disk: Final = disk
 
     def run(self) -> None:
@@ -92,12 +103,14 @@ class InstallJob(Job):
             state = StreamMachine.store_state(machine) if machine else None
             if isinstance(store, FileStreamStore):
                 assert state is not None
-                store.install(state, self.parcel.manifest)
+                self.installation = store.prepare(state, self.parcel.manifest)
             else:
-                store.install(state, [])
+                self.installation = store.prepare(state, [])
             found = StreamMachine.dead_store_state(machine) if machine else None
-            if self.dead is not None and found is not None:
-                self.dead.install(found[2], self.parcel.dead if isinstance(self.dead, FileStreamStore) else [])
+            if isinstance(self.dead, FileStreamStore) and found is not None:
+                self.dead_installation = self.dead.prepare(found[2], self.parcel.dead)
+            elif self.dead is not None and found is not None:
+                self.dead_installation = self.dead.prepare(found[2], [])
         write_snapshot(self._disk, group_directory(self.group.id), self.parcel.snapshot.encode())
 
 
@@ -129,7 +142,9 @@ class CatchUp:
             store = self.stores[slot]
             if isinstance(store, FileStreamStore):
                 for info in store.missing_blocks(manifest):
-                    for offset in range(0, info.length, PIECE_BYTES):
+                    have = store.received(info)
+                    start = have if have == info.length else have - have % PIECE_BYTES
+                    for offset in range(start, info.length, PIECE_BYTES):
                         self._wanted.append(Piece(slot, info.id, offset, min(PIECE_BYTES, info.length - offset)))
         self._wanted.reverse()
 
@@ -173,6 +188,8 @@ class CatchUps:
         self._jobs: Final = jobs
         self._running: dict[int, CatchUp] = {}
         self._installing: dict[int, InstallJob] = {}
+        self._sources: dict[int, str] = {}  # whose pieces lie here: block numbers are a peer's own
+        self._retries: dict[int, tuple[str, int]] = {}  # whom to tell that its snapshot came to nothing, and when
 
     def begin(self, group: RaftGroup, message: Message, link: PeerLink | None, now_ns: int) -> None:
         """A SNAPSHOT message was held back."""
@@ -187,16 +204,35 @@ class CatchUps:
             if held.index >= snapshot.index:
                 return
         assert not group.checkpoint_running
+        store = group.message_store()
+        if isinstance(store, FileStreamStore) and store.promoting:
+            group.checkpoint_wanted = True  # its job moves to their place the blocks that came before
+            self._retry_later(group, message.sender, now_ns)
+            return
         try:
+            self._keep_pieces_of(group, message.sender)
             catch_up = CatchUp(group, message, now_ns)
-        except (ValueError, LookupError, TypeError, cbor2.CBORDecodeError) as error:
+        except NONSENSE as error:
             self._failed(group, f"bad snapshot: {error}")
+            return
+        except StorageError as error:
+            self._failed(group, str(error))
+            self._retry_later(group, message.sender, now_ns)
             return
         self._running[group.id] = catch_up
         fields: dict[str, object] = {"group": group.title(), "index": snapshot.index}
         self.events.append(("info", "catch_up", fields))
         catch_up.ask(link)
         self._install_if_complete(catch_up)
+
+    def _keep_pieces_of(self, group: RaftGroup, sender: str) -> None:
+        store = group.message_store()
+        if isinstance(store, FileStreamStore) and self._sources.get(group.id) != sender:
+            store.discard_received()
+            self._sources[group.id] = sender
+
+    def _retry_later(self, group: RaftGroup, sender: str, now_ns: int) -> None:
+        self._retries[group.id] = (sender, now_ns + RETRY_NS)
 
     def _install_if_complete(self, catch_up: CatchUp) -> None:
         group = catch_up.group
@@ -209,33 +245,54 @@ class CatchUps:
         job = self._installing[group.id] = InstallJob(self._disk, group, catch_up.parcel, catch_up.message)
         self._jobs.append(job)
 
-    def tick(self, now_ns: int) -> None:
-        """Go on with what waited for a checkpoint; give up on fetches that do not move."""
+    def tick(self, now_ns: int, links: dict[str, PeerLink]) -> None:
+        """Go on with what waited for a checkpoint; give up on fetches that do not move; tell leaders that theirs came
+        to nothing."""
         for catch_up in list(self._running.values()):
             if catch_up.complete():
                 self._install_if_complete(catch_up)
             elif now_ns - catch_up.progress_ns > STALL_NS:
-                del self._running[catch_up.group.id]
+                self._give_up(catch_up, now_ns)
+        for group_id, (peer, due_ns) in list(self._retries.items()):
+            if now_ns >= due_ns:
+                del self._retries[group_id]
+                link = links.get(peer)
+                if link is not None:
+                    link.write_frame(FRAME_BLOCK_REQUEST, [bytes(cbor2.dumps({"group": group_id, "failed": True}))])
+                    link.dirty = True
 
-    def serve(self, link: PeerLink, request: dict[str, object], group: "StreamGroup | None") -> None:
-        """A peer asks for a piece of a block."""
+    def _give_up(self, catch_up: CatchUp, now_ns: int) -> None:
+        del self._running[catch_up.group.id]
+        self._retry_later(catch_up.group, catch_up.sender, now_ns)
+
+    def serve(self, link: PeerLink, request: dict[str, object], group: RaftGroup | None) -> None:
+        """A peer asks for a piece of a block, or says that its fetch failed."""
+        if group is not None and request.get("failed") is True:
+            self._send_another(group, link.peer)
+            return
         block, offset, length = request.get("block"), request.get("offset"), request.get("length")
         if group is None or not isinstance(block, int) or not isinstance(offset, int) or not isinstance(length, int):
             return
         slot = request.get("slot", 0)
-        store = group.store if slot == 0 else group.stores.store
+        stores = group.dead_letter_stores()
+        store = group.message_store() if slot == 0 or stores is None else stores.store
         if not isinstance(store, FileStreamStore) or not 0 <= length <= PIECE_BYTES or offset < 0:
             return
         data: bytes | None = None
         with contextlib.suppress(BlockGone, StorageError):
             data = store.read_block(block, offset, length)
         if data is None:
-            group.raft.snapshot_sent(link.peer, False)  # the peer gives up: it needs a newer one
-            group.touch()
+            self._send_another(group, link.peer)
         fields = {"group": group.id, "slot": slot, "block": block, "offset": offset, "gone": data is None}
         head = bytes(cbor2.dumps(fields))
         link.write_frame(FRAME_BLOCK, [len(head).to_bytes(4, "little"), head, data or b""])
         link.dirty = True
+
+    def _send_another(self, group: RaftGroup, peer: str) -> None:
+        """The peer gave up what we sent, or will: it needs a newer snapshot."""
+        group.raft.snapshot_sent(peer, False)
+        group.raft.peer_back(peer)  # we may sleep
+        group.touch()
 
     def piece(self, link: PeerLink, body: bytes, now_ns: int) -> None:
         """A piece of a block came."""
@@ -251,7 +308,7 @@ class CatchUps:
         except StorageError as error:  # a full disk, mostly: tried again with the leader's next snapshot
             self._failed(catch_up.group, str(error))
         if not wanted:
-            del self._running[catch_up.group.id]
+            self._give_up(catch_up, now_ns)
             return
         catch_up.ask(link)
         self._install_if_complete(catch_up)
@@ -259,23 +316,30 @@ class CatchUps:
     def _failed(self, group: RaftGroup, error: str) -> None:
         self.events.append(("error", "catch_up_failed", {"group": group.title(), "error": error}))
 
-    def installed(self, job: InstallJob, error: Exception | None) -> Message | None:
-        """The job ended: the message to step now, or None when it failed."""
+    def installed(self, job: InstallJob, error: Exception | None, now_ns: int) -> Message | None:
+        """The job ended: the message to step now, or None when it failed. Raises StorageError when nobody knows which
+        snapshot a restart will find."""
         group = job.group
         stores = (group.message_store(), job.dead)
         group.frozen = False
         self._installing.pop(group.id, None)
+        self._sources.pop(group.id, None)
         if error is not None:
-            if not isinstance(error, StorageError):
+            if not isinstance(error, (DiskFull, CorruptBlock, CorruptState, *NONSENSE)):
                 raise error
             self._failed(group, str(error))
+            self._retry_later(group, job.message.sender, now_ns)
             for store in stores:
                 if isinstance(store, FileStreamStore):
                     store.discard_received()
             return None
-        for store in stores:
-            if isinstance(store, FileStreamStore):
+        for store, installation in zip(stores, (job.installation, job.dead_installation), strict=True):
+            if isinstance(store, FileStreamStore) and installation is not None:
+                store.adopt(installation)
                 store.snapshot_durable()
+                group.checkpoint_wanted = True  # its job moves the blocks to their place
+            elif isinstance(store, MemoryStreamStore) and installation is not None:
+                store.adopt(installation)
         group.checkpoint = None
         return job.message
 

@@ -154,8 +154,17 @@ class Engine:
         while raft.has_ready():
             self._take(group, raft.ready())
         group.note_role()
+        if raft.role == LEADER and group.leads_term != raft.term:
+            group.leads_term = raft.term
+            self._tell_who_is_gone(group)
         self._keep_ticking(group)
         self._deadlines.arm(group, group.next_deadline_ns(now_ns))
+
+    def _tell_who_is_gone(self, group: RaftGroup) -> None:
+        """A new leader learns that nobody answers for some of its peers."""
+        for progress in group.raft.peers:
+            if progress.peer not in self.links.links:
+                group.raft.peer_unreachable(progress.peer)
 
     def _farewell(self, group: RaftGroup) -> None:
         """A group that failed here says so to its peers (who may sleep), and nothing more."""

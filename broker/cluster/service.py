@@ -27,6 +27,7 @@ from broker.cluster.frames import (
     FRAME_ANSWER,
     FRAME_BLOCK,
     FRAME_BLOCK_REQUEST,
+    FRAME_META,
     FRAME_PUBLISH,
     FRAME_RAFT,
     FRAME_REQUEST,
@@ -144,16 +145,24 @@ class JetStreamService:
                 self._work_from(link, REQUEST, body)
             elif kind == FRAME_BLOCK_REQUEST:
                 request = cbor2.loads(body[1:])
-                self.catch_ups.serve(link, request, self.assignments.groups.get(request["group"]))
+                self.catch_ups.serve(link, request, self.engine.groups.get(request["group"]))
             elif kind == FRAME_BLOCK:
                 self.catch_ups.piece(link, body[1:], self.clock.now_ns)
             elif kind == FRAME_VIEW:
-                seen = cbor2.loads(body[1:])
-                if isinstance(seen, dict):
-                    self._bootstrap.peer_view(link.peer, {str(peer): str(name) for peer, name in seen.items()})
+                self._view_from(link, cbor2.loads(body[1:]))
+            elif kind == FRAME_META:
+                self._bootstrap.peer_has_meta(link.peer)
         except NONSENSE as error:
             link.close_reason = f"bad frame: {error}"
             self.events.append(("error", "peer_protocol_error", {"peer": link.name, "error": str(error)}))
+
+    def _view_from(self, link: PeerLink, seen: object) -> None:
+        """A peer without a meta group says whom it sees; one that missed the founding would ask for ever."""
+        if self.links.has_meta:
+            link.write_frame(FRAME_META, [])
+            link.dirty = True
+        elif isinstance(seen, dict):
+            self._bootstrap.peer_view(link.peer, {str(peer): str(name) for peer, name in seen.items()})
 
     def _answers_from(self, link: PeerLink, reader: ColumnsReader) -> None:
         while reader.next():
@@ -196,7 +205,7 @@ class JetStreamService:
         self.engine.tick(self.clock.now_ns)
         self.forwarder.tick()
         self.assignments.dead_letters.tick()
-        self.catch_ups.tick(self.clock.now_ns)
+        self.catch_ups.tick(self.clock.now_ns, self.links.links)
         self.dispatch.meta_api.lists.tick()
         if self.clustered:
             if not self.links.has_meta:
@@ -293,10 +302,7 @@ class JetStreamService:
         elif isinstance(job, CheckpointJob):
             self.checkpoints.done(job, error)
         elif isinstance(job, InstallJob):
-            message = self.catch_ups.installed(job, error)
-            if message is not None:
-                job.group.installed_message = message
-                self.engine.step(message)
+            self._installed(job, error)
         elif error is not None:
             self.engine.fail(str(error))
         elif isinstance(job, FoundGroupJob):
@@ -304,6 +310,17 @@ class JetStreamService:
             self._note_meta()
         elif isinstance(job, RemoveGroupJob):
             pass
+
+    def _installed(self, job: InstallJob, error: Exception | None) -> None:
+        try:
+            message = self.catch_ups.installed(job, error, self.clock.now_ns)
+        except StorageError as failure:
+            self.engine.fail_group(job.group, failure)
+            return
+        if message is not None:
+            job.group.installed_message = message
+            self.engine.step(message)
+            self.engine.process(self.clock.now_ns)  # nobody sees the new messages with the old consumers
 
     def take_events(self) -> list[tuple[str, str, dict[str, object]]]:
         """What a person should know."""

@@ -48,7 +48,7 @@ def test_lulls(seed: int) -> None:
 def test_the_simulation_reaches_what_it_is_for() -> None:
     """A hostile world in which nothing happens would prove nothing."""
     simulation = Simulation(1)
-    simulation.run(40_000)
+    simulation.run(60_000)
     assert simulation.commit_max > 150
     assert len(simulation.leaders) > 10
     assert simulation.snapshots_installed > 5

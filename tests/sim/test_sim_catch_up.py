@@ -2,7 +2,7 @@
 
 from sim.judge import machine_digest
 from sim.plan import SECOND_NS
-from sim.stage import Stage
+from sim.stage import NODES, Stage
 
 LEVEL_NS = 10 * SECOND_NS
 
@@ -38,13 +38,15 @@ def test_a_snapshot_that_comes_during_a_checkpoint_is_not_forgotten() -> None:
     stage.wait(lambda: stage.level("S"), LEVEL_NS)
 
 
-def test_no_checkpoint_is_made_while_raft_has_a_snapshot_that_the_machine_has_not() -> None:
+def test_a_checkpoint_at_the_moment_of_the_takeover_holds_what_the_snapshot_knew() -> None:
+    """Raft's applied index and the machine must be seen together."""
     stage = Stage(log_file_bytes=4 * 1024)
     leader, behind = far_behind(stage)
     machine = stage.machines[behind]
     group = stage.group(behind, "S")
+    applied = group.raft.applied
     stage.world.heal()
-    stage.wait(lambda: group.raft.pending_snapshot is not None)
+    stage.wait(lambda: group.raft.applied > applied)
     group.checkpoint_wanted = True
     machine.node.tick(stage.world.now_ns, machine.wall_ns())
     machine.schedule_turn(0)
@@ -55,3 +57,61 @@ def test_no_checkpoint_is_made_while_raft_has_a_snapshot_that_the_machine_has_no
     stage.wait(lambda: stage.level("S"), LEVEL_NS)
     restarted = stage.group(behind, "S").machine
     assert machine_digest(restarted) == machine_digest(stage.group(leader, "S").machine)
+
+
+def left_behind(stage: Stage, memory: bool = False) -> str:
+    """A node whose copy of S ends where nobody's log begins any more; it is down."""
+    client = stage.client()
+    stage.create(client, "S", storage="memory" if memory else "file")
+    stage.publish(client, "S.a", 10, bytes(2000))
+    node = stage.others(stage.leader("S"))[0]
+    stage.stop(node)
+    client = stage.client(*stage.others(node))
+    stage.publish(client, "S.a", 30, bytes(2000))
+    for name in stage.others(node):
+        stage.stop(name)
+    for name in stage.others(node):
+        stage.machines[name].start()
+    stage.leader("S")
+    return node
+
+
+def caught_up(stage: Stage) -> bool:
+    return stage.level("S") and {stage.group(name, "S").machine.store.messages for name in NODES} == {40}
+
+
+def test_a_full_disk_at_the_end_of_the_fetch_leaves_the_replica_as_it_was() -> None:
+    stage = Stage()
+    machine = stage.machines[left_behind(stage)]
+    machine.start()
+    catch_ups = machine.node.jetstream.catch_ups
+    group = stage.group(machine.name, "S")
+    stage.wait(lambda: group.id in catch_ups._installing)
+    before = group.machine.store.messages
+    machine.disk.capacity = machine.disk.used_bytes() + 300  # enough for the list of blocks, not for the snapshot
+    stage.wait(lambda: any(event[2] == "catch_up_failed" for event in machine.events))
+    assert group.machine.store.messages == before <= 10
+    machine.disk.capacity = None
+    stage.wait(lambda: caught_up(stage), 10 * SECOND_NS)
+
+
+def test_a_second_snapshot_waits_until_the_blocks_of_the_first_are_in_their_place() -> None:
+    """Fetched blocks lie where the next ones would be fetched to, until a checkpoint has moved them."""
+    stage = Stage()
+    machine = stage.machines[left_behind(stage)]
+    machine.start()
+    group = stage.group(machine.name, "S")
+    stage.wait(lambda: group.store.promoting)
+    group.checkpoint_wanted = False
+    stage.isolate(machine.name)
+    others = stage.others(machine.name)
+    stage.publish(stage.client(*others), "S.a", 30, bytes(2000))
+    for name in others:
+        stage.stop(name)
+    for name in others:
+        stage.machines[name].start()
+    stage.leader("S")
+    assert group.store.promoting
+    stage.world.heal()
+    stage.wait(lambda: stage.level("S"))
+    assert {stage.group(name, "S").machine.store.messages for name in NODES} == {70}

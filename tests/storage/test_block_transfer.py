@@ -15,7 +15,7 @@ def fetch(source: FileStreamStore, peer: FileStreamStore) -> list:
     manifest = source.manifest()
     for info in peer.missing_blocks(manifest):
         peer.receive_block(info.id, 0, source.read_block(info.id, 0, info.length))
-        assert peer.received(info.id) == info.length
+        assert peer.received(info) == info.length
     return manifest
 
 
@@ -31,7 +31,7 @@ def test_a_checkpoint_is_given_away_though_its_blocks_were_emptied_since() -> No
     job.run()
     source.flush_done(job)
     peer = open_store(CrashDisk(random.Random(2)))
-    peer.install(state, fetch(source, peer))
+    peer.adopt(peer.prepare(state, fetch(source, peer)))
     assert contents(peer) == before
     source.snapshot_durable()
     gone = {info.id for info in peer.manifest()} - {info.id for info in source.manifest()}
@@ -49,7 +49,7 @@ def test_a_takeover_tried_again_on_a_full_disk_removes_no_block_that_it_brought(
     fill(peer, 60, length=30)
     checkpoint(peer)
     peer.truncate_front(59)  # emptied blocks keep their files until the next checkpoint
-    peer.install(state, fetch(source, peer))
+    peer.adopt(peer.prepare(state, fetch(source, peer)))
     peer.snapshot_durable()
     fill(peer, 400)
     disk.capacity = disk.used_bytes()
@@ -77,12 +77,12 @@ def test_a_damaged_or_incomplete_transfer_is_refused_and_changes_nothing() -> No
     manifest = fetch(source, peer)
     disk.flip_bit(f"s/incoming/{manifest[1].id:016x}.blk", 4000)
     with pytest.raises(CorruptBlock, match="not the one that was announced"):
-        peer.install(state, manifest)
+        peer.adopt(peer.prepare(state, manifest))
     assert contents(peer) == before
     peer.discard_received()
     with pytest.raises(CorruptBlock, match="not fetched"):
-        peer.install(state, manifest)
-    peer.install(state, fetch(source, peer))
+        peer.adopt(peer.prepare(state, manifest))
+    peer.adopt(peer.prepare(state, fetch(source, peer)))
     assert contents(peer) == contents(source)
     with pytest.raises(BlockGone):
         source.read_block(999, 0, 10)
@@ -94,7 +94,7 @@ def test_a_takeover_that_meets_a_full_disk_is_finished_later() -> None:
     state = checkpoint(source)
     disk = CrashDisk(random.Random(2))
     peer = open_store(disk)
-    peer.install(state, fetch(source, peer))
+    peer.adopt(peer.prepare(state, fetch(source, peer)))
     peer.snapshot_durable()
     fill(peer, 50)
     disk.capacity = disk.used_bytes()
@@ -125,7 +125,7 @@ def test_a_power_cut_during_a_takeover_leaves_the_old_or_the_new_stream() -> Non
         durable = old_state
         with contextlib.suppress(PowerLost):
             disk.cut_after = cut
-            peer.install(new_state, fetch(source, peer))
+            peer.adopt(peer.prepare(new_state, fetch(source, peer)))
             durable = new_state
             peer.snapshot_durable()
             fill(peer, 5)
@@ -139,3 +139,20 @@ def test_a_power_cut_during_a_takeover_leaves_the_old_or_the_new_stream() -> Non
         assert not disk.exists("s/incoming")
         outcomes.add(durable is old_state)
     assert outcomes == {True, False}
+
+
+def test_what_was_only_prepared_changes_nothing() -> None:
+    source = open_store(CrashDisk(random.Random(1)))
+    fill(source, 100)
+    state = checkpoint(source)
+    disk = CrashDisk(random.Random(2))
+    peer = open_store(disk)
+    fill(peer, 30)
+    before, own_state = contents(peer), checkpoint(peer)
+    peer.prepare(state, fetch(source, peer))
+    assert contents(peer) == before
+    peer.discard_received()
+    fill(peer, 1)
+    checkpoint(peer)
+    disk.crash()
+    assert contents(open_store(disk, own_state)) == before

@@ -224,7 +224,7 @@ class FileMachine(StoreMachine):
             for offset in range(0, info.length, 100):
                 piece = self.store.read_block(info.id, offset, min(100, info.length - offset))
                 peer.receive_block(info.id, offset, piece)
-        peer.install(self.state, manifest)
+        peer.adopt(peer.prepare(self.state, manifest))
         peer.snapshot_durable()
         job = peer.begin_flush()
         if job is not None:
