@@ -83,35 +83,32 @@ def dead_letter_store(group: RaftGroup, machine: bytes) -> Store | None:
 
 
 class InstallJob(Job):
-    """Fetched blocks and the snapshot become durable. What is to become the stream is in `installation` then."""
+    """Fetched blocks and the snapshot become durable. What is to become the stream is in `installations` then."""
 
-    def __init__(self, disk: Disk, group: RaftGroup, parcel: SnapshotParcel, message: Message) -> None:
+    def __init__(self, disk: Disk, catch_up: "CatchUp") -> None:
         super().__init__(THREAD_FLUSH)
-        self.group: Final = group
-        self.parcel: Final = parcel
-        self.message: Final = message
-        self.dead: Final = dead_letter_store(group, parcel.snapshot.machine)
-        self.installation: Installation | None = None
-        self.dead_installation: Installation | None = None
+        self.group: Final = catch_up.group
+        self.message: Final = catch_up.message
+        self.stores: Final = catch_up.stores
+        self.installations: list[tuple[Store, Installation]] = []
+        self._parcel: Final = catch_up.parcel
         self._disk: Final = disk
 
     def run(self) -> None:
         """Do the IO; the group is frozen meanwhile."""
-        store = self.group.message_store()
-        if store is not None:
-            machine = self.parcel.snapshot.machine
-            state = StreamMachine.store_state(machine) if machine else None
-            if isinstance(store, FileStreamStore):
-                assert state is not None
-                self.installation = store.prepare(state, self.parcel.manifest)
-            else:
-                self.installation = store.prepare(state, [])
-            found = StreamMachine.dead_store_state(machine) if machine else None
-            if isinstance(self.dead, FileStreamStore) and found is not None:
-                self.dead_installation = self.dead.prepare(found[2], self.parcel.dead)
-            elif self.dead is not None and found is not None:
-                self.dead_installation = self.dead.prepare(found[2], [])
-        write_snapshot(self._disk, group_directory(self.group.id), self.parcel.snapshot.encode())
+        parcel = self._parcel
+        machine = parcel.snapshot.machine
+        own, dead = self.stores
+        if own is not None and machine:
+            self._prepare(own, StreamMachine.store_state(machine), parcel.manifest)
+            found = StreamMachine.dead_store_state(machine)
+            if dead is not None and found is not None:
+                self._prepare(dead, found[2], parcel.dead)
+        write_snapshot(self._disk, group_directory(self.group.id), parcel.snapshot.encode())
+
+    def _prepare(self, store: Store, state: bytes, manifest: list[BlockInfo]) -> None:
+        files = manifest if isinstance(store, FileStreamStore) else []
+        self.installations.append((store, store.prepare(state, files)))
 
 
 class Piece:
@@ -127,7 +124,9 @@ class Piece:
 class CatchUp:
     """The fetch of one group's blocks."""
 
-    def __init__(self, group: RaftGroup, message: Message, now_ns: int) -> None:
+    def __init__(self, group: RaftGroup, message: Message, now_ns: int, resumes: bool) -> None:
+        """`resumes`: what was fetched so far came from the same peer. Raises storage errors, or anything in NONSENSE
+        when the snapshot makes no sense."""
         snapshot = message.snapshot
         assert snapshot is not None
         self.group: Final = group
@@ -137,16 +136,27 @@ class CatchUp:
         self.progress_ns: int = now_ns
         self._wanted: list[Piece] = []
         self._out: dict[tuple[int, int, int], Piece] = {}
-        self.stores: Final = [group.message_store(), dead_letter_store(group, self.parcel.snapshot.machine)]
-        for slot, manifest in enumerate((self.parcel.manifest, self.parcel.dead)):
-            store = self.stores[slot]
-            if isinstance(store, FileStreamStore):
-                for info in store.missing_blocks(manifest):
-                    have = store.received(info)
-                    start = have if have == info.length else have - have % PIECE_BYTES
-                    for offset in range(start, info.length, PIECE_BYTES):
-                        self._wanted.append(Piece(slot, info.id, offset, min(PIECE_BYTES, info.length - offset)))
-        self._wanted.reverse()
+        self.stores: Final = (group.message_store(), dead_letter_store(group, self.parcel.snapshot.machine))
+        self.must_wait: bool = False  # blocks that came before still have to be moved to their place
+        for store in self.stores:
+            if isinstance(store, FileStreamStore) and store.promoting:
+                self.must_wait = True
+        if not self.must_wait:
+            self._list(0, self.parcel.manifest, resumes)
+            self._list(1, self.parcel.dead, resumes)
+            self._wanted.reverse()
+
+    def _list(self, slot: int, manifest: list[BlockInfo], resumes: bool) -> None:
+        store = self.stores[slot]
+        if not isinstance(store, FileStreamStore):
+            return
+        if not resumes:
+            store.discard_received()
+        for info in store.missing_blocks(manifest):
+            have = store.received(info)
+            start = have if have == info.length else have - have % PIECE_BYTES
+            for offset in range(start, info.length, PIECE_BYTES):
+                self._wanted.append(Piece(slot, info.id, offset, min(PIECE_BYTES, info.length - offset)))
 
     def ask(self, link: PeerLink) -> None:
         """Keep a few requests out."""
@@ -204,35 +214,26 @@ class CatchUps:
             if held.index >= snapshot.index:
                 return
         assert not group.checkpoint_running
-        store = group.message_store()
-        if isinstance(store, FileStreamStore) and store.promoting:
-            group.checkpoint_wanted = True  # its job moves to their place the blocks that came before
-            self._retry_later(group, message.sender, now_ns)
-            return
+        sender = message.sender
         try:
-            self._keep_pieces_of(group, message.sender)
-            catch_up = CatchUp(group, message, now_ns)
+            catch_up = CatchUp(group, message, now_ns, self._sources.get(group.id) == sender)
         except NONSENSE as error:
             self._failed(group, f"bad snapshot: {error}")
             return
         except StorageError as error:
             self._failed(group, str(error))
-            self._retry_later(group, message.sender, now_ns)
+            self._retries[group.id] = (sender, now_ns + RETRY_NS)
             return
+        if catch_up.must_wait:
+            group.checkpoint_wanted = True
+            self._retries[group.id] = (sender, now_ns + RETRY_NS)
+            return
+        self._sources[group.id] = sender
         self._running[group.id] = catch_up
         fields: dict[str, object] = {"group": group.title(), "index": snapshot.index}
         self.events.append(("info", "catch_up", fields))
         catch_up.ask(link)
         self._install_if_complete(catch_up)
-
-    def _keep_pieces_of(self, group: RaftGroup, sender: str) -> None:
-        store = group.message_store()
-        if isinstance(store, FileStreamStore) and self._sources.get(group.id) != sender:
-            store.discard_received()
-            self._sources[group.id] = sender
-
-    def _retry_later(self, group: RaftGroup, sender: str, now_ns: int) -> None:
-        self._retries[group.id] = (sender, now_ns + RETRY_NS)
 
     def _install_if_complete(self, catch_up: CatchUp) -> None:
         group = catch_up.group
@@ -242,7 +243,7 @@ class CatchUps:
         if not group.replaces(catch_up.message):
             return  # Raft has moved on; the leader sends another snapshot if it is needed
         group.frozen = True
-        job = self._installing[group.id] = InstallJob(self._disk, group, catch_up.parcel, catch_up.message)
+        job = self._installing[group.id] = InstallJob(self._disk, catch_up)
         self._jobs.append(job)
 
     def tick(self, now_ns: int, links: dict[str, PeerLink]) -> None:
@@ -263,7 +264,7 @@ class CatchUps:
 
     def _give_up(self, catch_up: CatchUp, now_ns: int) -> None:
         del self._running[catch_up.group.id]
-        self._retry_later(catch_up.group, catch_up.sender, now_ns)
+        self._retries[catch_up.group.id] = (catch_up.sender, now_ns + RETRY_NS)
 
     def serve(self, link: PeerLink, request: dict[str, object], group: RaftGroup | None) -> None:
         """A peer asks for a piece of a block, or says that its fetch failed."""
@@ -320,7 +321,6 @@ class CatchUps:
         """The job ended: the message to step now, or None when it failed. Raises StorageError when nobody knows which
         snapshot a restart will find."""
         group = job.group
-        stores = (group.message_store(), job.dead)
         group.frozen = False
         self._installing.pop(group.id, None)
         self._sources.pop(group.id, None)
@@ -328,17 +328,17 @@ class CatchUps:
             if not isinstance(error, (DiskFull, CorruptBlock, CorruptState, *NONSENSE)):
                 raise error
             self._failed(group, str(error))
-            self._retry_later(group, job.message.sender, now_ns)
-            for store in stores:
+            self._retries[group.id] = (job.message.sender, now_ns + RETRY_NS)
+            for store in job.stores:
                 if isinstance(store, FileStreamStore):
                     store.discard_received()
             return None
-        for store, installation in zip(stores, (job.installation, job.dead_installation), strict=True):
-            if isinstance(store, FileStreamStore) and installation is not None:
+        for store, installation in job.installations:
+            if isinstance(store, FileStreamStore):
                 store.adopt(installation)
                 store.snapshot_durable()
                 group.checkpoint_wanted = True  # its job moves the blocks to their place
-            elif isinstance(store, MemoryStreamStore) and installation is not None:
+            else:
                 store.adopt(installation)
         group.checkpoint = None
         return job.message

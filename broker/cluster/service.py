@@ -47,6 +47,7 @@ from raft.codec import decode_messages
 from raft.errors import CodecError, ProposalDropped
 from storage.disk import Disk
 from storage.errors import StorageError
+from storage.errors import StorageError
 from storage.wal import Wal
 
 CAMPAIGN_SPREAD_TICKS: Final = 4
