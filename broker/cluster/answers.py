@@ -33,6 +33,7 @@ class Answers:
         self._inner: dict[bytes, InnerCaller] = {}
         self._inner_count: int = 0
         self._expected: dict[str, dict[bytes, bytes]] = {}
+        self._expected_long: dict[str, dict[bytes, bytes]] = {}  # since before `forget_old` was called last
 
     def send(self, origin: str, inbox: bytes, subject: bytes, reply: bytes, header_length: int, data: bytes) -> None:
         """Publish at `origin`: matched by `inbox`, written with `subject` (b"": the inbox itself)."""
@@ -50,8 +51,10 @@ class Answers:
     def received(self, peer: str, inbox: bytes, subject: bytes, reply: bytes, header_length: int, data: bytes) -> None:
         """An answer that a peer asks us to publish."""
         expected = self._expected.get(peer)
-        if expected:
-            expected.pop(inbox, None)
+        if not expected or expected.pop(inbox, None) is None:
+            expected = self._expected_long.get(peer)
+            if expected:
+                expected.pop(inbox, None)
         self.send(LOCAL, inbox, subject, reply, header_length, data)
 
     # What is expected from peers.
@@ -66,11 +69,20 @@ class Answers:
     def expected_count(self, peer: str) -> int:
         """How many answers are missing from `peer`."""
         expected = self._expected.get(peer)
-        return 0 if expected is None else len(expected)
+        long = self._expected_long.get(peer)
+        return (0 if expected is None else len(expected)) + (0 if long is None else len(long))
 
     def take_expected(self, peer: str) -> dict[bytes, bytes]:
         """The link to `peer` broke: all that it will not answer, subject by inbox."""
-        return self._expected.pop(peer, {})
+        found = self._expected_long.pop(peer, {})
+        found.update(self._expected.pop(peer, {}))
+        return found
+
+    def forget_old(self) -> None:
+        """Called now and then: what was expected at the last call already is no longer. Some answers never come (they
+        were lost at a change of leader, or came through another peer), and their number is bounded."""
+        self._expected_long = self._expected
+        self._expected = {}
 
     # Callers inside the node.
 

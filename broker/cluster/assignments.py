@@ -150,8 +150,8 @@ class Assignments(MetaListener):
         if meta is None:
             return
         known = meta.machine.by_group
-        for group in sorted({*self.groups, *self._ingress, *self._founding}):
-            if group not in known and group < meta.machine.next_group:
+        for group in sorted({*self.groups, *self._ingress, *self._founding, *self._engine.wal.groups()}):
+            if group != META_GROUP and group not in known and group < meta.machine.next_group:
                 self._delete(group)
         for group in sorted(known):
             if group in self._ingress:
@@ -226,12 +226,12 @@ class Assignments(MetaListener):
         self._founding.pop(group_id, None)
         group = self.groups.pop(group_id, None)
         host = self._hosts.pop(group_id, 0)
-        if host:
-            if group is not None:
-                group.delivery.stream_deleted()
-            self.dead_letters.ended(host)
-        elif group is not None:
+        if group is not None:
             group.delivery.stream_deleted()
+        if host:
+            self.dead_letters.ended(host)
+        elif group is not None or self._engine.wal.has_group(group_id):
+            # Without the group: its files were damaged, or gone before the log knew. The log must not wait for it.
             self._engine.remove(group_id)
             self._jobs.append(RemoveGroupJob(self._disk, group_id))
 

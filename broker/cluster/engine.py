@@ -337,4 +337,4 @@ class Engine:
         if group is not None:
             group.abandon_all()
             group.lost_leadership()
-            self.wal.remove_group(group_id)
+        self.wal.remove_group(group_id)

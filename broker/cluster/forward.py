@@ -28,6 +28,8 @@ HELD_OVERHEAD: Final = 200
 EXPECTED_MAX: Final = 200_000
 
 API_PREFIX: Final = b"$JS.API."
+PULL_PREFIX: Final = b"$JS.API.CONSUMER.MSG.NEXT."  # answered by messages, or never
+FORGET_NS: Final = 60_000_000_000
 
 PUBLISH: Final = 0
 ACK: Final = 1
@@ -86,6 +88,7 @@ class Forwarder:
         self._directory: Final = directory
         self._held: dict[int, list[Held]] = {}
         self._held_bytes: int = 0
+        self._forget_at_ns: int = 0
 
     def submit(
         self,
@@ -135,7 +138,7 @@ class Forwarder:
         block = link.columns(table, group)
         if block is None:
             return False
-        if reply and origin == LOCAL and kind != ACK:
+        if reply and origin == LOCAL and kind != ACK and not subject.startswith(PULL_PREFIX):
             if self._answers.expected_count(link.peer) >= EXPECTED_MAX:
                 return False
             self._answers.expect(link.peer, reply, subject)
@@ -169,6 +172,9 @@ class Forwarder:
 
     def tick(self) -> None:
         """Give up on what waited too long; retry the rest, as a link may have come up."""
+        if self._clock.now_ns >= self._forget_at_ns:
+            self._forget_at_ns = self._clock.now_ns + FORGET_NS
+            self._answers.forget_old()
         for group in list(self._held):
             for held in self._take_held(group):
                 if held.deadline_ns <= self._clock.now_ns:

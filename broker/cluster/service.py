@@ -20,7 +20,7 @@ from broker.cluster.checkpoint import CheckpointJob, Checkpoints
 from broker.cluster.columns import ColumnsError, ColumnsReader
 from broker.cluster.dead_letters import DeadLetters
 from broker.cluster.dispatch import Dispatch
-from broker.cluster.engine import Engine
+from broker.cluster.engine import FULL_RETRY_NS, Engine
 from broker.cluster.forward import ACK, PUBLISH, REQUEST, Forwarder
 from broker.cluster.frames import (
     FRAME_ACK,
@@ -46,8 +46,7 @@ from broker.core.router import Router
 from raft.codec import decode_messages
 from raft.errors import CodecError, ProposalDropped
 from storage.disk import Disk
-from storage.errors import StorageError
-from storage.errors import StorageError
+from storage.errors import DiskFull, StorageError
 from storage.wal import Wal
 
 CAMPAIGN_SPREAD_TICKS: Final = 4
@@ -101,6 +100,9 @@ class JetStreamService:
         self._bootstrap: Final = Bootstrap(links, options.ternmq.bootstrap_expect)
         self._readmission: Final = Readmission(self.assignments, links)
         self._founding: bool = False
+        self._on_full_disk: list[Job] = []  # groups that could not begin yet
+        self._full_told: bool = False
+        self._retry_at_ns: int = 0
         self._stopping: bool = False
         self._open()
 
@@ -214,6 +216,10 @@ class JetStreamService:
             if not self.links.has_meta:
                 self._try_to_found()
             self._readmission.tick(self.clock.now_ns)
+        if self._on_full_disk and self.clock.now_ns >= self._retry_at_ns:
+            self._retry_at_ns = self.clock.now_ns + FULL_RETRY_NS
+            self.jobs.extend(self._on_full_disk)
+            self._on_full_disk = []
         if not self._stopping:
             self.jobs.extend(self.checkpoints.due(False))
 
@@ -304,13 +310,20 @@ class JetStreamService:
             self.checkpoints.done(job, error)
         elif isinstance(job, InstallJob):
             self._installed(job, error)
+        elif isinstance(job, RemoveGroupJob):
+            if error is not None:
+                self.events.append(("error", "group_files_left", {"group": job.group, "error": str(error)}))
+        elif isinstance(error, DiskFull):
+            if not self._full_told:
+                self._full_told = True
+                self.events.append(("error", "disk_full", {}))
+            self._on_full_disk.append(job)
         elif error is not None:
             self.engine.fail(str(error))
         elif isinstance(job, FoundGroupJob):
+            self._full_told = False
             self.assignments.founded(job.snapshot)
             self._note_meta()
-        elif isinstance(job, RemoveGroupJob):
-            pass
 
     def _installed(self, job: InstallJob, error: Exception | None) -> None:
         try:
