@@ -24,6 +24,7 @@ SILENT_NS: Final = 3_000_000_000
 LIFE_TICKS: Final = 2  # as often as a leader that is awake sends heartbeats
 SILENT_TICKS: Final = ELECTION_TICKS_MIN  # then groups that sleep must wake up
 STALE_TICKS: Final = 100  # then the connection is given up for a new one
+NAME_TOLD_NS: Final = 10_000_000_000
 LINKS_MAX: Final = 256
 STALE: Final = "Stale Connection"
 ANSWERS_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -86,6 +87,7 @@ class LinkTable:
         self.silent: list[str] = []
         self._ticks: int = 0
         self.events: list[tuple[str, str, dict[str, object]]] = []
+        self._name_told_ns: int = 0
         self._opened_ns: dict[int, int] = {}
         self._user: Final = user
         self._password: Final = password
@@ -159,8 +161,8 @@ class LinkTable:
             self._refuse(link, "Authorization Violation")
             return
         peer = peer_id(hello.name, hello.store_id)
-        if hello.name == self.name and peer != self.peer:
-            self._refuse(link, "Duplicate Server Name")
+        if not self._name_is_free(hello.name, peer, now_ns):
+            self._refuse_name(link, hello.name, now_ns)
             return
         if link.dialled:
             address = self._learn(link.host, link.port, False)
@@ -175,14 +177,27 @@ class LinkTable:
         if peer == self.peer:
             link.close_reason = "this is ourselves"
             return
-        for other in list(self.links.values()):
-            if other.name == hello.name and other.peer != peer:
-                if now_ns - other.heard_ns < SILENT_NS:
-                    self._refuse(link, "Duplicate Server Name")
-                    return
-                self._drop(other, "Stale Connection")
         link.peer, link.name = peer, hello.name
         self._keep_one(link)
+
+    def _name_is_free(self, name: str, peer: str, now_ns: int) -> bool:
+        """Whether `peer` may have this name: nobody else has it, or whoever had it is silent (and gives it up)."""
+        if name == self.name:
+            return peer == self.peer
+        for other in list(self.links.values()):
+            if other.name == name and other.peer != peer:
+                if now_ns - other.heard_ns < SILENT_NS:
+                    return False
+                self._drop(other, "Stale Connection")
+        return True
+
+    def _refuse_name(self, link: PeerLink, name: str, now_ns: int) -> None:
+        """It may be that the connection of a store that is gone has not broken yet; said every ten seconds at most."""
+        link.write(b"-ERR 'Duplicate Server Name'\r\n")
+        link.close_reason = "Duplicate Server Name"
+        if now_ns - self._name_told_ns > NAME_TOLD_NS or self._name_told_ns == 0:
+            self._name_told_ns = now_ns
+            self.events.append(("warning", "peer_name_refused", {"peer": name, "cid": link.cid}))
 
     def _drop(self, link: PeerLink, reason: str) -> None:
         """A link that is of no use any more."""

@@ -84,10 +84,7 @@ class Checks(Watcher):
         return self.disks[machine.node.links.peer]
 
     def wiped(self, machine: Machine) -> None:
-        """The disk of a machine that is down was emptied: whoever it was has nothing any more."""
-        for peer, name in self._names.items():
-            if name == machine.name:
-                self.disks[peer] = DurableDisk(machine.disk)
+        """The disk of a machine that is down was emptied. What it promised may still be on its way, and was true."""
         for group in [group for group, peers in self._voters.items() if peers == {machine.name}]:
             self._forget(group)  # nobody else had it: it may begin again
 

@@ -14,16 +14,24 @@ CLOCK_MAX_NS = 30 * SECOND_NS
 
 
 class Nemesis:
-    """See the module's text. `leader` names who leads (anything) now, None when nobody does."""
+    """See the module's text. `leader` names who leads (anything) now, None when nobody does; `whole` says whether all
+    nodes are up and members of everything, so that one may lose its disk without harm."""
 
     def __init__(
-        self, world: World, machines: dict[str, Machine], plan: Plan, leader: Callable[[], str | None], story: list[str]
+        self,
+        world: World,
+        machines: dict[str, Machine],
+        plan: Plan,
+        leader: Callable[[], str | None],
+        whole: Callable[[], bool],
+        story: list[str],
     ) -> None:
         self.world = world
         self.machines = machines
         self.plan = plan
         self.strikes = 0
         self._leader = leader
+        self._whole = whole
         self._story = story
         self._rng = random.Random(world.rng.getrandbits(64))
         self._active = False
@@ -76,6 +84,9 @@ class Nemesis:
             self.tell(f"{kind}: {' '.join(names[:count])}, for {lasts_ns / SECOND_NS} s")
             for name in names[:count]:
                 self._crash(self.machines[name], what == "power", self._rng.randrange(lasts_ns))
+        elif what == "lost":
+            if self._whole():
+                self._lose_disk(self.machines[names[0]], self._rng.randrange(lasts_ns))
         elif what == "torn":
             self._tear(self.machines[names[0]], lasts_ns)
         elif kind == "clock":
@@ -116,6 +127,11 @@ class Nemesis:
                 self._crash(machine, True, down_ns)
 
         machine.ambush = act
+
+    def _lose_disk(self, machine: Machine, down_ns: int) -> None:
+        self.tell(f"lost disk: {machine.name}")
+        self._crash(machine, True, down_ns)
+        machine.wipe()
 
     def _start(self, machine: Machine) -> None:
         if machine.node is None:

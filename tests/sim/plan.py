@@ -14,6 +14,9 @@ FAULTS = (
 )  # fmt: skip
 
 
+LOST_DISKS = ("lost disk", "lost disk leader") * 4
+
+
 @dataclass
 class StreamPlan:
     """One stream, with `publishers` that send ids and try again, `plain` ones that do neither, `consumers` that take
@@ -126,6 +129,8 @@ def plans() -> list[Plan]:
         Plan("cleaning", [cleaning()], log_file_bytes=16 * 1024),
         Plan("limits", [*limits()]),
         Plan("dead letters", [dead_letters()], log_file_bytes=24 * 1024),
+        Plan("lost disks", [StreamPlan("S"), StreamPlan("M", memory=True, publishers=1, plain=0)],
+             faults=FAULTS + LOST_DISKS, log_file_bytes=32 * 1024),
     ]  # fmt: skip
 
 

@@ -146,6 +146,19 @@ class Cluster:
                         return name
         return None
 
+    def whole(self) -> bool:
+        """Whether every node is up and votes in the meta group and in every replicated stream, as everybody knows."""
+        nodes = [machine.node for machine in self.machines.values()]
+        if None in nodes:
+            return False
+        peers = sorted(node.links.peer for node in nodes)
+        replicated = sum(stream.replicas > 1 for stream in self.plan.streams)
+        for node in nodes:
+            groups = [group for group in node.jetstream.engine.groups.values() if len(group.membership().peers()) != 1]
+            if len(groups) != 1 + replicated or any(list(group.membership().voters) != peers for group in groups):
+                return False
+        return True
+
     def groups(self, stream: str) -> dict[str, object]:
         """The replicas of a stream, by node."""
         found = {}
@@ -254,7 +267,7 @@ def _tell(cluster: Cluster, result: Result) -> None:
     if not cluster.set_up():
         return
     cluster.start_clients()
-    nemesis = Nemesis(cluster.world, cluster.machines, cluster.plan, cluster.leader, result.story)
+    nemesis = Nemesis(cluster.world, cluster.machines, cluster.plan, cluster.leader, cluster.whole, result.story)
     nemesis.begin()
     cluster.run(cluster.plan.fault_ns)
     result.strikes = nemesis.strikes

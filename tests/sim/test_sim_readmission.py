@@ -237,3 +237,28 @@ def test_a_log_without_its_groups_is_refused() -> None:
     machine.disk.remove_directory("groups")
     machine.start()
     assert "the log knows groups whose files are missing" in stage.broken[0]
+
+
+def test_a_replica_that_falls_behind_again_at_once_is_given_another_snapshot() -> None:
+    """The blocks of the first one are still to be moved to their place when the second one comes."""
+    stage = Stage(log_file_bytes=4096)
+    client = stage.client("n2", "n3")
+    stage.create(client, "S")
+    publish(stage, client, "S.a", 100)
+    stage.lose_disk("n1")
+    stage.restart("n1")
+    stage.wait(lambda: is_whole(stage, "S"))
+    stage.isolate("n1")
+    index = stage.group("n1", "S").raft.applied
+    publish(stage, client, "S.a", 150)
+    leader = stage.leader("S")
+    stage.wait(lambda: stage.group(leader, "S").log.first_index > index + 1)
+    for name in stage.others("n1"):  # and what they have in memory, or is on its way, goes too
+        stage.machines[name].crash(True)
+        stage.restart(name)
+    for end in stage.world.ends_of(stage.machines["n1"]):
+        stage.world.reset(end)
+    stage.world.heal()
+    stage.wait(lambda: is_whole(stage, "S"))
+    assert len(stage.events("n1", "catch_up")) >= 3
+    assert stage.group("n1", "S").machine.store.messages == 250
