@@ -69,6 +69,8 @@ SENTENCES: Final = {
     "route_dial_failed": "Error trying to connect to route (attempt {attempt}): dial tcp {host}:{port}: {error}",
     "cluster_waiting": "Waiting for a cluster: missing {missing}, connected {connected}, in one already {existing}",
     "peer_name_refused": "Refused a server with another store under the name {peer}, which is connected already",
+    "logs_doubted": "Power was lost: the logs of {streams} streams may lack what was acknowledged without a sync",
+    "stream_cut_short": "Stream {stream} goes on after {last_sequence}: what came later was lost with the power",
     "peer_catching_up": "{peer} has a store that is new to this cluster: it votes as soon as it has caught up",
     "peer_admitted": "{peer} has caught up and votes in the meta group",
     "streams_reassigned": "Streams of the store that {peer} lost are assigned to its new one",

@@ -56,8 +56,9 @@ class Turn:
 class BrokerNode:
     """One server. Every method is called by one thread; none of them blocks (but the constructor, which recovers)."""
 
-    def __init__(self, options: Options, disk: Disk, rng: random.Random) -> None:
-        """Opens the store. Raises storage errors: WrongIdentity, CorruptLog …"""
+    def __init__(self, options: Options, disk: Disk, rng: random.Random, boot: str = "") -> None:
+        """Opens the store. `boot` is the id of the kernel's boot, "" when nobody knows. Raises storage errors:
+        WrongIdentity, CorruptLog …"""
         self.clock: Final = TurnClock()
         self.server_id: Final = "N" + base64.b32encode(rng.getrandbits(55 * 5 + 5).to_bytes(35, "big")).decode()[:55]
         # A server without a configured name keeps the one under which its store began.
@@ -104,7 +105,7 @@ class BrokerNode:
         )
         self.jetstream: JetStreamService | None = None
         if options.jetstream.enabled:
-            self.jetstream = JetStreamService(options, disk, self.links, self.router, self.clock, rng)
+            self.jetstream = JetStreamService(options, disk, self.links, self.router, self.clock, rng, boot)
             dispatch = self.jetstream.dispatch
             self.router.subscribe(ApiService(dispatch))
             self.router.subscribe(AckService(b"$JS.ACK.>", dispatch))

@@ -10,9 +10,10 @@ membership never campaign, and the last never vote.
 
 from __future__ import annotations
 
+from raft.doubt import count, is_sure
 from raft.leader import become_leader
-from raft.messages import PRE_VOTE, PRE_VOTE_RESPONSE, VOTE, VOTE_FORCED, VOTE_RESPONSE
-from raft.quorum import LOST, WON, vote_result
+from raft.messages import PRE_VOTE, PRE_VOTE_RESPONSE, VOTE, VOTE_DOUBTFUL, VOTE_FORCED, VOTE_RESPONSE
+from raft.quorum import LOST, WON
 from raft.state import CANDIDATE, FOLLOWER, LEADER, PRE_CANDIDATE, RaftState
 from raft.types import NO_PEER, Message, PeerId
 
@@ -37,15 +38,17 @@ def _stand(state: RaftState, role: int) -> None:
     state.leader = NO_PEER
     state.quiet = False
     state.reset_election_timer()
-    state.votes = {state.peer_id: True}
+    state.votes = {}
+    state.doubtful_votes = {}
+    _note_vote(state, state.peer_id, True, state.doubtful)
 
 
 def _campaign_for_votes(state: RaftState, forced: bool) -> None:
     _stand(state, CANDIDATE)
     state.enter_term(state.term + 1)
     state.vote = state.peer_id
-    if _count(state) == WON:
-        become_leader(state)
+    if count(state) == WON:
+        _win(state)
         return
     for voter in state.membership.voters:
         if voter != state.peer_id:
@@ -64,18 +67,16 @@ def _ask_pre_vote(state: RaftState, voter: PeerId) -> None:
     state.send(request)
 
 
-def _count(state: RaftState) -> int:
-    granted = 0
-    refused = 0
-    for voter in state.membership.voters:
-        vote = state.votes.get(voter)
-        if vote is None:
-            continue
-        if vote:
-            granted += 1
-        else:
-            refused += 1
-    return vote_result(granted, refused, len(state.membership.voters))
+def _note_vote(state: RaftState, voter: PeerId, granted: bool, doubtful: bool) -> None:
+    state.votes[voter] = granted
+    if doubtful:
+        state.doubtful_votes[voter] = True
+
+
+def _win(state: RaftState) -> None:
+    in_doubt = not is_sure(state)
+    become_leader(state)
+    state.elected_in_doubt = in_doubt
 
 
 def handle_vote(state: RaftState, message: Message) -> None:
@@ -86,6 +87,7 @@ def handle_vote(state: RaftState, message: Message) -> None:
     )
     answer = state.new_message(VOTE_RESPONSE, message.sender)
     answer.reject = not granted
+    answer.hint = VOTE_DOUBTFUL if granted and state.doubtful else 0
     if granted:
         if state.role != FOLLOWER:
             # A pre-candidate: it asked whether it could win, and now helps somebody else to.
@@ -108,6 +110,7 @@ def handle_pre_vote(state: RaftState, message: Message) -> None:
     answer.reject = not granted
     if granted:
         answer.term = message.term
+        answer.hint = VOTE_DOUBTFUL if state.doubtful else 0
     state.send(answer)
     if not granted and state.role == PRE_CANDIDATE and _comes_first(state, message):
         # It may have refused us while it still heard the old leader; now it does not, as it campaigns itself.
@@ -127,8 +130,8 @@ def _comes_first(state: RaftState, message: Message) -> bool:
 def handle_pre_vote_response(state: RaftState, message: Message) -> None:
     if state.role != PRE_CANDIDATE or (not message.reject and message.term != state.term + 1):
         return
-    state.votes[message.sender] = not message.reject
-    result = _count(state)
+    _note_vote(state, message.sender, not message.reject, message.hint == VOTE_DOUBTFUL)
+    result = count(state)
     if result == WON:
         _campaign_for_votes(state, False)
     elif result == LOST:
@@ -138,10 +141,10 @@ def handle_pre_vote_response(state: RaftState, message: Message) -> None:
 def handle_vote_response(state: RaftState, message: Message) -> None:
     if state.role != CANDIDATE:
         return
-    state.votes[message.sender] = not message.reject
-    result = _count(state)
+    _note_vote(state, message.sender, not message.reject, message.hint == VOTE_DOUBTFUL)
+    result = count(state)
     if result == WON:
-        become_leader(state)
+        _win(state)
     elif result == LOST:
         state.become_follower(state.term, NO_PEER)
 

@@ -8,6 +8,7 @@ the sync of the Ready that carries the entries; a refusal promises nothing and l
 
 from __future__ import annotations
 
+from raft.doubt import hear_commit
 from raft.messages import APPEND_RESPONSE, HEARTBEAT_RESPONSE
 from raft.state import FOLLOWER, LEADER, RaftState
 from raft.types import Entry, Message, PeerId
@@ -28,6 +29,8 @@ def handle_append(state: RaftState, message: Message) -> None:
     index = message.index
     if index < state.commit:
         # An old message. What is committed is common to both logs, so that is where the leader may go on.
+        if state.doubtful:
+            hear_commit(state, message)
         accept(state, message.sender, state.commit)
         return
     if not log.matches(index, message.log_term):
@@ -41,6 +44,8 @@ def handle_append(state: RaftState, message: Message) -> None:
         else:
             _append_new_part(state, entries)
     state.commit_to(message.commit if message.commit < last_new else last_new)
+    if state.doubtful:
+        hear_commit(state, message)
     accept(state, message.sender, last_new)
 
 
@@ -95,13 +100,20 @@ def _refuse(state: RaftState, message: Message) -> None:
 
 
 def handle_heartbeat(state: RaftState, message: Message) -> None:
-    handle_commit(state, message)
+    _learn_commit(state, message)
     answer = state.new_message(HEARTBEAT_RESPONSE, message.sender)
     answer.context = message.context
     state.send(answer)
 
 
 def handle_commit(state: RaftState, message: Message) -> None:
+    """COMMIT, and QUIET."""
+    _learn_commit(state, message)
+    if state.doubtful:
+        hear_commit(state, message)
+
+
+def _learn_commit(state: RaftState, message: Message) -> None:
     """The leader clips the commit index to what it knows to be here; beyond our log it can only be a mistake."""
     hear_leader(state, message)
     if message.commit <= state.log.last_index:

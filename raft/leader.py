@@ -134,6 +134,7 @@ def maybe_commit(state: RaftState) -> bool:
     for position in range(first - log.offset, index + 1 - log.offset):
         state.uncommitted_bytes -= len(log.entries[position].data)
     state.commit = index
+    state.doubtful = False  # an entry of our own term, and all before it: nothing is missing that anybody has
     state.flush_due = True
     return True
 
@@ -200,6 +201,7 @@ def known_commit(state: RaftState, peer: Progress) -> int:
 def send_commit(state: RaftState, peer: Progress) -> None:
     message = state.new_message(COMMIT, peer.peer)
     message.commit = known_commit(state, peer)
+    message.context = 1 if message.commit == state.commit else 0
     peer.commit_sent = message.commit
     state.send(message)
 

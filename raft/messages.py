@@ -8,11 +8,11 @@ APPEND_RESPONSE      index: everything up to it is durable at the sender. reject
                      `index` of APPEND; hint, log_term = where the leader should try next, and that entry's term
 HEARTBEAT            commit: never beyond what the receiver is known to have; context: round of reads to confirm
 HEARTBEAT_RESPONSE   context: as received
-COMMIT               commit, as in HEARTBEAT; wants no answer
+COMMIT               commit, as in HEARTBEAT; context: 1 = the leader has committed no more; wants no answer
 QUIET                commit: the end of the leader's log, which the receiver has; the leader sleeps; wants no answer
 VOTE, PRE_VOTE       index, log_term: the candidate's last entry; hint: VOTE_FORCED after a leadership transfer.
                      PRE_VOTE's term is the term that would come, which nobody has entered yet
-VOTE_RESPONSE,       reject. PRE_VOTE_RESPONSE's term: granted = the term asked about, refused = the answerer's own
+VOTE_RESPONSE,       reject; hint: VOTE_DOUBTFUL (`doubt.py`). PRE_VOTE_RESPONSE's term: granted = the term asked about, refused = the answerer's own
 PRE_VOTE_RESPONSE
 SNAPSHOT             snapshot
 TIMEOUT_NOW          campaign at once, without a pre-vote: leadership is being handed over
@@ -44,6 +44,7 @@ QUIET: Final = 14
 KIND_MAX: Final = 14
 
 VOTE_FORCED: Final = 1
+VOTE_DOUBTFUL: Final = 1
 
 KIND_NAMES: Final[list[str]] = [
     "?",
@@ -64,6 +65,9 @@ KIND_NAMES: Final[list[str]] = [
 ]
 
 ENTRY_KIND_NAMES: Final[list[str]] = ["Normal", "Lazy", "Config", "Noop"]
+
+
+_HINTS: Final = {VOTE: " forced", VOTE_RESPONSE: " doubtful", PRE_VOTE_RESPONSE: " doubtful"}
 
 
 def describe_entry(entry: Entry) -> str:
@@ -88,8 +92,10 @@ def describe_message(message: Message) -> str:
         if message.kind == APPEND_RESPONSE:
             text += f" hint={message.log_term}/{message.hint}"
     elif message.hint:
-        text += " forced" if message.kind == VOTE else f" hint={message.hint}"
-    if message.context:
+        text += _HINTS.get(message.kind, f" hint={message.hint}")
+    if message.kind == COMMIT:
+        text += "" if message.context else " and more"
+    elif message.context:
         text += f" context={message.context}"
     if message.snapshot is not None:
         text += f" snapshot={message.snapshot.term}/{message.snapshot.index}"

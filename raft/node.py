@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from raft import candidate, follower, leader, quiet, read_index, snapshot
+from raft import candidate, doubt, follower, leader, quiet, read_index, snapshot
 from raft.config import RaftConfig
 from raft.membership import MembershipChange
 from raft.messages import (
@@ -217,6 +217,17 @@ class RaftNode(RaftState):
         progress = self.progress.get(peer)
         if progress is not None:
             leader.peer_unreachable(self, progress)
+
+    def doubt_log(self) -> None:
+        """At the start: the machine lost power, and this log was not synced before it acknowledged (`doubt.py`)."""
+        self.doubtful = True
+
+    def peer_forgot(self, peer: PeerId) -> None:
+        """On the leader: the peer came back with a doubtful log. Before anything else that comes from it now."""
+        progress = self.progress.get(peer)
+        if progress is not None:
+            quiet.wake(self)
+            doubt.forget_match(self, progress)
 
     def peer_silent(self, peer: PeerId) -> None:
         """Nothing came from the peer's node for `election_ticks_min` ticks: who slept in its care wakes up."""

@@ -5,7 +5,8 @@ Not here: the messages themselves (`leader.py`).
 States (etcd's): PROBE: one message at a time until an answer shows where the logs meet. REPLICATE: messages follow each
 other without waiting, at most a window of them. SNAPSHOT: the peer is being given a snapshot; no entries until then.
 
-Invariants: match < next_index; match is durable at the peer and never moves back while this leader leads.
+Invariants: match < next_index; match is durable at the peer and never moves back while this leader leads
+(but where the peer says that it lost it, `doubt.py`).
 """
 
 from __future__ import annotations

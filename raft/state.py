@@ -89,8 +89,13 @@ class RaftState:
         self.quiet = False
         self.checked_index = -1
 
+        # What was acknowledged may be missing here (`doubt.py`).
+        self.doubtful = False
+        self.elected_in_doubt = False
+
         # A candidate's.
         self.votes: dict[PeerId, bool] = {}
+        self.doubtful_votes: dict[PeerId, bool] = {}
 
         # A leader's. `peers` are the values of `progress` in sorted order, without the leader itself.
         self.progress: dict[PeerId, Progress] = {}

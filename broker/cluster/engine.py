@@ -14,12 +14,13 @@ from typing import Final
 
 from broker.cluster.deadlines import Deadlines
 from broker.cluster.group import RaftGroup
+from broker.cluster.identity import META_GROUP
 from broker.cluster.jobs import WalJob
 from broker.cluster.link import OUTPUT_BYTES_MAX
 from broker.cluster.transport import LinkTable
 from raft.node import FOLLOWER, LEADER
 from raft.ready import Ready
-from raft.types import NO_PEER, Message
+from raft.types import ENTRY_CONFIG, NO_PEER, Message
 from storage.errors import StorageError
 from storage.wal import Wal
 
@@ -48,6 +49,8 @@ class Engine:
         self.leader_changes: list[int] = []
         self.urgent: bool = False
         self.lazy_since_ns: int = 0
+        self.sync_all: bool = False  # the node is stopping: nothing may be left in the page cache
+        self._sync_due: bool = False  # the pending batch carries what is synced in any mode
         self._sync_interval_ns: Final = sync_interval_ns
         self._synced_ns: int = 0
         self._written_ns: int = 0
@@ -93,6 +96,16 @@ class Engine:
         if not group.ticking and group.needs_ticks():
             group.ticking = True
             self._ticking[group.id] = group
+
+    def peer_forgot(self, peer: str) -> None:
+        """The peer came back with logs that are in doubt."""
+        for group in self.groups.values():
+            group.raft.peer_forgot(peer)
+            group.touch()
+
+    def all_synced(self) -> bool:
+        """Nothing is left that only the page cache has."""
+        return not self._batch_running and self.wal.pending_bytes == 0 and not self.wal.unsynced
 
     def peer_silent(self, peer: str) -> None:
         """Nothing came from the peer for as long as a follower waits for its leader."""
@@ -177,9 +190,11 @@ class Engine:
         if not ready.lazy:
             self.urgent = True
         if ready.hard_state is not None:
+            self._sync_due = True  # no vote is ever forgotten
             wal.set_hard_state(group.id, ready.hard_state.term, ready.hard_state.vote)
         snapshot = ready.snapshot
         if snapshot is not None:
+            self._sync_due = True
             wal.set_snapshot(group.id, snapshot.index, snapshot.term)
             group.restore(snapshot)
             group.raft.applied_to(snapshot.index)
@@ -188,6 +203,10 @@ class Engine:
         if entries:
             for entry in entries:
                 wal.append(group.id, entry.index, entry.term, entry.kind, entry.data)
+                if entry.kind == ENTRY_CONFIG:
+                    self._sync_due = True
+            if group.id == META_GROUP:
+                self._sync_due = True
             last = entries[-1]
             self._marks.append((group, last.index, last.term))
         for message in ready.messages:
@@ -224,7 +243,12 @@ class Engine:
                 return None
             self.retry_at_ns = now_ns + FULL_RETRY_NS
             self.urgent = True
-        sync_due = self._sync_interval_ns == 0 or now_ns >= self._synced_ns + self._sync_interval_ns
+        sync_due = (
+            self._sync_interval_ns == 0
+            or self._sync_due
+            or self.sync_all
+            or now_ns >= self._synced_ns + self._sync_interval_ns
+        )
         force = sync_due and self.wal.unsynced
         if not self.urgent and not force:
             if self.lazy_since_ns == 0 or now_ns < self.lazy_since_ns + LAZY_SYNC_NS:
@@ -241,6 +265,7 @@ class Engine:
         batch.sync = sync_due
         if sync_due:
             self._synced_ns = now_ns
+            self._sync_due = self.wal.pending_bytes > 0  # a batch that met a full disk is tried again alone
         self._written_ns = now_ns
         self._batch_running = True
         self.urgent = False

@@ -33,7 +33,8 @@ RAFT_FRAME_BYTES: Final = 8 * 1024 * 1024
 
 
 class Hello:
-    """What a node says of itself when a link opens. `store_id` is "" where it has none (`storage.identity`)."""
+    """What a node says of itself when a link opens. `store_id` is "" where it has none (`storage.identity`);
+    `has_doubts`: of some streams' logs it may have lost what it acknowledged (`boot_mark`)."""
 
     def __init__(
         self,
@@ -45,6 +46,7 @@ class Hello:
         password: str,
         store_id: str,
         has_jetstream: bool,
+        has_doubts: bool = False,
     ) -> None:
         self.name = name
         self.cluster = cluster
@@ -54,6 +56,7 @@ class Hello:
         self.password = password
         self.store_id = store_id
         self.has_jetstream = has_jetstream
+        self.has_doubts = has_doubts
 
     def encode(self) -> bytes:
         """The greeting line."""
@@ -66,6 +69,7 @@ class Hello:
             "pass": self.password,
             "store": self.store_id,
             "jetstream": self.has_jetstream,
+            "doubts": self.has_doubts,
         }
         return GREETING + json.dumps(body, separators=(",", ":")).encode() + b"\r\n"
 
@@ -87,7 +91,7 @@ def decode_hello(line: bytes) -> Hello | None:
     if not (isinstance(user, str) and isinstance(password, str) and isinstance(store_id, str)):
         return None
     has_meta, has_jetstream = body.get("meta") is True, body.get("jetstream") is True
-    return Hello(name, cluster, port, has_meta, user, password, store_id, has_jetstream)
+    return Hello(name, cluster, port, has_meta, user, password, store_id, has_jetstream, body.get("doubts") is True)
 
 
 class PeerLink:

@@ -14,6 +14,7 @@ import cbor2
 from broker.cluster.answers import Answers
 from broker.cluster.api_meta import stream_deleted
 from broker.cluster.assignments import Assignments
+from broker.cluster.boot_mark import BootMark
 from broker.cluster.bootstrap import Bootstrap
 from broker.cluster.catch_up import CatchUps, InstallJob
 from broker.cluster.checkpoint import CheckpointJob, Checkpoints
@@ -68,8 +69,16 @@ class JetStreamService:
     """One node's share of JetStream."""
 
     def __init__(
-        self, options: Options, disk: Disk, links: LinkTable, router: Router, clock: TurnClock, rng: random.Random
+        self,
+        options: Options,
+        disk: Disk,
+        links: LinkTable,
+        router: Router,
+        clock: TurnClock,
+        rng: random.Random,
+        boot: str,
     ) -> None:
+        """`boot`: the id of the kernel's boot, "" when nobody knows. Does IO. Raises storage errors."""
         self.options: Final = options
         self.peer: Final = links.peer
         self.links: Final = links
@@ -99,6 +108,7 @@ class JetStreamService:
         self.catch_ups: Final = CatchUps(disk, self.jobs)
         self._bootstrap: Final = Bootstrap(links, options.ternmq.bootstrap_expect)
         self._readmission: Final = Readmission(self.assignments, links)
+        self._boot_mark: Final = BootMark(disk, boot, options.jetstream.sync_interval_ns > 0, self.jobs)
         self._founding: bool = False
         self._on_full_disk: list[Job] = []  # groups that could not begin yet
         self._full_told: bool = False
@@ -121,6 +131,8 @@ class JetStreamService:
             job.run()
             stored = [job.snapshot]
         self.assignments.open(stored)
+        self._boot_mark.open(self.assignments.groups)
+        self.links.has_doubts = bool(self._boot_mark.doubted)
         self._note_meta()
 
     def _note_meta(self) -> None:
@@ -196,6 +208,8 @@ class JetStreamService:
             self._bootstrap.peer_arrived()
             for peer in self.links.arrived:
                 self.engine.peer_back(peer)
+                if self.links.hellos[peer].has_doubts:
+                    self.engine.peer_forgot(peer)
             self.links.arrived = []
         for peer in self.links.silent:
             self.engine.peer_silent(peer)
@@ -208,6 +222,8 @@ class JetStreamService:
         self.engine.tick(self.clock.now_ns)
         self.forwarder.tick()
         self.assignments.dead_letters.tick()
+        self._boot_mark.tick(self.assignments.groups)
+        self.links.has_doubts = bool(self._boot_mark.doubted)
         self.catch_ups.tick(self.clock.now_ns, self.links.links)
         self.dispatch.meta_api.lists.tick()
         if self.clustered:
@@ -270,11 +286,14 @@ class JetStreamService:
         job = self.engine.take_wal_job(now_ns)
         if job is not None:
             self.jobs.append(job)
+        if self._stopping and self.engine.all_synced():
+            self._boot_mark.close()
 
     def _settle(self, group_id: int) -> None:
         """A stream that leads here may owe an answer, or not have its latest configuration yet."""
         group = self.assignments.groups.get(group_id)
         if group is not None and group.was_leader:
+            self._boot_mark.led(group)
             self.dispatch.stream_api.settle(group)
             group.touch()
             if group.beside is not None:
@@ -338,9 +357,9 @@ class JetStreamService:
 
     def take_events(self) -> list[tuple[str, str, dict[str, object]]]:
         """What a person should know."""
-        assigned, readmitted = self.assignments.events, self._readmission.events
+        assigned, readmitted, doubts = self.assignments.events, self._readmission.events, self._boot_mark.events
         events: list[tuple[str, str, dict[str, object]]] = []
-        for part in (self.events, self.engine.events, assigned, self.catch_ups.events, readmitted):
+        for part in (self.events, self.engine.events, assigned, self.catch_ups.events, readmitted, doubts):
             events.extend(part)
             part.clear()
         return events
@@ -367,6 +386,7 @@ class JetStreamService:
     def shutdown(self) -> None:
         """A clean stop: leave checkpoints behind."""
         self._stopping = True
+        self.engine.sync_all = True
         self.jobs.extend(self.checkpoints.due(True))
 
     def next_deadline_ns(self) -> int:

@@ -76,6 +76,7 @@ class LinkTable:
         self.cluster: Final = cluster
         self.port: int = port
         self.has_meta: bool = False
+        self.has_doubts: bool = False
         self.addresses: dict[str, Address] = {}
         for host, address_port in configured:
             self._learn(host, address_port, True)
@@ -112,6 +113,7 @@ class LinkTable:
             self._password,
             self.store_id,
             self.has_jetstream,
+            self.has_doubts,
         ).encode()
 
     def dialled(self, cid: int, host: str, port: int, now_ns: int) -> PeerLink:

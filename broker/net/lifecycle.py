@@ -45,7 +45,7 @@ def open_node(options: config.Options) -> Node:
     from storage.disk import OsDisk
 
     root = os.path.join(options.jetstream.store_dir, "jetstream") if options.jetstream.enabled else ""
-    return BrokerNode(options, OsDisk(root), random.Random())
+    return BrokerNode(options, OsDisk(root), random.Random(), machine.boot_id())
 
 
 class Server:

@@ -28,6 +28,15 @@ def memory_bytes() -> int:
     return total
 
 
+def boot_id() -> str:
+    """What the kernel calls this boot; "" where it does not say."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return ""
+
+
 def disk_free_bytes(path: str) -> int:
     """Free space where `path` is, or would be."""
     path = os.path.abspath(path)

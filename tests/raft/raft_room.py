@@ -133,6 +133,17 @@ class Room:
     def do_unreachable(self, command: Command) -> None:
         self.replica(command).node.peer_unreachable(_name(command.word(1)))
 
+    def do_doubt(self, command: Command) -> None:
+        """The replica lost power and its unsynced entries: it comes back with a log that ends at the given index."""
+        replica = self.replica(command)
+        del replica.disk.kept[int(command.word(1)) + 1 - replica.disk.first_index() :]
+        replica.restart()
+        replica.node.doubt_log()
+        self.out.append(self._status(replica))
+
+    def do_forgot(self, command: Command) -> None:
+        self.replica(command).node.peer_forgot(_name(command.word(1)))
+
     def do_silent(self, command: Command) -> None:
         self.replica(command).node.peer_silent(_name(command.word(1)))
         self.out.append(self._status(self.replica(command)))

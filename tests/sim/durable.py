@@ -10,6 +10,7 @@ import random
 
 from crash_disk import CrashDisk, Inode
 
+from broker.cluster.identity import META_GROUP
 from storage.block_files import BlockFiles
 from storage.group_log import GroupLog
 from storage.snapshots import read_snapshot
@@ -74,14 +75,16 @@ def read_log(log: GroupLog) -> DurableLog:
     return found
 
 
-def compare(group: int, promised: DurableLog, found: DurableLog) -> None:
-    """Recovery must find everything that was durable. Raises Broken."""
+def compare(group: int, promised: DurableLog, found: DurableLog, is_lazy: bool) -> None:
+    """Recovery must find everything that was durable; of a lazy log at least terms and votes. Raises Broken."""
     if (found.term, found.vote) != (promised.term, promised.vote):
         if found.term < promised.term or (found.term == promised.term and promised.vote):
             raise Broken(
                 f"group {group}: the disk had term {promised.term} and vote {promised.vote!r}, "
                 f"recovery found {found.term} and {found.vote!r}"
             )
+    if is_lazy:
+        return
     if found.start_index < promised.start_index:
         raise Broken(f"group {group}: the log began at {promised.start_index}, now at {found.start_index}")
     for index, term in promised.terms.items():
@@ -91,17 +94,18 @@ def compare(group: int, promised: DurableLog, found: DurableLog) -> None:
 
 
 class DurableDisk:
-    """All groups of one node's disk."""
+    """All groups of one node's disk. Of a lazy one: what was written, which nobody waits to be durable."""
 
-    def __init__(self, disk: CrashDisk) -> None:
+    def __init__(self, disk: CrashDisk, is_lazy: bool = False) -> None:
         self.disk = disk
+        self.is_lazy = is_lazy
         self.groups: dict[int, DurableLog] = {}
         self._unsynced: list[Records] = []
 
     def wrote(self, records: Records, path: str) -> list[Records]:
         """A batch ran: the records that are durable now."""
         self._unsynced.append(records)
-        if not self.synced(path):
+        if not self.is_lazy and not self.synced(path):
             return []
         durable, self._unsynced = self._unsynced, []
         return durable
@@ -139,8 +143,8 @@ class DurableDisk:
         before, self.groups = self.groups, found
         for group, promised in before.items():
             if group in found:
-                compare(group, promised, found[group])
-            elif promised.terms or promised.term:
+                compare(group, promised, found[group], self.is_lazy and group != META_GROUP)
+            elif (promised.terms and not self.is_lazy) or promised.term:
                 raise Broken(f"group {group}: recovery found nothing of it")
 
 

@@ -58,8 +58,11 @@ class Seen:
 class Checks(Watcher):
     """See the module's text. `broken` says what does not hold; the simulation ends at the first."""
 
-    def __init__(self, history: History) -> None:
+    def __init__(self, history: History, is_lazy: bool = False) -> None:
+        """`is_lazy`: nodes acknowledge what is written, not what is synced."""
         self.history = history
+        self.is_lazy = is_lazy
+        self.cut_short: set[int] = set()  # groups that lost the end of their log with the power, and said so
         self.broken: list[str] = []
         self.machines: dict[str, Machine] = {}
         self.disks: dict[str, DurableDisk] = {}  # by peer id: an emptied disk belongs to another peer
@@ -103,7 +106,7 @@ class Checks(Watcher):
             del self._seen[key]
         peer = machine.node.links.peer
         self._names[peer] = machine.name
-        self.disks.setdefault(peer, DurableDisk(machine.disk))
+        self.disks.setdefault(peer, DurableDisk(machine.disk, self.is_lazy))
         wal = machine.node.jetstream.engine.wal
         found = {group: read_log(wal.group(group)) for group in wal.groups()}
         with self._noting(machine):
@@ -205,6 +208,8 @@ class Checks(Watcher):
         known = self.leaders.setdefault((group.id, raft.term), machine.name)
         if known != machine.name:
             raise Broken(f"group {group.id}: {known} and {machine.name} lead term {raft.term}")
+        if raft.elected_in_doubt:
+            self._cut(group.id, raft.term_start - 1, raft.term)
         self.leader_terms[group.id] = max(self.leader_terms.get(group.id, 0), raft.term)
         commits = self.commits.get(group.id, {})
         for index in reversed(commits):  # the newest ones first; older ones follow from log matching
@@ -214,6 +219,17 @@ class Checks(Watcher):
                 ):
                     raise Broken(f"group {group.id}: leader of term {raft.term} lacks committed entry {index}")
                 break
+
+    def _cut(self, group: int, last: int, term: int) -> None:
+        """What was behind `last` is lost with the power of a majority."""
+        self.cut_short.add(group)
+        self.entries = {
+            key: entry for key, entry in self.entries.items() if key[0] != group or key[1] <= last or key[2] >= term
+        }
+        self._digests = {key: known for key, known in self._digests.items() if key[0] != group or key[1] <= last}
+        commits = self.commits.get(group, {})
+        self.commits[group] = {index: known for index, known in commits.items() if index <= last}
+        self.commit_max[group] = min(self.commit_max.get(group, 0), last)
 
     def _progress(self, machine: Machine, group: Any, seen: Seen) -> None:
         raft = group.raft
@@ -245,6 +261,8 @@ class Checks(Watcher):
         self.commit_max[group.id] = index
         voters = raft.membership.voters
         self._voters[group.id] = {self._names[peer] for peer in voters}
+        if self.is_lazy and group.id != META_GROUP:
+            return  # who acknowledged may have lost it since
         have = [peer for peer in voters if self.disks[peer].log(group.id).has(index, term)]
         if len(have) * 2 <= len(voters):
             names = [self._names[peer] for peer in have]
@@ -284,6 +302,8 @@ class Checks(Watcher):
         words = reply.split(b".")
         key = (words[2].decode(), words[3].decode(), int(words[5]))
         history = self.history
+        if group.id in self.cut_short:
+            return
         if key in history.confirmed or key[2] <= history.confirmed_up_to.get(key[:2], 0):
             self.broken.append(f"message {key} is delivered again after its ack was confirmed")
         most = group.machine.consumers[key[1]].config.max_deliver

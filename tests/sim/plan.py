@@ -74,6 +74,7 @@ class Plan:
     quiet_ns: int = 700_000_000  # mean time between faults
     pause_ns: int = 80_000_000  # mean time between a publisher's messages
     log_file_bytes: int = 64 * 1024
+    sync_interval_ns: int = 0  # 0: everything is synced before it is acknowledged
     nodes: list[str] = field(default_factory=lambda: ["n1", "n2", "n3"])
 
 
@@ -129,6 +130,10 @@ def plans() -> list[Plan]:
         Plan("cleaning", [cleaning()], log_file_bytes=16 * 1024),
         Plan("limits", [*limits()]),
         Plan("dead letters", [dead_letters()], log_file_bytes=24 * 1024),
+        Plan("lazy", [StreamPlan("S"), StreamPlan("W", work_queue=True, publishers=1)],
+             log_file_bytes=24 * 1024, sync_interval_ns=2 * SECOND_NS),
+        Plan("lazy, killed", [StreamPlan("S")], sync_interval_ns=600 * SECOND_NS,
+             faults=tuple(fault for fault in FAULTS if not fault.startswith(("power", "torn")))),
         Plan("lost disks", [StreamPlan("S"), StreamPlan("M", memory=True, publishers=1, plain=0)],
              faults=FAULTS + LOST_DISKS, log_file_bytes=32 * 1024),
     ]  # fmt: skip

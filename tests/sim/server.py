@@ -66,6 +66,7 @@ class Machine(ClusterHost):
         self.disk = disk
         self.node: Any = None  # a broker.net.seam.Node; tests look deeper
         self.incarnation = 0
+        self.boots = 1
         self.sync_factor = 1
         self.hangs_until_ns = 0
         self.clock_offset_ns = 0
@@ -133,6 +134,7 @@ class Machine(ClusterHost):
                     lane.running.run()
         if power_cut:
             self.disk.crash()
+            self.boots += 1
             self.powered = False
             self.world.lose_power(self)
         else:

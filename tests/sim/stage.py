@@ -20,8 +20,9 @@ NODES = ["n1", "n2", "n3"]
 class Stage:
     """Nodes that run; `broken` is what does not hold."""
 
-    def __init__(self, seed: int = 1, log_file_bytes: int = 64 * 1024) -> None:
-        self.cluster = Cluster(seed, Plan("stage", [], log_file_bytes=log_file_bytes, nodes=NODES))
+    def __init__(self, seed: int = 1, log_file_bytes: int = 64 * 1024, sync_interval_ns: int = 0) -> None:
+        plan = Plan("stage", [], log_file_bytes=log_file_bytes, nodes=NODES, sync_interval_ns=sync_interval_ns)
+        self.cluster = Cluster(seed, plan)
         self.world = self.cluster.world
         self.machines: dict[str, Machine] = self.cluster.machines
         self._clients = 0

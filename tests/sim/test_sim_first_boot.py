@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from sim.plan import SECOND_NS, plan_of
 from sim.run import Cluster
 
