@@ -127,7 +127,7 @@ class Publishers:
         return self.history
 
 
-async def read_all(cluster: Cluster, stream: str) -> list[Stored]:
+async def read_all(cluster: Cluster, stream: str, seconds: float = 20.0) -> list[Stored]:
     """Everything the stream holds, in order, through its present leader."""
     client = await connect(cluster.urls)
     try:
@@ -147,7 +147,7 @@ async def read_all(cluster: Cluster, stream: str) -> list[Stored]:
 
         while len(stored) < total:
             before = len(stored)
-            await wait_until_async(f"{total} messages read back", fetch, 20) if before == 0 else await fetch()
+            await wait_until_async(f"{total} messages read back", fetch, seconds) if before == 0 else await fetch()
         return stored
     finally:
         await client.close()

@@ -1,13 +1,14 @@
 """A Kubernetes API over HTTP in front of a `Store`: discovery, reading, writing, watching, as much as helm asks for.
 
-Not authentication, not OpenAPI: helm is called with --disable-openapi-validation. What is asked for and not here is
-answered with 404 and remembered in `store.unsupported`, so that a test can see it.
+Not authentication, and no schemas: it says that it checks fields itself, and then does not (kubernetes-validate
+does, in test_chart_schemas.py). What is asked for and not here gets a 404 and is remembered in `store.unsupported`.
 """
 
 from __future__ import annotations
 
 import json
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -109,6 +110,13 @@ class Handler(BaseHTTPRequestHandler):
             return 200, VERSION
         if path in ("/api", "/apis"):
             return 200, _groups(path)
+        if path == "/openapi/v3":
+            return 200, {
+                "paths": {_root(group)[1:]: {"serverRelativeURL": f"/openapi/v3{_root(group)}"} for group in RESOURCES}
+            }
+        if path.startswith("/openapi/v3/"):
+            group = next(group for group in RESOURCES if path == f"/openapi/v3{_root(group)}")
+            return 200, _field_validation(group)
         group = path.removeprefix("/api/").removeprefix("/apis/")
         if group in RESOURCES:
             return 200, _resources(group)
@@ -130,6 +138,8 @@ class Handler(BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         seen = int(request.query.get("resourceVersion") or "0")
+        if not seen:
+            seen = self._begin(request)
         quiet = False
         while not quiet:
             with self.store.changed:
@@ -143,9 +153,25 @@ class Handler(BaseHTTPRequestHandler):
                         self._chunk(json.dumps({"type": what, "object": found}).encode() + b"\n")
         self._chunk(b"")
 
+    def _begin(self, request: Request) -> int:
+        """What is there already; and where the client asked for it, a word that this was all."""
+        with self.store.changed:
+            version = self.store.version
+            found = self.store.find(request.group, request.plural, request.namespace, _selector(request))
+        for each in found:
+            if _has_field(each, request):
+                self._chunk(json.dumps({"type": "ADDED", "object": each}).encode() + b"\n")
+        if request.query.get("sendInitialEvents") == "true":
+            metadata = {"resourceVersion": str(version), "annotations": {"k8s.io/initial-events-end": "true"}}
+            kind = RESOURCES[request.group][request.plural]
+            mark = {"kind": kind, "apiVersion": request.group, "metadata": metadata}
+            self._chunk(json.dumps({"type": "BOOKMARK", "object": mark}).encode() + b"\n")
+        return version
+
     def _chunk(self, data: bytes) -> None:
-        self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
-        self.wfile.flush()
+        with suppress(BrokenPipeError):  # the client has seen enough
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(data), data))
+            self.wfile.flush()
 
     # Writing
 
@@ -174,6 +200,23 @@ class Handler(BaseHTTPRequestHandler):
         request = self._request()
         self.rfile.read(int(self.headers.get("Content-Length", "0")))
         return 200, self.store.delete(request.key)
+
+
+def _root(group: str) -> str:
+    return f"/apis/{group}" if "/" in group else f"/api/{group}"
+
+
+def _field_validation(group: str) -> Object:
+    """A page of OpenAPI that says no more than that PATCH of each kind takes the parameter `fieldValidation`."""
+    name, _slash, version = group.rpartition("/")
+    paths: Object = {}
+    for kind in RESOURCES[group].values():
+        marks = {"group": name, "version": version, "kind": kind}
+        parameters = [{"name": "fieldValidation", "in": "query", "schema": {"type": "string"}}]
+        paths[f"/{kind}"] = {
+            "patch": {"parameters": parameters, "x-kubernetes-group-version-kind": marks, "responses": {}}
+        }
+    return {"openapi": "3.0.0", "info": {"title": group, "version": version}, "paths": paths}
 
 
 def _groups(path: str) -> Object:

@@ -17,7 +17,6 @@ ISSUE_COMMAND = [
     "--set", "config.jetstream.enabled=true", "--set", "config.jetstream.fileStore.enabled=true",
     "--set", "config.cluster.enabled=true", "--set", "config.cluster.replicas=3",
 ]  # fmt: skip
-NO_SCHEMAS = "--disable-openapi-validation"  # of the API server, which has none; the chart's own holds
 
 
 @pytest.fixture
@@ -41,12 +40,12 @@ def conf(store: Store) -> str:
 
 
 def test_install_upgrade_rollback_uninstall(cluster: Helm, store: Store) -> None:
-    assert "STATUS: deployed" in cluster.run("install", RELEASE, str(CHART), NO_SCHEMAS, *ISSUE_COMMAND)
+    assert "STATUS: deployed" in cluster.run("install", RELEASE, str(CHART), *ISSUE_COMMAND)
     assert stateful_set(store)["spec"]["replicas"] == 3
     assert '"max_file_store": 10Gi' in conf(store)
 
     louder = ["--reuse-values", "--set", "config.merge.debug=true"]
-    assert "STATUS: deployed" in cluster.run("upgrade", RELEASE, str(CHART), NO_SCHEMAS, *louder)
+    assert "STATUS: deployed" in cluster.run("upgrade", RELEASE, str(CHART), *louder)
     assert '"debug": true' in conf(store)
     assert '"max_file_store": 10Gi' in conf(store)
 
@@ -66,23 +65,23 @@ def test_install_upgrade_rollback_uninstall(cluster: Helm, store: Store) -> None
 
 
 def test_a_configuration_that_changes_rolls_no_pod_but_by_wish(cluster: Helm, store: Store) -> None:
-    cluster.run("install", RELEASE, str(CHART), NO_SCHEMAS)
+    cluster.run("install", RELEASE, str(CHART))
     before = stateful_set(store)["spec"]["template"]
-    cluster.run("upgrade", RELEASE, str(CHART), NO_SCHEMAS, "--set", "config.merge.debug=true")
+    cluster.run("upgrade", RELEASE, str(CHART), "--set", "config.merge.debug=true")
     assert stateful_set(store)["spec"]["template"] == before  # the reloader does it
     by_wish = ["--set", "podTemplate.configChecksumAnnotation=true"]
-    cluster.run("upgrade", RELEASE, str(CHART), NO_SCHEMAS, *by_wish)
+    cluster.run("upgrade", RELEASE, str(CHART), *by_wish)
     quiet = stateful_set(store)["spec"]["template"]
-    cluster.run("upgrade", RELEASE, str(CHART), NO_SCHEMAS, *by_wish, "--set", "config.merge.debug=true")
+    cluster.run("upgrade", RELEASE, str(CHART), *by_wish, "--set", "config.merge.debug=true")
     assert stateful_set(store)["spec"]["template"] != quiet
 
 
 def test_a_volume_of_another_size_is_refused_and_nothing_changes(cluster: Helm, store: Store) -> None:
-    cluster.run("install", RELEASE, str(CHART), NO_SCHEMAS, *ISSUE_COMMAND)
+    cluster.run("install", RELEASE, str(CHART), *ISSUE_COMMAND)
     before = stateful_set(store)["spec"]
     larger = ["--set", "config.jetstream.fileStore.pvc.size=20Gi"]
     with pytest.raises(HelmFailed, match="updates to statefulset spec for fields other than"):
-        cluster.run("upgrade", RELEASE, str(CHART), NO_SCHEMAS, *ISSUE_COMMAND, *larger)
+        cluster.run("upgrade", RELEASE, str(CHART), *ISSUE_COMMAND, *larger)
     assert stateful_set(store)["spec"] == before
 
 
@@ -90,9 +89,9 @@ def test_a_volume_of_another_size_is_refused_and_nothing_changes(cluster: Helm, 
     "TERNMQ_UPSTREAM_CHART" not in os.environ, reason="TERNMQ_UPSTREAM_CHART names no chart to come from"
 )
 def test_a_release_of_the_nats_chart_is_upgraded_to_ours(cluster: Helm, store: Store) -> None:
-    cluster.run("install", RELEASE, os.environ["TERNMQ_UPSTREAM_CHART"], NO_SCHEMAS, *ISSUE_COMMAND)
+    cluster.run("install", RELEASE, os.environ["TERNMQ_UPSTREAM_CHART"], *ISSUE_COMMAND)
     theirs = stateful_set(store)
-    cluster.run("upgrade", RELEASE, str(CHART), NO_SCHEMAS, *ISSUE_COMMAND)
+    cluster.run("upgrade", RELEASE, str(CHART), *ISSUE_COMMAND)
     ours = stateful_set(store)
     assert ours["metadata"]["uid"] == theirs["metadata"]["uid"]
     assert ours["spec"]["template"]["spec"]["containers"][0]["image"].startswith("ternmq:")
