@@ -224,12 +224,31 @@ def _health(service: JetStreamService | None) -> HealthStatistics:
         meta_error = "JetStream has not established contact with a meta leader"
     elif not meta.raft.leader:
         meta_error = "JetStream has no meta leader"
+    elif meta.raft.is_learner():
+        meta_error = "JetStream is not current with the meta leader"
     faults: list[AssetFault] = []
     for group in service.assignments.groups.values():
         error = _fault(group)
         if error:
             faults.append({"stream": group.machine.config.name, "consumer": "", "error": error})
+    faults.extend(_missing(service))
     return {"ready": True, "meta_error": meta_error, "faults": faults}
+
+
+def _missing(service: JetStreamService) -> list[AssetFault]:
+    """Streams that this node is to hold, or held before its store was lost, and has not begun to hold yet."""
+    meta = service.assignments.meta
+    if meta is None:
+        return []
+    names = meta.machine.names
+    mine = [peer for peer, name in names.items() if name == service.links.name]
+    return [
+        {"stream": assignment.config.name, "consumer": "", "error": "JetStream stream is not current"}
+        for assignment in meta.machine.by_group.values()
+        if not assignment.host
+        and assignment.group not in service.assignments.groups
+        and not set(mine).isdisjoint(assignment.peers)
+    ]
 
 
 def _fault(group: RaftGroup) -> str:

@@ -14,8 +14,8 @@ from raft.errors import Compacted, MembershipRefused, NotLeader, ProposalDropped
 from raft.membership import PROMOTE, MembershipChange, changed
 from raft.messages import APPEND, COMMIT, HEARTBEAT, TIMEOUT_NOW
 from raft.progress import PROBE, REPLICATE, SNAPSHOT, Progress
-from raft.quorum import majority, reached_by_majority
 from raft.quiet import rest, wake
+from raft.quorum import majority, reached_by_majority
 from raft.read_index import begin_round, confirm_reads
 from raft.snapshot import send_snapshot, tick_snapshot
 from raft.state import LEADER, RaftState

@@ -12,8 +12,8 @@ COMMIT               commit, as in HEARTBEAT; context: 1 = the leader has commit
 QUIET                commit: the end of the leader's log, which the receiver has; the leader sleeps; wants no answer
 VOTE, PRE_VOTE       index, log_term: the candidate's last entry; hint: VOTE_FORCED after a leadership transfer.
                      PRE_VOTE's term is the term that would come, which nobody has entered yet
-VOTE_RESPONSE,       reject; hint: VOTE_DOUBTFUL (`doubt.py`). PRE_VOTE_RESPONSE's term: granted = the term asked about, refused = the answerer's own
-PRE_VOTE_RESPONSE
+VOTE_RESPONSE,       reject; hint: VOTE_DOUBTFUL (`doubt.py`)
+PRE_VOTE_RESPONSE    PRE_VOTE_RESPONSE's term: granted = the term asked about, refused = the answerer's own
 SNAPSHOT             snapshot
 TIMEOUT_NOW          campaign at once, without a pre-vote: leadership is being handed over
 READ_INDEX           context: a follower's read

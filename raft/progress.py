@@ -67,8 +67,8 @@ class InflightWindow:
 
 
 class Progress:
-    """One peer. `paused`: in PROBE, a probe is on its way. `active`: it answered since the last quorum check. `gone`: the
-    caller said that there is no way to it, and nothing came from it since."""
+    """One peer. `paused`: in PROBE, a probe is on its way. `active`: it answered since the last quorum check.
+    `gone`: the caller said that there is no way to it, and nothing came from it since."""
 
     def __init__(self, peer: PeerId, next_index: int, inflight_max: int, is_voter: bool) -> None:
         self.peer = peer

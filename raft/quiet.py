@@ -3,9 +3,9 @@
 Only timers sleep. What is promised never rests on them, so a mistake here costs time, never data.
 
 A leader sleeps when a whole quorum check long nothing was proposed, everything is committed, and every peer has all of
-it, or is gone, as the caller said (who brings it back wakes us). A peer that is there and does not answer keeps it awake:
-its replica may begin any time, and a new one has no voice. With QUIET the leader tells the peers, which sleep too. Any message but QUIET and the late answer to a heartbeat wakes, and so does any proposal, read or
-hand-over.
+it, or is gone, as the caller said (who brings it back wakes us). A peer that is there and does not answer keeps it
+awake: its replica may begin any time, and a new one has no voice. With QUIET the leader tells the peers, which sleep
+too. Any message but QUIET and the late answer to a heartbeat wakes, and so does any proposal, read or hand-over.
 
 A sleeper cannot notice that a peer is gone. So the caller owes, for a group that is `quiet` (a node has one watch for
 each peer, whatever the number of its groups):
@@ -16,8 +16,8 @@ each peer, whatever the number of its groups):
 
 Not here: who looks after the peers (the caller's links), and what an awake group does (`leader`, `candidate`).
 
-Invariants: a sleeping leader's log is committed, applied to the extent the caller was handed it, and level on every peer
-that answers; a sleeping follower's log is its leader's. Read next: `leader.tick_leader`, where groups fall asleep.
+Invariants: a sleeping leader's log is committed, applied to the extent the caller was handed it, and level on every
+peer that answers; a sleeping follower's log is its leader's. Read next: `leader.tick_leader`, where groups fall asleep.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def rest(state: RaftState) -> bool:
 
 
 def handle_quiet(state: RaftState, message: Message) -> None:
-    """The leader sleeps. So does this peer, if it has what the leader has; otherwise its silence will wake the leader."""
+    """The leader sleeps. So does this peer, if it has what the leader has; otherwise its silence wakes the leader."""
     handle_commit(state, message)
     level = message.commit == state.log.last_index and state.pending_snapshot is None
     state.quiet = level and not state.reads

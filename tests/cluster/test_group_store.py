@@ -4,10 +4,10 @@ import random
 
 import pytest
 from crash_disk import CrashDisk, PowerLost
+from sim.durable import worst_image
 
 from broker.cluster.group_store import FoundGroupJob, GroupSnapshot, group_directory, stored_groups
 from raft.types import Membership
-from sim.durable import worst_image
 from storage.snapshots import write_snapshot
 
 

@@ -28,7 +28,7 @@ class Simulation:
     def __init__(
         self, seed: int, voters: int = 3, strangers: int = 2, storm: float = 0.005, lulls: bool = False, **settings: int
     ) -> None:
-        """`storm`: how much of what happens is a disturbance, up to 0.035. `lulls`: there are times when nobody proposes."""
+        """`storm`: how much of what happens is a disturbance, up to 0.035. `lulls`: at times nobody proposes."""
         self.storm = storm
         self.lulls = lulls
         self.rng = random.Random(seed)
@@ -220,7 +220,7 @@ class Simulation:
             self.replicas[other].node.peer_unreachable(name)
 
     def watch(self, replica: Replica) -> None:
-        """What the caller's watch of the connections says, truly or by mistake; now and then nobody proposes for a while."""
+        """What the caller's watch of the connections says, truly or by mistake; now and then nobody proposes."""
         if self.rng.random() < 0.5:
             self.lull = self.rng.random() < 0.7
             return

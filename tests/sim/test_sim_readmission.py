@@ -64,6 +64,25 @@ def test_a_node_that_lost_its_disk_comes_back_with_everything() -> None:
     assert [texts(stage, name, "S") for name in NODES] == [expected] * 3
 
 
+def test_a_node_says_that_it_is_healthy_only_when_it_votes_everywhere() -> None:
+    """Or an operator who goes by that would take the next disk too early."""
+    stage = Stage()
+    client = stage.client("n2", "n3")
+    stage.create(client, "S")
+    publish(stage, client, "S.a", 20)
+    stage.lose_disk("n1")
+    stage.restart("n1")
+
+    def is_healthy() -> bool:
+        health = stage.machines["n1"].node.statistics("")["health"]
+        return not health["meta_error"] and not health["faults"]
+
+    stage.wait(is_healthy)
+    leader = stage.leader("S")
+    assert membership(stage, leader, "S") == (NODES, [])
+    assert membership(stage, leader) == (NODES, [])
+
+
 def test_the_new_replica_counts() -> None:
     stage = Stage()
     client = stage.client("n1", "n2", "n3")
