@@ -100,7 +100,7 @@ def read_file(disk: Disk, path: str) -> bytes:
 
 def typed(error: OSError, path: str, operation: str) -> StorageError:
     """The storage error that says what an OSError means."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # the last one: a limit that was set for the process
         return DiskFull(path, operation)
     if error.errno == errno.ENOENT:
         return FileMissing(path)

@@ -293,7 +293,8 @@ class Engine:
             return
         if error is not None:
             raise error
-        self.disk_full = False
+        if self.disk_full:
+            self._set_disk_full(False)
         self.wal.batch_done(job.batch)
         self._release(job.marks, job.messages)
         if self._after_sync and not self.urgent and self.wal.pending_bytes == 0:
@@ -304,11 +305,18 @@ class Engine:
         self._marks = job.marks + self._marks
         self._after_sync = job.messages + self._after_sync
         if not self.disk_full:
-            self.disk_full = True
+            self._set_disk_full(True)
             self.events.append(("error", "disk_full", {}))
             for group in self.groups.values():
-                group.raft.resign()
-                group.touch()
+                if len(group.membership().voters) > 1:  # otherwise there is nobody else
+                    group.raft.resign()
+                    group.touch()
+
+    def _set_disk_full(self, full: bool) -> None:
+        """Where this node leads all the same, publishes are refused meanwhile."""
+        self.disk_full = full
+        for group in self.groups.values():
+            group.disk_full = full
 
     def _release(self, marks: list[tuple[RaftGroup, int, int]], messages: list[Message]) -> None:
         for group, index, term in marks:
@@ -353,6 +361,7 @@ class Engine:
         self.groups[group.id] = group
         group.dirty_groups = self._dirty
         group.leader_changes = self.leader_changes
+        group.disk_full = self.disk_full
         group.touch()
 
     def remove(self, group_id: int) -> None:

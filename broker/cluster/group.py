@@ -56,6 +56,7 @@ class RaftGroup:
         self.dirty_groups: list[RaftGroup] = []
         self.leader_changes: list[int] = []
         self.failed: str = ""
+        self.disk_full: bool = False  # the engine's: nothing can be written just now
         self.ops: list[bytes] = []
         self.op_waiters: list[Waiter | None] = []
         self.ops_bytes: int = 0

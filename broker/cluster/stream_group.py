@@ -21,7 +21,7 @@ from broker.cluster.turn_clock import TurnClock
 from broker.core.router import Router
 from broker.jetstream.admission import admit
 from broker.jetstream.advisories import render
-from broker.jetstream.api_errors import CLUSTER_NOT_AVAIL, STREAM_TOO_MANY_REQUESTS
+from broker.jetstream.api_errors import CLUSTER_NOT_AVAIL, STORE_FAILED, STREAM_TOO_MANY_REQUESTS
 from broker.jetstream.api_types import pub_ack_error
 from broker.jetstream.delivery import Delivery
 from broker.jetstream.delivery_output import OpWaiter
@@ -35,6 +35,7 @@ from storage.group_log import GroupLog
 from storage.memory import MemoryStreamStore
 from storage.stream_store import FileStreamStore
 
+NO_SPACE: Final = "no space left on device"
 EXPIRE_INTERVAL_NS: Final = 200_000_000
 EXPIRY_LOOK_NS: Final = 10_000_000_000
 PENDING_BYTES_MAX: Final = 128 * 1024 * 1024  # NATS's bound of a stream's ingest queue
@@ -84,6 +85,8 @@ class StreamGroup(RaftGroup):
         error = admit(self.machine, subject, header_length, data)
         if error is None and self._pending_bytes() > PENDING_BYTES_MAX:
             error = STREAM_TOO_MANY_REQUESTS
+        if self.disk_full:
+            error = STORE_FAILED.of(err=NO_SPACE)
         if error is not None:
             if reply:
                 ack = pub_ack_error(self.machine.config.name, error)
