@@ -59,6 +59,17 @@ class WrongIdentity(StorageError):
         self.expected = expected
 
 
+class ForeignStore(StorageError):
+    """The store directory holds streams of nats-server, whose files are not read here."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            f"{path}: holds streams of nats-server, which are neither read nor touched here; "
+            f"move them away, or give this server an empty store directory"
+        )
+        self.path = path
+
+
 class DamagedRange:
     """Entries of one group that were lost: first to last, both included."""
 

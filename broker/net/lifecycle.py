@@ -30,6 +30,7 @@ from broker.net.http import HttpServer, Page
 from broker.net.listener import Listeners
 from broker.net.reactor import LINGER_S, OnEvent, Reactor
 from broker.net.seam import CLIENT, Node
+from storage.errors import ForeignStore
 
 NodeMaker = Callable[[config.Options], Node]
 AUTOMATIC_SHARE: Final = (3, 4)  # of the machine's memory and of the disk's free space, where nothing is configured
@@ -45,7 +46,17 @@ def open_node(options: config.Options) -> Node:
     from storage.disk import OsDisk
 
     root = os.path.join(options.jetstream.store_dir, "jetstream") if options.jetstream.enabled else ""
+    _refuse_foreign_store(root)
     return BrokerNode(options, OsDisk(root), random.Random(), machine.boot_id())
+
+
+def _refuse_foreign_store(root: str) -> None:
+    """nats-server keeps a stream as <account>/streams/<name>: to begin empty beside that would look like a loss."""
+    accounts = os.listdir(root) if os.path.isdir(root) else []
+    for account in accounts if "wal" not in accounts else []:
+        streams = os.path.join(root, account, "streams")
+        if os.path.isdir(streams) and os.listdir(streams):
+            raise ForeignStore(root)
 
 
 class Server:

@@ -131,6 +131,14 @@ def test_a_changed_configuration_is_taken_over_or_refused_whole(tmp_path: Path) 
         assert server.ended() == 0
 
 
+def test_streams_of_nats_server_are_not_passed_over_in_silence(tmp_path: Path) -> None:
+    (tmp_path / "jetstream" / "$G" / "streams" / "ORDERS").mkdir(parents=True)
+    with daemon("-p", "-1", "-js", "-sd", str(tmp_path)) as server:
+        server.until(r"\[FTL\] Can't start JetStream: .*holds streams of nats-server")
+        assert server.ended() == 1
+    assert [path.name for path in (tmp_path / "jetstream").iterdir()] == ["$G"]
+
+
 def test_a_port_that_is_taken_ends_it_with_one_line() -> None:
     with bind("127.0.0.1", -1) as taken:
         port = taken.getsockname()[1]
