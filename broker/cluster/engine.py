@@ -55,6 +55,7 @@ class Engine:
         self._synced_ns: int = 0
         self._written_ns: int = 0
         self._batch_running: bool = False
+        self._unwritten: WalJob | None = None  # met a full disk: it is next, and what gathers meanwhile is not in it
         self._after_sync: list[Message] = []
         self._marks: list[tuple[RaftGroup, int, int]] = []
         self._dirty: list[RaftGroup] = []
@@ -212,7 +213,7 @@ class Engine:
         for message in ready.messages:
             self.send(message)
         if ready.messages_after_sync:
-            if self._marks or self._batch_running or self.wal.pending_bytes:
+            if self._marks or self._batch_running or self._unwritten is not None or self.wal.pending_bytes:
                 self._after_sync.extend(ready.messages_after_sync)
             else:
                 for message in ready.messages_after_sync:
@@ -268,6 +269,10 @@ class Engine:
             self._sync_due = self.wal.pending_bytes > 0  # a batch that met a full disk is tried again alone
         self._written_ns = now_ns
         self._batch_running = True
+        unwritten = self._unwritten
+        if unwritten is not None:
+            self._unwritten = None
+            return WalJob(batch, unwritten.marks, unwritten.messages)
         self.urgent = False
         self.lazy_since_ns = 0
         return WalJob(batch, self._take_marks(), self._take_after_sync())
@@ -302,8 +307,7 @@ class Engine:
 
     def _disk_is_full(self, job: WalJob) -> None:
         """Nothing was acknowledged: the same batch is tried again when there is room. Meanwhile others should lead."""
-        self._marks = job.marks + self._marks
-        self._after_sync = job.messages + self._after_sync
+        self._unwritten = job
         if not self.disk_full:
             self._set_disk_full(True)
             self.events.append(("error", "disk_full", {}))

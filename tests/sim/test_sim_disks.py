@@ -1,5 +1,8 @@
 """Disks that are full or lost a part: what a node does then, and that it is as before when they are well again."""
 
+from raft.messages import VOTE, VOTE_FORCED
+from raft.types import Message
+from sim.invariants import watching
 from sim.plan import SECOND_NS
 from sim.stage import NODES, Stage
 
@@ -37,3 +40,43 @@ def test_a_deleted_stream_whose_files_went_before_the_log_knew_does_not_hold_the
     for name in NODES:
         wal = stage.machines[name].node.jetstream.engine.wal
         stage.wait(lambda: not wal.has_group(group))  # noqa: B023
+
+
+def test_what_arrives_while_the_disk_is_full_is_promised_only_when_it_is_written_itself() -> None:
+    """The batch that met the full disk is written again first; what gathered behind it is not in it."""
+    stage = Stage(log_file_bytes=16 * 1024)
+    stage.create(stage.client(), "S")
+    machine = stage.machines[stage.others(stage.leader("S"))[0]]
+    client = stage.client(*stage.others(machine.name))
+    engine = machine.node.jetstream.engine
+    with watching(stage.cluster.checks):
+        machine.disk.capacity = machine.disk.used_bytes()
+        while not engine.disk_full:
+            stage.publish(client, "S.a", 1, bytes(4000))
+        stage.publish(client, "S.a", 10, bytes(500))
+        machine.disk.capacity = None
+        assert engine.wal.pending_bytes
+        stage.wait(lambda: not engine.disk_full)
+        stage.wait(lambda: stage.level("S"))
+
+
+def test_a_vote_that_met_a_full_disk_is_not_given_by_asking_again() -> None:
+    stage = Stage(log_file_bytes=16 * 1024)
+    stage.create(stage.client(), "S")
+    machine = stage.machines[stage.others(stage.leader("S"))[0]]
+    engine = machine.node.jetstream.engine
+    with watching(stage.cluster.checks):
+        group = stage.group(machine.name, "S")
+        machine.disk.capacity = 0
+        engine.wal._offset = engine.wal.file_bytes  # the next batch needs a file that there is no room for
+        engine.wal._next_head = engine.wal._head_records()
+        raft = group.raft
+        candidate = next(peer for peer in raft.membership.voters if peer != machine.node.links.peer)
+        vote = Message(VOTE, group.id, candidate, machine.node.links.peer, raft.term + 1, raft.last_index, raft.term)
+        vote.hint = VOTE_FORCED
+        engine.step(vote)
+        machine.schedule_turn(0)
+        stage.wait(lambda: engine.disk_full)
+        engine.step(vote)
+        machine.schedule_turn(0)
+        stage.rest(100_000_000)
