@@ -31,6 +31,7 @@ from raft.node import RaftNode
 from raft.types import HardState, Membership
 from storage.block_files import BlockFiles
 from storage.disk import Disk
+from storage.errors import CorruptSnapshot
 from storage.memory import MemoryStreamStore
 from storage.stream_store import FileStreamStore
 
@@ -68,6 +69,12 @@ class GroupFactory:
     def _raft(self, snapshot: GroupSnapshot) -> tuple[RaftNode, GroupLogReader]:
         wal = self._engine.wal
         log = wal.group(snapshot.group)
+        if log.snapshot_index > snapshot.index:
+            place = group_directory(snapshot.group)
+            raise CorruptSnapshot(
+                f"{place}: the newest snapshot cannot be read, and the log begins at {log.snapshot_index}, "
+                f"behind the one before it ({snapshot.index})"
+            )
         if log.snapshot_index < snapshot.index:
             wal.set_snapshot(snapshot.group, snapshot.index, snapshot.term)
         reader = GroupLogReader(log)

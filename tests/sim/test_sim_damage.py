@@ -93,3 +93,20 @@ def test_a_log_that_cannot_be_written_ends_every_group_of_the_node_and_its_clien
     stage.rest(3 * SECOND_NS)
     assert [fields for _, _, name, fields in stage.machines[node].events if name == "write_error"]
     stage.publish(client, "S.a", 3)
+
+
+def test_a_node_whose_newest_snapshot_of_a_stream_rotted_starts_without_that_stream() -> None:
+    damage = Damage()
+    stage = damage.stage
+    node = stage.others(damage.leader)[0]
+    group = stage.group(node, "S").id
+    stage.stop(node)
+    machine = stage.machines[node]
+    newest = [name for name in machine.disk.list(f"groups/{group}") if name.endswith(".snap")][-1]
+    machine.disk.flip_bit(f"groups/{group}/{newest}", 8 * 40)
+    machine.start()
+    stage.rest(3 * SECOND_NS)
+    told = [fields for _, _, name, fields in machine.events if name == "stream_damaged"]
+    assert told[0]["group"] == group and "snapshot cannot be read" in str(told[0]["error"])
+    client = stage.client(node)
+    stage.publish(client, "T.a", 3)
