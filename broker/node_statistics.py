@@ -31,6 +31,7 @@ from broker.monitor.statistics import (
 if TYPE_CHECKING:
     from broker.node import BrokerNode
 
+DETAIL_CONNECTIONS: Final = "connections"
 DETAIL_STREAMS: Final = "streams"
 
 
@@ -38,6 +39,7 @@ def statistics(node: "BrokerNode", detail: str) -> Statistics:
     """The whole tree."""
     clients = node.clients
     routes = node.routes
+    wants_connections = detail == DETAIL_CONNECTIONS
     route_rows = [] if routes is None else cast(list[RouteStatistics], routes.statistics(detail == "routes"))
     jetstream = node.jetstream
     offset_ns = node.clock.wall_ns - node.clock.now_ns
@@ -46,10 +48,14 @@ def statistics(node: "BrokerNode", detail: str) -> Statistics:
     return {
         "now_ns": node.clock.wall_ns,
         "server": _server(node, route_rows),
-        "connections": [_connection(session, offset_ns, 0, "") for session in clients.sessions.values()],
+        "connections": [_connection(session, offset_ns, 0, "") for session in clients.sessions.values()]
+        if wants_connections
+        else [],
         "closed_connections": [
             _connection(ended.session, offset_ns, ended.stop_ns + offset_ns, ended.reason) for ended in clients.ended
-        ],
+        ]
+        if wants_connections
+        else [],
         "routes": route_rows,
         "sublist": {
             "num_subscriptions": node.router.count(),
@@ -59,7 +65,7 @@ def statistics(node: "BrokerNode", detail: str) -> Statistics:
             "num_matches": 0,
             "cache_hits": 0,
         },
-        "jetstream": None if jetstream is None else _jetstream(node, jetstream),
+        "jetstream": None if jetstream is None else _jetstream(node, jetstream, detail == DETAIL_STREAMS),
         "health": _health(jetstream),
     }
 
@@ -125,6 +131,7 @@ def _server(node: "BrokerNode", routes: list[RouteStatistics]) -> ServerStatisti
         "in_bytes": totals.in_bytes + in_bytes,
         "out_msgs": totals.out_messages + out_msgs,
         "out_bytes": totals.out_bytes + out_bytes,
+        "num_connections": len(node.clients.sessions),
         "total_connections": totals.connections,
         "slow_consumers_clients": totals.slow,
         "slow_consumers_routes": 0,
@@ -134,7 +141,7 @@ def _server(node: "BrokerNode", routes: list[RouteStatistics]) -> ServerStatisti
     }
 
 
-def _jetstream(node: "BrokerNode", service: JetStreamService) -> JetStreamStatistics:
+def _jetstream(node: "BrokerNode", service: JetStreamService, wants_streams: bool) -> JetStreamStatistics:
     memory = storage = reserved_memory = reserved_storage = replicated = 0
     streams: list[StreamStatistics] = []
     for group in service.assignments.groups.values():
@@ -148,7 +155,8 @@ def _jetstream(node: "BrokerNode", service: JetStreamService) -> JetStreamStatis
             reserved_storage += reserved
         if len(group.membership().voters) > 1:
             replicated += 1
-        streams.append(_stream(service, group))
+        if wants_streams:
+            streams.append(_stream(service, group))
     dispatch = service.dispatch
     return {
         "memory": memory,
@@ -256,6 +264,6 @@ def _fault(group: RaftGroup) -> str:
         return f"JetStream stream stopped: {group.failed}"
     if not group.raft.leader:
         return "JetStream stream has no leader"
-    if group.raft.applied < group.raft.commit or not group.raft.is_member() or group.raft.is_learner():
+    if group.frozen or not group.raft.is_member() or group.raft.is_learner():
         return "JetStream stream is not current"
     return ""

@@ -50,7 +50,7 @@ class _Page(Collector):
         yield info
         yield GaugeMetricFamily("ternmq_start_time_seconds", "Start of the server", facts["start_ns"] / 1e9)
         yield GaugeMetricFamily("ternmq_memory_bytes", "Resident memory", facts["mem"])
-        yield GaugeMetricFamily("ternmq_connections", "Clients connected", len(self._statistics["connections"]))
+        yield GaugeMetricFamily("ternmq_connections", "Clients connected", server["num_connections"])
         yield CounterMetricFamily("ternmq_connections_opened", "Clients ever connected", server["total_connections"])
         yield GaugeMetricFamily("ternmq_routes", "Routes to other nodes", len(self._statistics["routes"]))
         subscriptions = self._statistics["sublist"]["num_subscriptions"]

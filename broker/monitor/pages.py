@@ -55,6 +55,13 @@ DETAILS: Final = {
 PATHS: Final = ("/", "/varz", "/connz", "/routez", "/jsz", "/healthz", "/subsz", "/subscriptionsz", "/metrics")
 
 
+def detail(path: str, query: Query) -> str:
+    """Which list of `BrokerNode.statistics` a page shows; a probe of /healthz that names no stream shows none."""
+    if path == "/healthz" and not query.text("stream"):
+        return ""
+    return DETAILS.get(path, "")
+
+
 def split_target(target: str) -> tuple[str, Query]:
     """Path and parameters of a request; the path is "" when it is nonsense."""
     try:

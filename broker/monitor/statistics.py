@@ -29,6 +29,7 @@ class ServerStatistics(TrafficStatistics):
     in_client_bytes: int
     out_client_msgs: int
     out_client_bytes: int
+    num_connections: int  # now; the list of them is made for the pages that show it
     total_connections: int  # since the start
     slow_consumers_clients: int
     slow_consumers_routes: int

@@ -72,7 +72,7 @@ def varz(statistics: Statistics, options: config.Options, facts: ServerFacts) ->
 def _totals(statistics: Statistics) -> dict[str, Any]:
     server = statistics["server"]
     return {
-        "connections": len(statistics["connections"]),
+        "connections": server["num_connections"],
         "total_connections": server["total_connections"],
         "routes": len(statistics["routes"]),
         "remotes": server["remotes"],

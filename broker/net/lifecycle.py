@@ -219,7 +219,7 @@ class Server:
             answer = pages.not_found()
         else:
             self._requests[path] = self._requests.get(path, 0) + 1
-            statistics = self.node.statistics(pages.DETAILS.get(path, ""))
+            statistics = self.node.statistics(pages.detail(path, query))
             answer = pages.page(path, query, statistics, self.options, self._facts())
         return Page(answer.status, answer.media_type, answer.body, answer.is_public)
 

@@ -50,6 +50,7 @@ def standalone(**changes: Any) -> Statistics:
         "server_name": "n1",
         "cluster_name": "",
         "connect_urls": [],
+        "num_connections": 0,
         "total_connections": 0,
         "slow_consumers_clients": 0,
         "slow_consumers_routes": 0,
