@@ -106,7 +106,8 @@ class Engine:
 
     def all_synced(self) -> bool:
         """Nothing is left that only the page cache has."""
-        return not self._batch_running and self.wal.pending_bytes == 0 and not self.wal.unsynced
+        idle = not self._batch_running and self._unwritten is None
+        return idle and self.wal.pending_bytes == 0 and not self.wal.unsynced
 
     def peer_silent(self, peer: str) -> None:
         """Nothing came from the peer for as long as a follower waits for its leader."""
@@ -263,7 +264,7 @@ class Engine:
         batch = self.wal.take_batch(force)
         if batch is None:
             return None
-        batch.sync = sync_due
+        batch.sync = sync_due or (self._unwritten is not None and batch.sync)  # tried again for what it was made for
         if sync_due:
             self._synced_ns = now_ns
             self._sync_due = self.wal.pending_bytes > 0  # a batch that met a full disk is tried again alone
