@@ -74,11 +74,12 @@ class DeadLetterStores(StoreMaker):
         self.created_ns = 0
 
     def forget_others(self) -> None:
-        """At a start: directories that the snapshot does not speak of are of streams that ended."""
+        """At a start: remove what the snapshot does not speak of. The log, which is replayed next, may make a stream of
+        the same name again: later would be too late."""
         mine = self.path(self.created_ns)
         for name in self._disk.list(self._directory):
             if name.startswith(DIRECTORY) and f"{self._directory}/{name}" != mine:
-                self._ended.append(f"{self._directory}/{name}")
+                self._disk.remove_directory(f"{self._directory}/{name}")
 
     def manifest(self, created_ns: int) -> list[BlockInfo] | None:
         """The blocks of the stream made then; None when there is another one by now."""
