@@ -308,8 +308,9 @@ class RouteTable(RouteOwner):
         self._connect_urls_may_have_changed()
 
     def _connect_urls_may_have_changed(self) -> None:
-        urls = list(self._client_urls)
+        urls: list[str] = []
         if not self.options.cluster.no_advertise:
+            urls.extend(self._client_urls)
             for server_id in sorted(self.routes):
                 info = self.routes[server_id].info
                 if info is not None and not info.ldm:

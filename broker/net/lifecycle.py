@@ -37,6 +37,7 @@ AUTOMATIC_SHARE: Final = (3, 4)  # of the machine's memory and of the disk's fre
 HAND_OVER_S: Final = 1.0  # lame duck: leaderships get at least so long to go to peers
 LOOK_AROUND_S: Final = 0.1
 CLOSE_INTERVAL_S: Final = 1.0  # lame duck: at most so long between two clients
+ANY_HOST: Final = ("", "0.0.0.0", "::")
 SHUTDOWN_REASON: Final = "Server Shutdown"
 
 
@@ -47,7 +48,19 @@ def open_node(options: config.Options) -> Node:
 
     root = os.path.join(options.jetstream.store_dir, "jetstream") if options.jetstream.enabled else ""
     _refuse_foreign_store(root)
-    return BrokerNode(options, OsDisk(root), random.Random(), machine.boot_id())
+    node = BrokerNode(options, OsDisk(root), random.Random(), machine.boot_id())
+    if node.routes is not None:
+        node.routes.set_client_urls(client_urls(options))
+    return node
+
+
+def client_urls(options: config.Options) -> list[str]:
+    """Where clients of the whole cluster may find this server, as host:port."""
+    if options.client_advertise:
+        host, colon, port = options.client_advertise.rpartition(":")
+        return [f"{host}:{port}" if colon and port.isdigit() else f"{options.client_advertise}:{options.port}"]
+    hosts = machine.addresses() if options.host in ANY_HOST else [options.host]
+    return [f"[{host}]:{options.port}" if ":" in host else f"{host}:{options.port}" for host in hosts]
 
 
 def _refuse_foreign_store(root: str) -> None:
