@@ -1,8 +1,9 @@
 """What a node tells for one page: never every list of every page."""
 
-from broker.monitor import pages
 from sim.plan import SECOND_NS
 from sim.stage import Stage
+
+from broker.monitor import pages
 
 
 def test_a_page_costs_only_what_it_shows() -> None:
