@@ -1,11 +1,10 @@
 """A replica that is too far behind: a snapshot, and the blocks it refers to, are durable before Raft sees it.
 
 Raft's SNAPSHOT message carries the machine's state and the list of the stream's blocks (`SnapshotParcel`; the meta
-group's has none). The group
-holds the message back; `CatchUp` asks the sender for the blocks that differ, a few pieces at a time; then a job makes
-blocks and snapshot durable; only then they become the stream and the message is stepped. Whatever goes wrong, the
-fetch is given up, nothing has changed here, and the leader is told `RETRY_NS` later, so that it sends another snapshot;
-pieces that came from the same peer are not fetched again.
+group's has none). The engine holds the message back; `CatchUp` asks the sender for the blocks that differ, a few pieces
+at a time; then a job makes blocks and snapshot durable; only then they become the stream and the message is stepped.
+Whatever goes wrong, the fetch is given up, nothing has changed here, and the leader is told `RETRY_NS` later, so that
+it sends another snapshot; pieces that came from the same peer are not fetched again.
 
 While the installation runs the group is frozen: nobody changes its store.
 """

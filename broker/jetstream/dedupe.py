@@ -5,12 +5,11 @@ counts as a duplicate's answer (`publish`). Invariants: a pure function of the c
 they came; the size is bounded by the window only, as in nats-server.
 """
 
-import sys
-from array import array
 from typing import Final
 
+from broker.jetstream.snapshot_columns import pack_column, unpack_column
+
 _COMPACT_MIN: Final = 4096
-_SWAP: Final = sys.byteorder != "little"
 
 
 class DedupeTable:
@@ -70,39 +69,24 @@ class DedupeTable:
         ids = self._ids[self._head :]
         return {
             "ids": b"".join(ids),
-            "lengths": _pack("I", [len(message_id) for message_id in ids]),
-            "sequences": _pack("Q", [self.sequences[message_id] for message_id in ids]),
-            "times": _pack("q", self._times),
-            "counts": _pack("Q", self._counts),
+            "lengths": pack_column("I", [len(message_id) for message_id in ids]),
+            "sequences": pack_column("Q", [self.sequences[message_id] for message_id in ids]),
+            "times": pack_column("q", self._times),
+            "counts": pack_column("Q", self._counts),
         }
 
     def restore(self, state: dict[str, bytes]) -> None:
         """Inverse of `snapshot`; replaces everything but the window."""
         joined = state["ids"]
-        sequences = _unpack("Q", state["sequences"])
+        sequences = unpack_column("Q", state["sequences"])
         self.sequences = {}
         self._ids = []
         self._head = 0
-        self._times = _unpack("q", state["times"])
-        self._counts = _unpack("Q", state["counts"])
+        self._times = unpack_column("q", state["times"])
+        self._counts = unpack_column("Q", state["counts"])
         position = 0
-        for index, length in enumerate(_unpack("I", state["lengths"])):
+        for index, length in enumerate(unpack_column("I", state["lengths"])):
             message_id = joined[position : position + length]
             self._ids.append(message_id)
             self.sequences[message_id] = sequences[index]
             position += length
-
-
-def _pack(typecode: str, values: list[int]) -> bytes:
-    column = array(typecode, values)
-    if _SWAP:
-        column.byteswap()
-    return column.tobytes()
-
-
-def _unpack(typecode: str, data: bytes) -> list[int]:
-    column: array[int] = array(typecode)
-    column.frombytes(data)
-    if _SWAP:
-        column.byteswap()
-    return column.tolist()

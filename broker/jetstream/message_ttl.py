@@ -6,12 +6,11 @@ until they are due or `compact` finds them. Not here: removal and markers (`agin
 Unix ns. Source: ADR-43.
 """
 
-import sys
-from array import array
 from heapq import heapify, heappop, heappush
 from typing import Final
 
 from broker.jetstream.durations import SECOND_NS, parse_duration
+from broker.jetstream.snapshot_columns import pack_column, unpack_column
 from broker.jetstream.store import MessageStore
 
 NO_TTL: Final = 0
@@ -20,7 +19,6 @@ INVALID_TTL: Final = -2
 
 _COMPACT_MIN: Final = 4096
 _SECONDS_MAX: Final = (1 << 63) - 1
-_SWAP: Final = sys.byteorder != "little"
 
 
 def parse_ttl(value: bytes) -> int:
@@ -79,30 +77,15 @@ class TtlTable:
     def snapshot(self) -> dict[str, object]:
         """Columns, as plain values for CBOR; the heap as it lies."""
         return {
-            "deadlines": _pack("q", [entry[0] for entry in self._deadlines]),
-            "sequences": _pack("Q", [entry[1] for entry in self._deadlines]),
-            "never": _pack("Q", sorted(self.never)),
+            "deadlines": pack_column("q", [entry[0] for entry in self._deadlines]),
+            "sequences": pack_column("Q", [entry[1] for entry in self._deadlines]),
+            "never": pack_column("Q", sorted(self.never)),
         }
 
     def restore(self, state: dict[str, bytes]) -> None:
         """Inverse of `snapshot`; replaces everything."""
-        deadlines = _unpack("q", state["deadlines"])
-        sequences = _unpack("Q", state["sequences"])
+        deadlines = unpack_column("q", state["deadlines"])
+        sequences = unpack_column("Q", state["sequences"])
         self._deadlines = [(deadlines[at], sequences[at]) for at in range(len(deadlines))]
         self.next_ns = deadlines[0] if deadlines else 0
-        self.never = dict.fromkeys(_unpack("Q", state["never"]), True)
-
-
-def _pack(typecode: str, values: list[int]) -> bytes:
-    column = array(typecode, values)
-    if _SWAP:
-        column.byteswap()
-    return column.tobytes()
-
-
-def _unpack(typecode: str, data: bytes) -> list[int]:
-    column: array[int] = array(typecode)
-    column.frombytes(data)
-    if _SWAP:
-        column.byteswap()
-    return column.tolist()
+        self.never = dict.fromkeys(unpack_column("Q", state["never"]), True)
