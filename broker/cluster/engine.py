@@ -12,12 +12,12 @@ Read next: `group`, `stream_group`; who runs the jobs: `broker/net/driver`.
 
 from typing import Final
 
-from broker.cluster.deadlines import Deadlines
 from broker.cluster.group import RaftGroup
 from broker.cluster.identity import META_GROUP
 from broker.cluster.jobs import WalJob
 from broker.cluster.link import OUTPUT_BYTES_MAX
 from broker.cluster.transport import LinkTable
+from broker.jetstream.deadlines import Deadlines
 from raft.node import FOLLOWER, LEADER
 from raft.ready import Ready
 from raft.types import ENTRY_CONFIG, NO_PEER, Message
@@ -60,7 +60,7 @@ class Engine:
         self._marks: list[tuple[RaftGroup, int, int]] = []
         self._dirty: list[RaftGroup] = []
         self._ticking: dict[int, RaftGroup] = {}  # groups that sleep (raft/quiet.py) are not in here
-        self._deadlines: Final = Deadlines()
+        self._deadlines: Final[Deadlines[int]] = Deadlines()
 
     # Input.
 
@@ -138,7 +138,10 @@ class Engine:
         """Step every dirty group until nothing is left to do without the disk or the network."""
         if self.failed:
             return
-        self._deadlines.touch_due(self.groups, now_ns)
+        for group_id in self._deadlines.take_due(now_ns):
+            due = self.groups.get(group_id)
+            if due is not None:
+                due.touch()
         for _ in range(ROUNDS_MAX):
             if not self._dirty:
                 break
@@ -173,7 +176,7 @@ class Engine:
             group.leads_term = raft.term
             self._tell_who_is_gone(group)
         self._keep_ticking(group)
-        self._deadlines.arm(group, group.next_deadline_ns(now_ns))
+        self._deadlines.arm(group.id, group.next_deadline_ns(now_ns))
 
     def _tell_who_is_gone(self, group: RaftGroup) -> None:
         """A new leader learns that nobody answers for some of its peers."""
@@ -354,7 +357,7 @@ class Engine:
             return 0
         if self._dirty:
             return 1
-        deadline_ns = self._deadlines.next_ns()
+        deadline_ns = self._deadlines.next_deadline_ns()
         if self._batch_running or self.lazy_since_ns == 0:
             return deadline_ns
         lazy_ns = self.lazy_since_ns + LAZY_SYNC_NS

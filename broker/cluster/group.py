@@ -73,7 +73,6 @@ class RaftGroup:
         self.campaign_in_ticks: int = -1
         self.ticking: bool = False  # the engine's: its timers run
         self.leads_term: int = -1  # the engine's: this node leads in it, and was told which peers are gone
-        self.armed_ns: int = 0  # the engine's: when it is looked at without a reason
         self.noop_term: int = 0
         self.installed_message: Message | None = None
 

@@ -64,7 +64,6 @@ class ConsumerLead:
         self.deleting: bool = False
         self.idle_since_ns: int = 0
         self.idle_grace_ns: int = 0
-        self.armed_ns: int = 0
         self.replay: ReplayPace | None = None
         if consumer.config.deliver_subject:
             self.push = PushLink(consumer.stream, consumer.name, consumer.config, context.output)

@@ -27,11 +27,11 @@ from broker.jetstream.api_types import ApiRequest, required_level_error
 from broker.jetstream.consumer import Consumer
 from broker.jetstream.consumer_apply import ConsumerOwner, encode_delete
 from broker.jetstream.consumer_lead import ConsumerLead
+from broker.jetstream.deadlines import Deadlines
 from broker.jetstream.delivery_output import DeliveryOutput
 from broker.jetstream.delivery_waiters import CountingWaiter, DoubleAckWaiter
 from broker.jetstream.durations import MILLISECOND_NS
 from broker.jetstream.lead_context import LeadContext
-from broker.jetstream.lead_schedule import LeadSchedule
 from broker.jetstream.ops import OP_ACKS, OP_CONSUMER_DELETE, OP_DEAD_LETTERS, OP_DELIVERED
 from broker.jetstream.pull import (
     STATUS_API_LEVEL,
@@ -60,7 +60,7 @@ class Delivery:
         self.gone: list[int] = []
         self.counter: CountingWaiter = CountingWaiter()
         self.double_acks: list[tuple[str, bytes]] = []
-        self.schedule: LeadSchedule = LeadSchedule()
+        self.deadlines: Deadlines[str] = Deadlines()
         self.pushes: dict[bytes, list[str]] = {}
         self.subject: Final = AckSubject()
         self.last_name: str = ""
@@ -104,7 +104,7 @@ class Delivery:
         self.gone = []
         self.counter = CountingWaiter()
         self.double_acks = []
-        self.schedule = LeadSchedule()
+        self.deadlines = Deadlines()
         self.pushes = {}
         self.last_name = ""
         self.last_lead = None
@@ -318,8 +318,10 @@ class Delivery:
                 self.dirty = True
                 return False
             self._rebuild()
-        for lead in self.schedule.take_due(self.leads, now_ns):
-            self._make_ready(lead)
+        for name in self.deadlines.take_due(now_ns):
+            due = self.leads.get(name)
+            if due is not None:
+                self._make_ready(due)
         if self.gone:
             self._settle_gone()
         if self.wake_hungry:
@@ -358,7 +360,7 @@ class Delivery:
             self.hungry[name] = lead
         else:
             self.hungry.pop(name, None)
-        self.schedule.arm(lead)
+        self.deadlines.arm(name, lead.next_deadline_ns())
         if lead.more:
             self._make_ready(lead)
         return lead.more
@@ -393,4 +395,4 @@ class Delivery:
         """When `pump` must be called at the latest; 0 = not because of time."""
         if self.counter.broken:
             return self.context.now_ns + MILLISECOND_NS
-        return self.schedule.next_deadline_ns() if self.leading else 0
+        return self.deadlines.next_deadline_ns() if self.leading else 0
