@@ -7,7 +7,7 @@ parsing an ack must not make objects.
 Not here: what an ack does. Before the log: `delivery.Delivery.ack`. In the log: `consumer.Consumer.apply_acks`.
 
 Invariants: anything malformed is told as such and never raises. One OP_ACKS carries the acks of one turn of all
-consumers of a stream:
+consumers of a stream (`SECTIONS_MAX` of them):
 `i64 time ns | u16 sections | section*`, section = `u16 name length | u32 acks | u32 others | i64 created ns | name |
 u64 stream sequence[acks] | u8 kind[others] | u64 stream sequence[others] | i64 argument[others]`, little-endian.
 """
@@ -39,6 +39,8 @@ ACKED_ALL: Final = 1  # everything up to this sequence (consumer sequence the cl
 NAKED: Final = 2  # (time ns from which on it may be delivered again)
 PROGRESSED: Final = 3  # (time ns from which on the ack wait counts)
 EXCEEDED: Final = 4  # delivered max_deliver times in vain (deliveries)
+
+SECTIONS_MAX: Final = 0xFFFF  # of one OP_ACKS
 
 _HEAD: Final = struct.Struct("<qH")
 _SECTION: Final = struct.Struct("<HIIq")
@@ -161,6 +163,7 @@ class AckSection:
         self.kinds: list[int] = []
         self.sequences: list[int] = []
         self.arguments: list[int] = []
+        self.proposed: bool = False
 
     def add(self, kind: int, sequence: int, argument: int) -> None:
         """Anything but a plain ack of one message."""
@@ -170,7 +173,7 @@ class AckSection:
 
 
 def encode_acks(timestamp_ns: int, sections: list[AckSection]) -> bytes:
-    """The body of one OP_ACKS."""
+    """The body of one OP_ACKS; at most `SECTIONS_MAX` sections."""
     parts = [_HEAD.pack(timestamp_ns, len(sections))]
     for section in sections:
         name = section.consumer.encode()

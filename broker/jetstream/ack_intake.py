@@ -50,7 +50,7 @@ class AckIntake:
 
     def _section(self) -> AckSection:
         section = self.section
-        if section is None:
+        if section is None or section.proposed:
             section = AckSection(self.consumer.name, self.consumer.created_ns)
             self.section = section
             self.context.sections.append(section)

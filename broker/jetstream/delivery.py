@@ -6,33 +6,33 @@ Called by the stream's group (`broker/cluster`), only between `become_leader` an
 * during a turn: `pull_request`, `ack`, `flow_control`, `interest_changed`; as effects of `apply`: `stored`, `removed`,
   `consumer_created`, `consumer_deleted`.
 * at the end of a turn in which `dirty` is set, or when `next_deadline_ns()` has passed: `pump(now_ns, wall_ns)`. It
-returns True when there is more to do at once (another turn, after sockets had theirs).
+  returns True when there is more to do at once (another turn, after sockets had theirs).
 
-A delivery leaves at once; its operation is proposed in the same pump. Acks of a turn are one operation, proposed
-before the deliveries; double acks are answered when it was applied.
+A delivery leaves at once; its operation is proposed in the same pump, behind the acks of the turn.
 
-Not here: one consumer's choices (`consumer_lead`, `ack_intake`), facts (`consumer`), API requests (`api_consumers`).
+Not here: one consumer's choices (`consumer_lead`, `ack_intake`), proposing (`delivery_proposals`), facts (`consumer`),
+API requests (`api_consumers`).
 
-Invariants: every operation proposed is counted in `in_flight` until its waiter is told. When one is abandoned though
-leadership goes on, nothing is delivered until all others are told; then everything is rebuilt from the machine, and
-only waiting requests are kept. A consumer without requests, interest, deadline or messages out has nothing here.
+Invariants: when an operation is abandoned though leadership goes on, nothing is delivered until all others are told;
+then everything is rebuilt from the machine, and only waiting requests are kept. A consumer without requests, interest,
+deadline or messages out has nothing here.
 """
 
 import random
 from typing import Final
 
 from broker.jetstream import ack as acks
-from broker.jetstream.ack import AckSubject, encode_acks
+from broker.jetstream.ack import AckSubject
 from broker.jetstream.api_types import ApiRequest, required_level_error
 from broker.jetstream.consumer import Consumer
 from broker.jetstream.consumer_apply import ConsumerOwner, encode_delete
 from broker.jetstream.consumer_lead import ConsumerLead
 from broker.jetstream.deadlines import Deadlines
 from broker.jetstream.delivery_output import DeliveryOutput
-from broker.jetstream.delivery_waiters import CountingWaiter, DoubleAckWaiter
+from broker.jetstream.delivery_proposals import Proposals
 from broker.jetstream.durations import MILLISECOND_NS
 from broker.jetstream.lead_context import LeadContext
-from broker.jetstream.ops import OP_ACKS, OP_CONSUMER_DELETE, OP_DEAD_LETTERS, OP_DELIVERED
+from broker.jetstream.ops import OP_CONSUMER_DELETE, OP_DELIVERED
 from broker.jetstream.pull import (
     STATUS_API_LEVEL,
     STATUS_CONSUMER_DELETED,
@@ -58,8 +58,7 @@ class Delivery:
         self.hungry: dict[str, ConsumerLead] = {}
         self.wake_hungry: bool = False
         self.gone: list[int] = []
-        self.counter: CountingWaiter = CountingWaiter()
-        self.double_acks: list[tuple[str, bytes]] = []
+        self.proposals: Proposals = Proposals(self.context)
         self.deadlines: Deadlines[str] = Deadlines()
         self.pushes: dict[bytes, list[str]] = {}
         self.subject: Final = AckSubject()
@@ -102,8 +101,7 @@ class Delivery:
         self.hungry = {}
         self.wake_hungry = False
         self.gone = []
-        self.counter = CountingWaiter()
-        self.double_acks = []
+        self.proposals = Proposals(self.context)
         self.deadlines = Deadlines()
         self.pushes = {}
         self.last_name = ""
@@ -199,7 +197,7 @@ class Delivery:
         kind = acks.payload_kind(payload)
         if kind == acks.ACK_PLAIN:
             if lead.acks.ack(sequence, read.consumer_sequence, bool(reply)) and reply:
-                self.double_acks.append((origin, reply))
+                self.proposals.double_acks.append((origin, reply))
             self._make_ready(lead)
             return
         self._other_ack(lead, kind, payload, reply, origin)
@@ -216,7 +214,7 @@ class Delivery:
         if kind == acks.ACK_TERM:
             reason = acks.term_reason(payload)
             if lead.acks.terminate(sequence, read.consumer_sequence, read.deliveries, reason, bool(reply)) and reply:
-                self.double_acks.append((origin, reply))
+                self.proposals.double_acks.append((origin, reply))
             return
         if kind == acks.ACK_NAK:
             delay_ns = acks.nak_delay_ns(payload)
@@ -313,8 +311,8 @@ class Delivery:
         context.wall_ns = wall_ns
         context.pump += 1
         self.dirty = False
-        if self.counter.broken:
-            if self.counter.in_flight > 0:
+        if self.proposals.counter.broken:
+            if self.proposals.counter.in_flight > 0:
                 self.dirty = True
                 return False
             self._rebuild()
@@ -333,13 +331,13 @@ class Delivery:
         for lead in leads:
             lead.ready = False
             lead.settle()
-        self._propose_acks()
+        self.proposals.propose_acks()
         more = False
         for lead in leads:
             if self._work(lead):
                 more = True
         if context.sections or context.dead_sections:
-            self._propose_acks()
+            self.proposals.propose_acks()
         self.dirty = more or bool(self.ready)
         return more
 
@@ -352,10 +350,10 @@ class Delivery:
         op = lead.op
         if op is not None:
             lead.op = None
-            self._propose(OP_DELIVERED, op.encode(), False)
+            self.proposals.propose(OP_DELIVERED, op.encode())
         if not lead.deleting and lead.is_abandoned():
             lead.deleting = True
-            self._propose(OP_CONSUMER_DELETE, encode_delete(name, lead.consumer.created_ns), False)
+            self.proposals.propose(OP_CONSUMER_DELETE, encode_delete(name, lead.consumer.created_ns))
         if lead.hungry():
             self.hungry[name] = lead
         else:
@@ -365,34 +363,8 @@ class Delivery:
             self._make_ready(lead)
         return lead.more
 
-    def _propose(self, kind: int, body: bytes, urgent: bool) -> None:
-        self.counter.in_flight += 1
-        self.output.propose(kind, body, urgent, self.counter)
-
-    def _propose_acks(self) -> None:
-        """All acks of the turn as one operation; urgent only when somebody waits for it."""
-        if self.context.dead_sections:
-            self._propose(OP_DEAD_LETTERS, self.context.take_dead_letters(), False)
-        sections = self.context.sections
-        if not sections:
-            assert not self.double_acks
-            return
-        self.context.sections = []
-        for section in sections:
-            lead = self.leads.get(section.consumer)
-            if lead is not None:
-                lead.acks.section = None
-        body = encode_acks(self.context.wall_ns, sections)
-        if not self.double_acks:
-            self._propose(OP_ACKS, body, False)
-            return
-        waiter = DoubleAckWaiter(self.counter, self.output, self.double_acks)
-        self.double_acks = []
-        self.counter.in_flight += 1
-        self.output.propose(OP_ACKS, body, True, waiter)
-
     def next_deadline_ns(self) -> int:
         """When `pump` must be called at the latest; 0 = not because of time."""
-        if self.counter.broken:
+        if self.proposals.counter.broken:
             return self.context.now_ns + MILLISECOND_NS
         return self.deadlines.next_deadline_ns() if self.leading else 0

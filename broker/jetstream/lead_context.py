@@ -34,6 +34,14 @@ class LeadContext:
         subject = advisory[0].encode()
         self.output.send("", subject, subject, b"", 0, render(advisory[1], self.rng, self.wall_ns))
 
+    def take_acks(self) -> list[AckSection]:
+        """The sections of this turn's OP_ACKS; what is acked from now on is in the next one."""
+        sections = self.sections
+        self.sections = []
+        for section in sections:
+            section.proposed = True
+        return sections
+
     def take_dead_letters(self) -> bytes:
         """The body of this turn's OP_DEAD_LETTERS; what is given up from now on is in the next one."""
         sections = self.dead_sections

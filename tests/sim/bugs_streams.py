@@ -12,7 +12,7 @@ from broker.jetstream.ack_intake import AckIntake
 from broker.jetstream.consumer import Consumer
 from broker.jetstream.dedupe import DedupeTable
 from broker.jetstream.delivered import Delivered
-from broker.jetstream.delivery_waiters import DoubleAckWaiter
+from broker.jetstream.delivery_proposals import DoubleAckWaiter
 from broker.jetstream.outstanding import OutstandingSet
 from broker.jetstream.stream import StreamMachine
 from raft.node import LEADER
