@@ -198,7 +198,7 @@ def _meta(node: "BrokerNode", service: JetStreamService) -> MetaStatistics | Non
             "pending": 0,
         }
     leader = meta.raft.leader
-    info = stream_cluster_info(meta, node.links, service.assignments.name_of)
+    info = stream_cluster_info(meta, node.links, service.assignments.name_of, service.clock.now_ns)
     replicas = cast(list[dict[str, object]], info.get("replicas", []))
     return {
         "name": node.options.cluster.name,

@@ -1,13 +1,10 @@
 """The `cluster` part of INFO answers: who leads, who follows and how far behind."""
 
 from collections.abc import Callable
-from typing import Final
 
 from broker.cluster.group import RaftGroup
 from broker.cluster.identity import peer_id
 from broker.cluster.transport import LinkTable
-
-TICK_NS: Final = 50_000_000
 
 
 def raft_group_name(group: int, replicas: int) -> str:
@@ -15,7 +12,9 @@ def raft_group_name(group: int, replicas: int) -> str:
     return f"S-R{replicas}F-{group:08d}"
 
 
-def stream_cluster_info(group: RaftGroup, links: LinkTable, names: Callable[[str], str]) -> dict[str, object]:
+def stream_cluster_info(
+    group: RaftGroup, links: LinkTable, names: Callable[[str], str], now_ns: int
+) -> dict[str, object]:
     """As nats-server's `cluster` object; replicas are those besides the leader, sorted by name."""
     membership = group.membership()
     leader = group.raft.leader
@@ -28,16 +27,19 @@ def stream_cluster_info(group: RaftGroup, links: LinkTable, names: Callable[[str
         "raft_group": raft_group_name(group.id, len(membership.voters)),
         "leader": names(leader) if leader else "",
     }
-    replicas = [_replica(group, peer, links, names) for peer in membership.peers() if peer != leader]
+    replicas = [_replica(group, peer, links, names, now_ns) for peer in membership.peers() if peer != leader]
     if replicas:
         info["replicas"] = sorted(replicas, key=lambda replica: str(replica["name"]))
     return info
 
 
-def _replica(group: RaftGroup, peer: str, links: LinkTable, names: Callable[[str], str]) -> dict[str, object]:
+def _replica(
+    group: RaftGroup, peer: str, links: LinkTable, names: Callable[[str], str], now_ns: int
+) -> dict[str, object]:
     offline = peer != links.peer and peer not in links.links
     name = names(peer)
-    found: dict[str, object] = {"name": name, "current": not offline, "active": 0, "peer": peer_id(name)}
+    active = 0 if peer == links.peer else links.unheard_ns(peer, now_ns)
+    found: dict[str, object] = {"name": name, "current": not offline, "active": active, "peer": peer_id(name)}
     if offline:
         found["offline"] = True
     for progress in group.raft.peers:

@@ -81,7 +81,7 @@ class StreamApi:
 
     def leader(self, group: StreamGroup) -> Leader:
         """The view of a stream that API answers are made of."""
-        info = stream_cluster_info(group, self._links, self._names)
+        info = stream_cluster_info(group, self._links, self._names, self._clock.now_ns)
         return Leader(group, info, self._clock.wall_ns)
 
     def handle(self, group: StreamGroup, target: ApiSubject, request: ApiRequest) -> None:

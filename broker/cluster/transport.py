@@ -87,6 +87,7 @@ class LinkTable:
         self.lost: list[str] = []
         self.silent: list[str] = []
         self._ticks: int = 0
+        self._parted_ns: dict[str, int] = {}  # when a peer without a link was heard last
         self.events: list[tuple[str, str, dict[str, object]]] = []
         self._name_told_ns: int = 0
         self._opened_ns: dict[int, int] = {}
@@ -204,9 +205,13 @@ class LinkTable:
     def _drop(self, link: PeerLink, reason: str) -> None:
         """A link that is of no use any more."""
         self._closing.append((link.cid, reason))
-        del self.links[link.peer]
-        self.lost.append(link.peer)
+        self._part(link)
         link.peer = ""
+
+    def _part(self, link: PeerLink) -> None:
+        del self.links[link.peer]
+        self._parted_ns[link.peer] = link.heard_ns
+        self.lost.append(link.peer)
 
     def _keep_one(self, link: PeerLink) -> None:
         """At most one link a peer; both ends apply the same rule."""
@@ -242,8 +247,7 @@ class LinkTable:
             address.dialling = False
             self._back_off(address, now_ns)
         if link.peer and self.links.get(link.peer) is link:
-            del self.links[link.peer]
-            self.lost.append(link.peer)
+            self._part(link)
             self.events.append(("info", "peer_lost", {"peer": link.name, "cid": cid, "reason": link.close_reason}))
 
     def tick(self, now_ns: int) -> list[Dial]:
@@ -291,6 +295,12 @@ class LinkTable:
             if address.configured and not address.is_self and address.peer not in self.links:
                 waiting.append(address.name or key)
         return waiting
+
+    def unheard_ns(self, peer: str, now_ns: int) -> int:
+        """For how long nothing came from a peer; 0 when it was never here, as nats-server's `active`."""
+        link = self.links.get(peer)
+        heard_ns = link.heard_ns if link is not None else self._parted_ns.get(peer, 0)
+        return max(1, now_ns - heard_ns) if heard_ns else 0
 
     def peers(self) -> list[str]:
         """Connected peers, sorted."""

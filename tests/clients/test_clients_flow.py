@@ -139,6 +139,7 @@ def test_nats_cli_makes_a_stream_publishes_and_consumes(cluster: Cluster, nats_c
     assert info["state"]["messages"] == 4
     names = {info["cluster"]["leader"], *(replica["name"] for replica in info["cluster"]["replicas"])}
     assert names == {"n1", "n2", "n3"}
+    assert all(0 < replica["active"] < 2_000_000_000 for replica in info["cluster"]["replicas"]), "seen just now"
     report = cli(0, "stream", "info", "CLI")
     assert "Leader: " in report
     assert "Replica: " in report

@@ -115,6 +115,17 @@ def test_silence_is_told_once_and_ends_the_connection_in_the_end() -> None:
     assert [mesh.tables[name].lost for name in ("n2", "n3")] == [[n1], [n1]]
 
 
+def test_how_long_a_peer_is_silent_is_known_while_it_is_there_and_after_it_left() -> None:
+    mesh = Mesh(1)
+    mesh.settle()
+    table, peer = mesh.tables["n1"], mesh.tables["n2"].peer
+    heard_ns = table.links[peer].heard_ns
+    assert table.unheard_ns(peer, heard_ns + 700) == 700
+    table.closed(table.links[peer].cid, heard_ns + 800)
+    assert table.unheard_ns(peer, heard_ns + 900) == 900
+    assert table.unheard_ns("stranger", heard_ns) == 0
+
+
 def test_another_cluster_is_refused_with_a_reason() -> None:
     table = LinkTable("n1", "production", 1, "", "", [], random.Random(1))
     link = table.accepted(7, "host", 0)
