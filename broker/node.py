@@ -162,7 +162,7 @@ class BrokerNode:
         jetstream = self.jetstream
         if jetstream is not None and link.peer:
             for body in bodies:
-                jetstream.frame(link, body)
+                jetstream.frames.received(link, body)
                 if link.close_reason:
                     self._closes.append((link.cid, link.close_reason))
                     return

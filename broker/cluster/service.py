@@ -1,9 +1,10 @@
 """JetStream on this node: the store, the groups, the assignments, and everything that leads here.
 
 Joins the parts of this package; decides nothing that a part decides. The node (`broker.node`) feeds it frames from
-peers, ticks and finished jobs, and takes frames, jobs and events from it.
+peers (`frames`), ticks and finished jobs, and takes frames, jobs and events from it.
 
-Read next: `engine` (turns), `assignments` (streams come and go), `dispatch` (API requests), `forward`.
+Read next: `peer_frames` (what peers send), `engine` (turns), `assignments` (streams come and go), `dispatch` (API
+requests), `forward`.
 """
 
 import random
@@ -18,51 +19,28 @@ from broker.cluster.boot_mark import BootMark
 from broker.cluster.bootstrap import Bootstrap
 from broker.cluster.catch_up import CatchUps, InstallJob
 from broker.cluster.checkpoint import CheckpointJob, Checkpoints
-from broker.cluster.columns import ColumnsError, ColumnsReader
 from broker.cluster.dead_letters import DeadLetters
 from broker.cluster.dispatch import Dispatch
 from broker.cluster.engine import FULL_RETRY_NS, Engine
-from broker.cluster.forward import ACK, PUBLISH, REQUEST, Forwarder
-from broker.cluster.frames import (
-    FRAME_ACK,
-    FRAME_ANSWER,
-    FRAME_BLOCK,
-    FRAME_BLOCK_REQUEST,
-    FRAME_META,
-    FRAME_PUBLISH,
-    FRAME_RAFT,
-    FRAME_REQUEST,
-    FRAME_VIEW,
-)
+from broker.cluster.forward import Forwarder
+from broker.cluster.frames import FRAME_VIEW
 from broker.cluster.group_store import GROUPS_DIRECTORY, FoundGroupJob, RemoveGroupJob, stored_groups
 from broker.cluster.groups import GroupFactory, founding_meta
 from broker.cluster.identity import META_GROUP
 from broker.cluster.jobs import Job, WalJob
-from broker.cluster.link import PeerLink
+from broker.cluster.peer_frames import PeerFrames
 from broker.cluster.readmission import Readmission
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
 from broker.config import Options
 from broker.core.router import Router
-from raft.codec import decode_messages
-from raft.errors import CodecError, ProposalDropped
+from raft.errors import ProposalDropped
 from storage.disk import Disk
 from storage.errors import DiskFull, StorageError
 from storage.wal import Wal
 
 CAMPAIGN_SPREAD_TICKS: Final = 4
 WAL_DIRECTORY: Final = "wal"
-NONSENSE: Final = (
-    ColumnsError,
-    CodecError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    OverflowError,
-    cbor2.CBORDecodeError,
-)
-"""What reading bytes that no peer of ours writes may raise."""
 
 
 class JetStreamService:
@@ -107,6 +85,9 @@ class JetStreamService:
         self.checkpoints: Final = Checkpoints(disk, self.engine)
         self.catch_ups: Final = CatchUps(disk, self.jobs)
         self._bootstrap: Final = Bootstrap(links, options.ternmq.bootstrap_expect)
+        self.frames: Final = PeerFrames(
+            links, self.engine, self.answers, self.forwarder, self.catch_ups, self._bootstrap, clock
+        )
         self._readmission: Final = Readmission(self.assignments, links)
         self._boot_mark: Final = BootMark(disk, boot, options.jetstream.sync_interval_ns > 0, self.jobs)
         self._founding: bool = False
@@ -141,59 +122,6 @@ class JetStreamService:
         self.links.has_meta = meta is not None and not meta.membership().is_empty()
 
     # Peers.
-
-    def frame(self, link: PeerLink, body: bytes) -> None:
-        """One frame from a peer. Raises nothing: a frame that makes no sense ends the link."""
-        kind = body[0]
-        try:
-            if kind == FRAME_RAFT:
-                for message in decode_messages(body[1:]):
-                    if message.receiver == self.peer and message.sender == link.peer:
-                        self.engine.step(message)
-            elif kind == FRAME_ANSWER:
-                self._answers_from(link, ColumnsReader(body, 1))
-            elif kind == FRAME_PUBLISH:
-                self._work_from(link, PUBLISH, body)
-            elif kind == FRAME_ACK:
-                self._work_from(link, ACK, body)
-            elif kind == FRAME_REQUEST:
-                self._work_from(link, REQUEST, body)
-            elif kind == FRAME_BLOCK_REQUEST:
-                request = cbor2.loads(body[1:])
-                self.catch_ups.serve(link, request, self.engine.groups.get(request["group"]))
-            elif kind == FRAME_BLOCK:
-                self.catch_ups.piece(link, body[1:], self.clock.now_ns)
-            elif kind == FRAME_VIEW:
-                self._view_from(link, cbor2.loads(body[1:]))
-            elif kind == FRAME_META:
-                self._bootstrap.peer_has_meta(link.peer)
-        except NONSENSE as error:
-            link.close_reason = f"bad frame: {error}"
-            self.events.append(("error", "peer_protocol_error", {"peer": link.name, "error": str(error)}))
-
-    def _view_from(self, link: PeerLink, seen: object) -> None:
-        """A peer without a meta group says whom it sees; one that missed the founding would ask for ever."""
-        if self.links.has_meta:
-            link.write_frame(FRAME_META, [])
-            link.dirty = True
-        elif isinstance(seen, dict):
-            self._bootstrap.peer_view(link.peer, {str(peer): str(name) for peer, name in seen.items()})
-
-    def _answers_from(self, link: PeerLink, reader: ColumnsReader) -> None:
-        while reader.next():
-            self.answers.received(
-                link.peer, reader.first, reader.second, reader.reply, reader.header_length, reader.data
-            )
-
-    def _work_from(self, link: PeerLink, kind: int, body: bytes) -> None:
-        group = int.from_bytes(body[1:9], "little")
-        reader = ColumnsReader(body, 9)
-        peer = link.peer
-        while reader.next():
-            origin = reader.second.decode("ascii") if reader.second else peer
-            self.forwarder.submit(
-                group, kind, reader.first, reader.reply, reader.header_length, reader.data, origin, peer
-            )
 
     def peers_changed(self) -> None:
         """Links came, went or say nothing: `links.arrived`, `links.lost`, `links.silent`."""
@@ -357,9 +285,16 @@ class JetStreamService:
 
     def take_events(self) -> list[tuple[str, str, dict[str, object]]]:
         """What a person should know."""
-        assigned, readmitted, doubts = self.assignments.events, self._readmission.events, self._boot_mark.events
         events: list[tuple[str, str, dict[str, object]]] = []
-        for part in (self.events, self.engine.events, assigned, self.catch_ups.events, readmitted, doubts):
+        for part in (
+            self.events,
+            self.frames.events,
+            self.engine.events,
+            self.assignments.events,
+            self.catch_ups.events,
+            self._readmission.events,
+            self._boot_mark.events,
+        ):
             events.extend(part)
             part.clear()
         return events

@@ -53,7 +53,7 @@ class Room:
         self.link = PeerLink(7, True, "host", 1)
         self.link.peer = PEER
         assert self.node.jetstream is not None
-        self.node.jetstream.frame(self.link, body)
+        self.node.jetstream.frames.received(self.link, body)
         self.turn()
 
 
