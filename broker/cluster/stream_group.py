@@ -82,6 +82,9 @@ class StreamGroup(RaftGroup):
 
     def publish(self, subject: bytes, reply: bytes, header_length: int, data: bytes, origin: str) -> None:
         """A message for this stream; this node leads."""
+        mapping = self.machine.mapping
+        if mapping is not None:
+            subject = mapping.stored_subject(subject, self.clock.wall_ns + self._queue.batch.count)
         error = admit(self.machine, subject, header_length, data)
         if error is None and self._pending_bytes() > PENDING_BYTES_MAX:
             error = STREAM_TOO_MANY_REQUESTS

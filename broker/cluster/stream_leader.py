@@ -81,6 +81,21 @@ class LeaderSink(EffectSink):
         if self._group.was_leader:
             self._group.delivery.stored()
 
+    def republishes(self) -> bool:
+        return self._group.was_leader
+
+    def republish(
+        self, subject: bytes, headers: bytes, payload: bytes, sequence: int, timestamp_ns: int, previous: int
+    ) -> None:
+        mapping = self._group.machine.mapping
+        if mapping is None or not self._group.was_leader:
+            return
+        place = mapping.republished_subject(subject, sequence)
+        router = self._group.router
+        if place and not router.lookup(place).is_empty:
+            head, body = mapping.republished(subject, headers, payload, sequence, timestamp_ns, previous)
+            router.publish(None, place, b"", len(head), head + body)
+
     def removed(self, sequence: int) -> None:
         if self._group.was_leader:
             self._group.delivery.removed(sequence)

@@ -100,6 +100,9 @@ def _store_marker(state: StreamState, subject: bytes, time_ns: int, sink: Effect
         return
     seconds = state.config.subject_delete_marker_ttl_ns // SECOND_NS
     headers = _MARKER % format_duration(seconds * SECOND_NS).encode()
+    previous = store.last_sequence_for(subject)
     store.append(sequence, time_ns, subject, len(headers), headers)
     state.ttl.add(sequence, time_ns, seconds, store)
+    if state.mapping is not None and state.mapping.republishes:
+        sink.republish(subject, headers, b"", sequence, time_ns, previous)
     sink.stored(sequence, sequence)

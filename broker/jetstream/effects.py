@@ -31,6 +31,15 @@ class EffectSink:
     def stored(self, first_sequence: int, last_sequence: int) -> None:
         """The stream grew: consumers may have something to deliver."""
 
+    def republishes(self) -> bool:
+        """Whether `republish` wants to be told."""
+        return False
+
+    def republish(
+        self, subject: bytes, headers: bytes, payload: bytes, sequence: int, timestamp_ns: int, previous: int
+    ) -> None:
+        """A message was stored, in a stream that republishes; `previous` is the one before on its subject, 0 = none."""
+
     def removed(self, sequence: int) -> None:
         """The message left the stream by delete, purge or a limit per subject. Not told: acks, and what moves the
         front (expiry, limits, whole purges: compare `store.first_sequence`)."""

@@ -38,6 +38,7 @@ from broker.jetstream.publish_headers import (
 from broker.jetstream.retention import enforce_limits, enforce_subject_limit, has_interest, message_size, purge
 from broker.jetstream.stream_config import DISCARD_NEW, RETENTION_INTEREST, StreamConfig
 from broker.jetstream.stream_state import StreamState
+from broker.jetstream.subject_mapping import previous_sequences, republish_runs
 
 MAX_MSGS_REACHED: Final = STORE_FAILED.of(err="maximum messages exceeded")
 MAX_BYTES_REACHED: Final = STORE_FAILED.of(err="maximum bytes exceeded")
@@ -59,6 +60,11 @@ def apply_publish(state: StreamState, op: PublishOp, ordinal: int, sink: EffectS
         _Admission(state, op, time_ns, ordinal, sink).run()
     else:
         _store_all(state, op, time_ns, ordinal, sink)
+
+
+def republishes_now(state: StreamState, sink: EffectSink) -> bool:
+    """Whether somebody wants to be told of what is stored, to publish it again."""
+    return state.mapping is not None and state.mapping.republishes and sink.republishes()
 
 
 def _needs_look(state: StreamState, op: PublishOp) -> bool:
@@ -84,6 +90,8 @@ def _may_overflow(state: StreamState, op: PublishOp) -> bool:
 def _store_all(state: StreamState, op: PublishOp, time_ns: int, ordinal: int, sink: EffectSink) -> None:
     store = state.store
     first = store.last_sequence + 1
+    republishes = republishes_now(state, sink)
+    previous = previous_sequences(store, op, [0], [op.count], first) if republishes else []
     store.append_batch(first, time_ns, op.raw, op.positions, op.subject_lengths, op.header_lengths, op.data_lengths)
     state.last_time_ns = time_ns + op.count - 1
     state.last_message_id = b""
@@ -91,6 +99,8 @@ def _store_all(state: StreamState, op: PublishOp, time_ns: int, ordinal: int, si
         _enforce_subjects(state, op, 0, op.count, sink)
     enforce_limits(state)
     sink.published(ordinal, 0, op.count, first)
+    if republishes:
+        republish_runs(sink, op, [0], [op.count], first, time_ns, previous)
     sink.stored(first, first + op.count - 1)
 
 
@@ -294,6 +304,8 @@ class _Admission:
         op = self.op
         store = self.state.store
         first = self.next_sequence - count
+        republishes = republishes_now(self.state, self.sink)
+        previous = previous_sequences(store, op, self.starts, self.ends, first) if republishes else []
         if count == op.count:
             store.append_batch(
                 first, self.time_ns, op.raw, op.positions, op.subject_lengths, op.header_lengths, op.data_lengths
@@ -310,6 +322,8 @@ class _Admission:
             self.sink.published(self.ordinal, low, high - low, sequence)
             sequence += high - low
         enforce_limits(self.state)
+        if republishes:
+            republish_runs(self.sink, op, self.starts, self.ends, first, self.time_ns - count, previous)
         self.sink.stored(first, sequence - 1)
         self.pending = 0
         self.pending_bytes = 0
@@ -322,6 +336,7 @@ class _Admission:
         subject = self.op.subject(index)
         sequence = self.next_sequence
         self.next_sequence = sequence + 1
+        previous = state.store.last_sequence_for(subject)
         state.store.append(sequence, self.time_ns, subject, len(headers), headers + payload)
         self.time_ns += 1
         state.last_message_id = message_id
@@ -330,6 +345,8 @@ class _Admission:
         if state.config.max_msgs_per_subject > 0:
             enforce_subject_limit(state, subject, self.sink)
         self.sink.published(self.ordinal, index, 1, sequence)
+        if republishes_now(state, self.sink):
+            self.sink.republish(subject, headers, payload, sequence, self.time_ns - 1, previous)
         enforce_limits(state)
         self.sink.stored(sequence, sequence)
 

@@ -141,7 +141,7 @@ class StreamMachine(StreamState):
         config = StreamConfig.from_json(json.loads(config_json))
         assert isinstance(config, StreamConfig), config
         before = self.config
-        self.config = config
+        self.set_config(config)
         self.dedupe.window_ns = config.duplicate_window_ns
         self.aged_sequence = 0
         self._age(self.advance(self.last_time_ns), sink)
@@ -240,7 +240,7 @@ class StreamMachine(StreamState):
             raise ValueError(f"stream snapshot of version {state['version']}; this program reads {SNAPSHOT_VERSION}")
         config = StreamConfig.from_json(state["config"])
         assert isinstance(config, StreamConfig), config
-        self.config = config
+        self.set_config(config)
         self.config_revision = state["revision"]
         self.created_ns = state["created"]
         self.last_time_ns = state["time"]

@@ -23,6 +23,7 @@ from broker.jetstream.api_errors import (
     ApiError,
 )
 from broker.jetstream.durations import MILLISECOND_NS, MINUTE_NS, SECOND_NS, format_duration
+from broker.jetstream.mapping_rules import complete_mapping
 from broker.jetstream.stream_config import (
     DISCARD_NEW,
     METADATA_LEVEL,
@@ -70,6 +71,7 @@ def complete(config: StreamConfig, limits: StreamServerLimits, pedantic: bool = 
         or _check_flags(config, pedantic)
         or _check_absent(config)
         or _complete_subjects(config)
+        or complete_mapping(config, pedantic)
     )
     if error is not None:
         return error
@@ -239,10 +241,6 @@ def _check_absent(config: StreamConfig) -> ApiError | None:
         wanted = "mirrors"
     elif config.sources:
         wanted = "sources"
-    elif config.subject_transform is not None:
-        wanted = "subject transforms"
-    elif config.republish is not None:
-        wanted = "republishing"
     elif config.allow_msg_counter:
         wanted = "message counters"
     elif config.allow_msg_schedules:

@@ -9,6 +9,7 @@ from broker.jetstream.dedupe import DedupeTable
 from broker.jetstream.message_ttl import TtlTable
 from broker.jetstream.store import MessageStore
 from broker.jetstream.stream_config import StreamConfig
+from broker.jetstream.subject_mapping import mapping_of
 
 
 class StreamState(ConsumerOwner):
@@ -16,6 +17,7 @@ class StreamState(ConsumerOwner):
 
     def __init__(self, config: StreamConfig, store: MessageStore, created_ns: int) -> None:
         super().__init__(config, store)
+        self.mapping = mapping_of(config)
         self.created_ns: int = created_ns
         self.config_revision: int = 0  # of the last OP_STREAM_CONFIG that counted
         self.last_time_ns: int = 0  # of the newest operation or message; times never go back
@@ -23,6 +25,11 @@ class StreamState(ConsumerOwner):
         self.dedupe: DedupeTable = DedupeTable(config.duplicate_window_ns)
         self.ttl: TtlTable = TtlTable()
         self.aged_sequence: int = 0  # of what is stored up to here, `max_age` removes nothing more
+
+    def set_config(self, config: StreamConfig) -> None:
+        """Replace the configuration; what hangs on it elsewhere is the caller's."""
+        self.config = config
+        self.mapping = mapping_of(config)
 
     def advance(self, timestamp_ns: int) -> int:
         """The machine's time for an operation stamped so."""
