@@ -274,7 +274,16 @@ class BrokerNode:
         if self.routes is not None:
             self.routes.lame_duck()
         if self.jetstream is not None:
-            self.jetstream.hand_over()
+            self.jetstream.hand_over.begin()
+
+    def hand_over(self) -> None:
+        """The end is near: peers are to lead what this node leads."""
+        if self.jetstream is not None:
+            self.jetstream.hand_over.begin()
+
+    def is_handed_over(self) -> bool:
+        """Whether they do, as far as they can."""
+        return self.jetstream is None or self.jetstream.hand_over.is_done()
 
     def shutdown(self) -> None:
         """A clean stop: the jobs of the turns that follow are the last ones."""

@@ -26,6 +26,7 @@ from broker.cluster.forward import Forwarder
 from broker.cluster.frames import FRAME_VIEW
 from broker.cluster.group_store import GROUPS_DIRECTORY, FoundGroupJob, RemoveGroupJob, stored_groups
 from broker.cluster.groups import GroupFactory, founding_meta
+from broker.cluster.hand_over import HandOver
 from broker.cluster.identity import META_GROUP
 from broker.cluster.jobs import Job, WalJob
 from broker.cluster.peer_frames import PeerFrames
@@ -34,7 +35,6 @@ from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
 from broker.config import Options
 from broker.core.router import Router
-from raft.errors import ProposalDropped
 from storage.disk import Disk
 from storage.errors import DiskFull, StorageError
 from storage.wal import Wal
@@ -83,6 +83,7 @@ class JetStreamService:
         self.assignments.forwarder = self.forwarder
         self.dispatch.forwarder = self.forwarder
         self.checkpoints: Final = Checkpoints(disk, self.engine)
+        self.hand_over: Final = HandOver(self.engine, links)
         self.catch_ups: Final = CatchUps(disk, self.jobs)
         self._bootstrap: Final = Bootstrap(links, options.ternmq.bootstrap_expect)
         self.frames: Final = PeerFrames(
@@ -307,16 +308,6 @@ class JetStreamService:
                 if len(group.membership().voters) > 1:
                     group.raft.resign()
                     group.touch()
-
-    def hand_over(self) -> None:
-        """Lame duck: leaderships go to peers."""
-        for group in self.engine.groups.values():
-            if group.leads() and len(group.membership().voters) > 1:
-                try:
-                    group.raft.transfer_leadership("")
-                except ProposalDropped:
-                    continue
-                group.touch()
 
     def shutdown(self) -> None:
         """A clean stop: leave checkpoints behind."""

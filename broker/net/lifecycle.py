@@ -3,8 +3,8 @@
 Is: `Server`, which lives inside any trio program (`testing.py` runs three in one).
 Is not: the process around it with its signals, log and files (`broker/server.py`); anything that handles a message:
 that is the node, moved by `reactor.py`.
-Invariants: whoever connects before the node is ready waits in the backlog; a clean stop checkpoints, a crash does
-nothing at all.
+Invariants: whoever connects before the node is ready waits in the backlog; a clean stop hands leaderships over and
+checkpoints, a crash does nothing at all.
 Read next: `reactor.py`.
 """
 
@@ -34,7 +34,8 @@ from storage.errors import ForeignStore
 
 NodeMaker = Callable[[config.Options], Node]
 AUTOMATIC_SHARE: Final = (3, 4)  # of the machine's memory and of the disk's free space, where nothing is configured
-HAND_OVER_S: Final = 1.0  # lame duck: leaderships get at least so long to go to peers
+HAND_OVER_S: Final = 1.0  # so long leaderships may take to go to peers
+HAND_OVER_LOOK_S: Final = 0.01
 LOOK_AROUND_S: Final = 0.1
 CLOSE_INTERVAL_S: Final = 1.0  # lame duck: at most so long between two clients
 ANY_HOST: Final = ("", "0.0.0.0", "::")
@@ -251,12 +252,10 @@ class Server:
         self.event("info", "lame_duck")
         reactor.stop_listening(CLIENT)
         node.lame_duck()
-        reactor.wake()
         self._asked = cut_short = trio.Event()
+        await self._handed_over(node, reactor)
         grace_s = self.options.lame_duck_grace_period_ns / 1e9
         with trio.move_on_after(grace_s):
-            with trio.move_on_after(HAND_OVER_S):
-                await cut_short.wait()
             while not cut_short.is_set() and reactor.sockets.cids(CLIENT):  # the last one gone: nothing to wait for
                 with trio.move_on_after(LOOK_AROUND_S):
                     await cut_short.wait()
@@ -273,8 +272,17 @@ class Server:
             if cut_short.is_set():
                 return
 
+    async def _handed_over(self, node: Node, reactor: Reactor) -> None:
+        """Until peers lead what this node led, so that its end is no election's beginning; for a while at most."""
+        reactor.wake()
+        with trio.move_on_after(HAND_OVER_S):
+            while not node.is_handed_over():
+                await trio.sleep(HAND_OVER_LOOK_S)
+
     async def _end(self, node: Node, reactor: Reactor) -> None:
         self.event("info", "shutdown")
+        node.hand_over()
+        await self._handed_over(node, reactor)
         reactor.stop()
         await reactor.wait_ended()
         node.shutdown()

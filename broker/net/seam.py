@@ -99,6 +99,10 @@ class Node(Protocol):
 
     def lame_duck(self) -> None: ...  # tell clients, hand leaderships over
 
+    def hand_over(self) -> None: ...  # leaderships go to peers
+
+    def is_handed_over(self) -> bool: ...  # as far as there is somebody to take them
+
     def shutdown(self) -> None: ...  # jobs of the turns that follow are the last ones: checkpoints
 
     def statistics(self, detail: str) -> Statistics: ...  # lists that a page in `pages.DETAILS` wants may else be empty

@@ -90,6 +90,12 @@ class EchoNode:
     def lame_duck(self) -> None:
         self.note("lame_duck")
 
+    def hand_over(self) -> None:
+        self.note("hand_over")
+
+    def is_handed_over(self) -> bool:
+        return True
+
     def shutdown(self) -> None:
         self.note("shutdown")
 
