@@ -1,8 +1,8 @@
 """One group's view of the shared log: which entries it has, their terms, and their data (recent: memory, older: file).
 
 Not here: writing (wal.py, wal_batch.py) and recovery (wal_recovery.py), which keep this view. Reactor thread only.
-Invariants: entries are consecutive, (start_index, last_index]; an entry whose place in a file is not known yet has its
-data in memory; the number of placed entries per file in `LogFiles.live` is exact, it decides when files go.
+Invariants: entries are consecutive, (snapshot_index, last_index]; an entry whose place in a file is not known yet has
+its data in memory; the number of placed entries per file in `LogFiles.live` is exact, it decides when files go.
 """
 
 import zlib

@@ -2,9 +2,9 @@
 
 Appends go to the open frame of the last block, in memory; deletions touch counters, the subject index and the set of
 missing sequences; a block without live messages is dropped. Where flushed frames are is the file store's business.
-Not here: disk (stream_store.py), searching (message_search.py). Reactor thread only.
+Not here: disk (stream_store.py), what is asked (message_queries.py). Reactor thread only.
 Invariants: messages, bytes, first and last sequence and time are exact after every call; a search or a delete that
-raises CorruptBlock has changed nothing. Costs: append O(messages given); delete, get O(log blocks); truncate_front
+raises CorruptBlock has changed nothing. Costs: append O(messages given); delete O(log blocks); truncate_front
 O(messages removed).
 """
 
@@ -13,22 +13,13 @@ from array import array
 from mypy_extensions import i64, mypyc_attr
 
 from storage.block import Block
-from storage.block_index import FAR, NO_PREVIOUS, FrameRows, StoredMessage
-from storage.message_rows import MessageRows
-from storage.message_search import (
-    count_literal,
-    count_match,
-    last_literal,
-    next_literal,
-    next_match,
-    previous_literal,
-    previous_match,
-)
-from storage.subject_index import SubjectMatcher, SubjectState, forget_message
+from storage.block_index import FAR, NO_PREVIOUS, FrameRows
+from storage.message_queries import MessageQueries
+from storage.subject_index import SubjectState, forget_message
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
-class MessageLog(MessageRows):
+class MessageLog(MessageQueries):
     """The messages of one stream."""
 
     def __init__(self, message_cost: int, header_cost: int, block_bytes: int, frame_bytes: int) -> None:
@@ -283,118 +274,3 @@ class MessageLog(MessageRows):
 
     def _size(self, subject_length: int, header_length: int, data_length: int) -> int:
         return self.message_cost + subject_length + data_length + (self.header_cost if header_length else 0)
-
-    # Asking.
-
-    def get(self, sequence: int) -> StoredMessage | None:
-        """One message, None when there is none. Raises CorruptBlock."""
-        if not self.is_live(sequence):
-            return None
-        frame = self.live_frame(sequence)
-        return frame.message(sequence - frame.first_sequence)
-
-    @property
-    def num_subjects(self) -> int:
-        """Subjects with at least one message."""
-        return len(self.index)
-
-    def subjects(self, matcher: SubjectMatcher | None) -> list[tuple[bytes, int]]:
-        """Subjects and their numbers of messages, in no particular order."""
-        if matcher is not None and matcher.literal is not None:
-            count = self.count_for(matcher.literal)
-            return [(matcher.literal, count)] if count else []
-        result: list[tuple[bytes, int]] = []
-        for subject, state in self.index.items():
-            if matcher is None or matcher.matches(subject):
-                result.append((subject, int(state.count)))
-        return result
-
-    def count_for(self, subject: bytes) -> int:
-        """Messages of this subject."""
-        state = self.index.get(subject)
-        return 0 if state is None else state.count
-
-    def first_sequence_for(self, subject: bytes) -> int:
-        """The subject's first message; 0 when it has none."""
-        state = self.index.get(subject)
-        if state is None:
-            return 0
-        return state.first if state.first_exact else next_literal(self, subject, state, state.first)
-
-    def last_sequence_for(self, subject: bytes) -> int:
-        """The subject's last message; 0 when it has none."""
-        state = self.index.get(subject)
-        return 0 if state is None else last_literal(self, subject, state)
-
-    def next_sequence(self, start: int, matcher: SubjectMatcher | None) -> int:
-        """The first message with sequence ≥ start that matches; 0 when there is none."""
-        if matcher is None:
-            found = self.missing.next_absent(max(start, self.first_sequence))
-            return found if found <= self.last_sequence else 0
-        literal = matcher.literal
-        if literal is not None:
-            state = self.index.get(literal)
-            return 0 if state is None else next_literal(self, literal, state, start)
-        return next_match(self, start, matcher)
-
-    def previous_sequence(self, start: int, matcher: SubjectMatcher | None) -> int:
-        """The last message with sequence ≤ start that matches; 0 when there is none."""
-        start = min(start, self.last_sequence)
-        if start < self.first_sequence:
-            return 0
-        if matcher is None:
-            found = self.missing.previous_absent(start)
-            return found if found >= self.first_sequence else 0
-        literal = matcher.literal
-        if literal is None:
-            return previous_match(self, start, matcher)
-        state = self.index.get(literal)
-        if state is None or start < state.first:
-            return 0
-        if start >= state.last:
-            return last_literal(self, literal, state)
-        return previous_literal(self, literal, start, int(state.last))
-
-    def count_from(self, start: int, matcher: SubjectMatcher | None) -> int:
-        """Messages with sequence ≥ start that match."""
-        if start > self.last_sequence:
-            return 0
-        if matcher is None:
-            start = max(start, self.first_sequence)
-            return self.last_sequence - start + 1 - self.missing.count_from(start)
-        literal = matcher.literal
-        if literal is not None:
-            state = self.index.get(literal)
-            return 0 if state is None else count_literal(self, literal, state, start)
-        return count_match(self, start, matcher)
-
-    def sequence_at_time(self, timestamp_ns: int) -> int:
-        """The first message with time ≥ this, last_sequence + 1 when there is none. Times ascend with sequences."""
-        low = 0
-        high = len(self.blocks)
-        while low < high:
-            middle = (low + high) // 2
-            if self.blocks[middle].last_timestamp_ns < timestamp_ns:
-                low = middle + 1
-            else:
-                high = middle
-        if low == len(self.blocks):
-            return self.last_sequence + 1
-        block = self.blocks[low]
-        start = block.first_sequence
-        end = block.last_sequence
-        while start < end:
-            sequence = (start + end) // 2
-            number = block.frame_at(sequence)
-            frame = self.load_frame(block, number)
-            row = min(sequence - frame.first_sequence, block.frame_counts[number] - 1)
-            if frame.time(row) < timestamp_ns:
-                start = sequence + 1
-            else:
-                end = sequence
-        found = self.next_sequence(start, None)
-        return found if found else self.last_sequence + 1
-
-    def deleted_sequences(self) -> list[int]:
-        """Sequences without a message between the first and the last one, ascending."""
-        return self.missing.members() if self.messages else []

@@ -1,6 +1,6 @@
 """The messages of a stream as blocks of frames of rows: finding a row, and whether it is alive.
 
-Not here: searching by subject (message_search.py), changing anything (message_log.py).
+Not here: what is asked by subject or time (message_queries.py), changing anything (message_log.py).
 Invariants: a sequence in [first_sequence, last_sequence] is live, or in `missing`; every live one has its row.
 """
 

@@ -18,6 +18,7 @@ from storage.identity import StoreIdentity, claim
 from storage.wal_batch import (
     RECORD_ENTRY,
     RECORD_HARD_STATE,
+    RECORD_LENGTH,
     RECORD_PREVIOUS,
     RECORD_REMOVE,
     RECORD_START,
@@ -34,7 +35,6 @@ __all__ = ["Wal", "WalBatch"]
 
 FILE_BYTES: Final = 64 * 1024 * 1024
 RECENT_BYTES_MAX: Final = 64 * 1024
-RECORD_OVERHEAD: Final = 40
 
 
 class Wal:
@@ -223,7 +223,7 @@ class Wal:
         if not self._sealed:
             self._sealed = True
             self._pending.add(RECORD_PREVIOUS, 0, 0, 0, 0, b"")
-            self.pending_bytes += RECORD_OVERHEAD
+            self.pending_bytes += RECORD_LENGTH
 
     def close(self) -> None:
         """Give the descriptors back. Call when no batch is out."""
@@ -250,7 +250,7 @@ class Wal:
 
     def _add(self, kind_of_record: int, group: int, index: int, term: int, kind: int, body: bytes) -> None:
         self._pending.add(kind_of_record, group, index, term, kind, body)
-        self.pending_bytes += RECORD_OVERHEAD + len(body)
+        self.pending_bytes += RECORD_LENGTH + len(body)
         self._sealed = False
 
     def _head_records(self) -> Records:
