@@ -15,6 +15,9 @@ from pathlib import Path
 
 OK, FAILED, UNKNOWN = "ok", "failed", "unknown"
 NEVER = -1.0
+# Operations that only a server can bring to a good end, by what they ask of it; outages are measured on these.
+WRITES = ("publish", "set", "confirm", "create", "update", "delete", "purge")
+READS = ("read", "info")
 
 
 @dataclass

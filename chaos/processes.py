@@ -41,10 +41,6 @@ class ChaosNode(Node):
         """SIGCONT."""
         os.kill(self.pid(), signal.SIGCONT)
 
-    def hand_over(self) -> None:
-        """Lame duck: the server gives its leaderships away before it is to be stopped."""
-        os.kill(self.pid(), signal.SIGUSR2)
-
     def is_paused(self) -> bool:
         """Whether the kernel says that the process is stopped."""
         return process_state(self.pid()) == "T"

@@ -30,7 +30,6 @@ from chaos.workloads.streams import Streams
 from chaos.workloads.workload import Workload, close, connect
 
 QUIET_S = 6.0  # under load, before and after the faults
-WRITES = ("publish", "set")
 STATISTICS_FROM = 5  # faults of a kind in one run
 
 
@@ -154,11 +153,11 @@ def run(
 
 def measure_outages(verdict: Verdict, operations: list[history.Operation]) -> None:
     """How long writes were away at each fault, and what that comes to for each kind of fault."""
-    writes = [each for each in operations if each.kind in WRITES]
+    writes = [each for each in operations if each.kind in history.WRITES]
     by_title: dict[str, list[float]] = {}
     for window in verdict.windows:
         end_s = window.end_s if window.end_s != NOT_OVER else verdict.seconds
-        window.outage_s = round(outage_within(writes, WRITES, window.start_s, end_s), 3)
+        window.outage_s = round(outage_within(writes, history.WRITES, window.start_s, end_s), 3)
         by_title.setdefault(window.title, []).append(window.outage_s)
     for title, outages in by_title.items():
         if len(outages) >= STATISTICS_FROM:

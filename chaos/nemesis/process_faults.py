@@ -91,15 +91,11 @@ class Strobe(Nodes):
 
 
 class Restart(Nodes):
-    """A planned restart: leaderships are handed over, then SIGTERM; started again at the end."""
+    """A planned restart: SIGTERM, on which a server hands its leaderships over; started again at the end."""
 
     title = "planned restart"
-    hand_over_s = 0.5
 
     def begin(self) -> None:
-        for node in self.nodes:
-            node.hand_over()
-        time.sleep(self.hand_over_s)
         for node in self.nodes:
             node.stop()
 

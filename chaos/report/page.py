@@ -19,15 +19,9 @@ TEMPLATES = Environment(loader=FileSystemLoader(Path(__file__).parent), autoesca
 
 def write_page(path: Path, verdict: Verdict, operations: list[Operation], workloads: str) -> None:
     """The page of one run."""
-    writes = [each for each in operations if each.kind != "read"]
-    reads = [each for each in operations if each.kind == "read"]
-    end_s = max((max(each.start_s, each.end_s) for each in operations), default=0.0)
-    windows = verdict.windows
     text = TEMPLATES.get_template("page.html").render(
         verdict=verdict, workloads=workloads, shown=CASES_SHOWN, outage_shown_s=plots.OUTAGE_SHOWN_S,
-        throughput=plots.throughput(writes, reads, windows, end_s),
-        latency=plots.latency(writes, windows, end_s),
-        outages=plots.outages(operations, windows, end_s),
+        picture=plots.story(operations, verdict.windows),
     )  # fmt: skip
     path.write_text(text)
 

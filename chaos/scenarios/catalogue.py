@@ -57,6 +57,9 @@ CATALOGUE = {
         scenario(statistics.leader_pauses, workloads="P", limits={"SIGSTOP: outage max s": ISOLATED_S}),
         scenario(statistics.planned_changes, workloads="P", limits={"planned change: outage max s": PLANNED_S}),
         scenario(mixture.clock_jumps, movable_clocks=True),
-        scenario(mixture.random_mix, rooted=False),
+        scenario(mixture.registers, workloads="C", rooted=False),
+        scenario(mixture.work_queue, workloads="W", rooted=False),
+        scenario(mixture.stream_life, workloads="M", rooted=False),
+        scenario(mixture.random_mix, workloads="PDCW", rooted=False),
     )
 }

@@ -1,4 +1,4 @@
-"""A mixture of faults by chance, and clocks that jump."""
+"""Mixtures of faults, in a fixed order and by chance, and clocks that jump."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from chaos.nemesis.process_faults import Kill, Pause, Restart
 
 MIXTURE_S = 60.0
 SHORT_S = (1.0, 3.0, 6.0)
+CALM_S = 3.0
 
 
 async def one_by_chance(field: Field) -> Fault:
@@ -30,6 +31,43 @@ async def one_by_chance(field: Field) -> Fault:
     if disks:
         kinds += [PowerCut(disks[:some]), FrozenDisk(disks[at])]
     return field.rng.choice(kinds)
+
+
+async def one_after_the_other(field: Field) -> None:
+    """The leader is killed, isolated, stopped, restarted as planned; then all lose power, where they have disks."""
+    await field.for_seconds(3.0, Kill([await field.leader()]))
+    await calm(field)
+    leader = (await field.leader()).name
+    await field.for_seconds(6.0, field.partition("leader isolated", shapes.isolated(field.names, leader), leader))
+    await calm(field)
+    await field.for_seconds(5.0, Pause([await field.leader()]))
+    await calm(field)
+    await field.for_seconds(0.5, Restart([await field.leader()]))
+    await calm(field)
+    disks = await field.rooted_leader_first()
+    await field.for_seconds(1.0, PowerCut(disks) if disks else Kill(await field.leader_first()))
+    await field.recovered()
+
+
+async def calm(field: Field) -> None:
+    """All is well for a while."""
+    await field.recovered()
+    await field.quiet(CALM_S)
+
+
+async def registers(field: Field) -> None:
+    """Compare-and-set on a few keys while the leader is killed, isolated, stopped, restarted, and all lose power."""
+    await one_after_the_other(field)
+
+
+async def work_queue(field: Field) -> None:
+    """Workers confirm, ack, nak, term and forget jobs while the leader is killed, isolated, stopped, restarted …"""
+    await one_after_the_other(field)
+
+
+async def stream_life(field: Field) -> None:
+    """Streams are made, changed, purged and deleted while a leader is killed, isolated, stopped, restarted …"""
+    await one_after_the_other(field)
 
 
 async def random_mix(field: Field) -> None:

@@ -2,7 +2,7 @@
 
 P shows outages to within PACE_S, as it never waits for an answer before the next message; a message of P is sent once.
 D is a queue of lanes, each with one message in flight. Both go into one stream with three replicas, and read it back
-through each replica when all is over (`replicas`). A reader asks for acknowledged messages meanwhile.
+through each replica when all is over (`replicas`). Readers, one at each node, ask for acknowledged messages meanwhile.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ LANES = 2  # of each connection of D
 IN_FLIGHT_MAX = 400  # of each publisher of P: behind a partition they pile up until they time out
 TIMEOUT_S = 5.0
 RETRY_S = 1.0
-READ_PACE_S = 0.05
+READ_PACE_S = 0.1  # of each reader
 PAYLOAD_BYTES = 128
 BULK, BULK_BYTES = "bulk", 8192  # what is there before the load begins, where a scenario wants it, is in big pieces
 BULK_IN_FLIGHT = 32
@@ -76,7 +76,8 @@ class Publishing(Workload):
                 client = await self.client(number)
                 for lane in range(LANES):
                     self.spawn(self._until_acknowledged(client, f"d{number}-{lane}"))
-        self.spawn(self._read_on(await self.client(0), "reader", random.Random(self.field.rng.random())))
+            rng = random.Random(self.field.rng.random())
+            self.spawn(self._read_on(await self.client(number), f"r{number}", rng))
 
     async def _publish(self, client: Client, operation: Operation, timeout_s: float, message_id: str = "") -> bool:
         """One request; ok when a PubAck came."""
