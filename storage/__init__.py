@@ -1,8 +1,8 @@
 """Bytes that survive: the shared write-ahead log, each stream's message blocks, snapshots.
 
-Synchronous file access behind the Disk protocol; no threads, no clock. Start with FORMAT.md, then disk.py. Rooms:
+Synchronous file access behind the Disk protocol; no threads, no clock. Start with FORMAT.md, then disk.py.
 
-* beneath all: disk.py (files), frame.py (what is written at once), errors.py;
+* beneath all: disk.py (files), open_files.py (many, few descriptors), frame.py (what is written at once), errors.py;
 * the log: wal.py (append, batches), wal_batch.py (one group commit and its files), wal_recovery.py (reading it back),
   group_log.py (one Raft group's view), hard_state.py, identity.py (whose store it is);
 * a stream's messages: stream_store.py (in files) and memory.py are the two stores, on message_log.py (appending,

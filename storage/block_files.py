@@ -1,11 +1,9 @@
 """Reading frames back from block files: few open files, few decoded frames, shared by all streams of a node.
 
 Not here: writing (flush.py has its own descriptors). Reactor thread only. Invariants: every frame is checked (header,
-columns, body) when it is decoded; bounds hold whatever is read. A file is mapped as long as it was then and mapped anew
-when a frame lies beyond.
+columns, body) when it is decoded; bounds hold whatever is read.
 """
 
-import mmap
 from typing import Final
 
 from storage.block import Block
@@ -13,8 +11,9 @@ from storage.block_index import FrameRows, decode_rows
 from storage.disk import Disk
 from storage.errors import CorruptBlock
 from storage.frame import HEADER_LENGTH, read_header
+from storage.open_files import OpenFiles
 
-VIEWS_MAX: Final = 64
+FILES_MAX: Final = 64
 CACHE_BYTES: Final = 8 * 1024 * 1024
 FRAME_BITS: Final = 24
 
@@ -22,13 +21,11 @@ FRAME_BITS: Final = 24
 class BlockFiles:
     """The shared reader."""
 
-    def __init__(self, disk: Disk, views_max: int = VIEWS_MAX, cache_bytes: int = CACHE_BYTES) -> None:
-        self.disk = disk
-        self.views_max = views_max
+    def __init__(self, disk: Disk, files_max: int = FILES_MAX, cache_bytes: int = CACHE_BYTES) -> None:
         self.cache_bytes = cache_bytes
         self.cached_bytes: int = 0
         self.frames_read: int = 0
-        self._views: dict[str, bytes | mmap.mmap] = {}
+        self._files: OpenFiles = OpenFiles(disk, files_max)
         self._frames: dict[int, FrameRows] = {}
         self._serial: int = 0
 
@@ -44,7 +41,7 @@ class BlockFiles:
 
     def frame(self, path: str, block: Block, number: int) -> FrameRows:
         """The frame, from the file. Raises CorruptBlock, FileMissing."""
-        frame = self._decode(path, block.id, block.frame_offsets[number])
+        frame = self._decode(path, block, number)
         self.frames_read += 1
         if block.serial == 0:
             self._serial += 1
@@ -58,40 +55,27 @@ class BlockFiles:
 
     def read(self, path: str, offset: int, length: int) -> bytes:
         """Raw bytes of a block file."""
-        view = self._view(path, offset + length)
-        return view[offset : offset + length]
+        return self._files.read(path, offset, length)
 
     def forget(self, path: str) -> None:
         """The file goes away or was replaced. Its decoded frames are no longer asked for and age out."""
-        self._views.pop(path, None)
+        self._files.forget(path)
 
     def close(self) -> None:
         """Give everything back."""
-        self._views.clear()
+        self._files.close()
         self._frames.clear()
         self.cached_bytes = 0
 
-    def _decode(self, path: str, block: int, offset: int) -> FrameRows:
-        start = self.read(path, offset, HEADER_LENGTH)
-        if len(start) == HEADER_LENGTH:
-            rest_length = int.from_bytes(start[32:36], "little") + int.from_bytes(start[36:40], "little")
-            data = self.read(path, offset, HEADER_LENGTH + rest_length)
-            header = read_header(data, 0, 0, block, offset)
-            if header is not None:
-                rows = decode_rows(header, data[HEADER_LENGTH + len(header.meta) :])
-                if rows is not None:
-                    return rows
+    def _decode(self, path: str, block: Block, number: int) -> FrameRows:
+        offset = block.frame_offsets[number]
+        last = number + 1 == len(block.frame_offsets)
+        end = block.flushed_length if last else block.frame_offsets[number + 1]
+        data = self._files.read(path, offset, end - offset)
+        header = read_header(data, 0, 0, block.id, offset)
+        if header is not None:
+            start = HEADER_LENGTH + len(header.meta)
+            rows = decode_rows(header, data[start : start + header.body_length])
+            if rows is not None:
+                return rows
         raise CorruptBlock(path, offset, "a frame of messages fails its checksum")
-
-    def _view(self, path: str, end: int) -> bytes | mmap.mmap:
-        view = self._views.pop(path, None)
-        if view is None or len(view) < end:
-            file = self.disk.open(path)
-            try:
-                view = file.view()
-            finally:
-                file.close()
-            if len(self._views) >= self.views_max:
-                del self._views[next(iter(self._views))]
-        self._views[path] = view
-        return view

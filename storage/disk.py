@@ -7,7 +7,6 @@ durable only after `sync_directory`. Read next: frame.py.
 """
 
 import errno
-import mmap
 import os
 import shutil
 from typing import Final, Protocol
@@ -25,9 +24,6 @@ class File(Protocol):
 
     def pread(self, length: int, offset: int) -> bytes:
         """Read up to `length` bytes; fewer only at the end of the file."""
-
-    def view(self) -> "bytes | mmap.mmap":
-        """The file's present content for reading by slices; later growth is not in it."""
 
     def preallocate(self, length: int) -> None:
         """Reserve blocks so that the file is at least `length` long, new bytes zero. Raises DiskFull."""
@@ -149,14 +145,6 @@ class OsFile:
             return data
         except OSError as error:
             raise typed(error, self.path, "read") from error
-
-    def view(self) -> bytes | mmap.mmap:
-        try:
-            if os.fstat(self.descriptor).st_size == 0:
-                return b""
-            return mmap.mmap(self.descriptor, 0, prot=mmap.PROT_READ)
-        except OSError as error:
-            raise typed(error, self.path, "map") from error
 
     def preallocate(self, length: int) -> None:
         try:

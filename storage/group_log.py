@@ -9,8 +9,9 @@ import zlib
 from array import array
 from typing import Final
 
-from storage.disk import Disk, File
+from storage.disk import Disk
 from storage.errors import CorruptLog, DamagedRange
+from storage.open_files import OpenFiles
 from storage.wal_batch import log_path
 
 OFFSET_BITS: Final = 32
@@ -33,34 +34,22 @@ class LogFiles:
     """The log's files as the reactor thread reads them, and how many live entries lie in each."""
 
     def __init__(self, disk: Disk, directory: str) -> None:
-        self.disk = disk
         self.directory = directory
         self.live: dict[int, int] = {}
-        self._open: dict[int, File] = {}
+        self._open: OpenFiles = OpenFiles(disk, OPEN_FILES_MAX)
 
     def read(self, sequence: int, offset: int, length: int) -> bytes:
-        """Bytes of a log file; descriptors are kept for the files read last."""
-        file = self._open.pop(sequence, None)
-        if file is None:
-            file = self.disk.open(log_path(self.directory, sequence))
-            if len(self._open) >= OPEN_FILES_MAX:
-                oldest = next(iter(self._open))
-                self._open.pop(oldest).close()
-        self._open[sequence] = file
-        return file.pread(length, offset)
+        """Bytes of a log file."""
+        return self._open.read(log_path(self.directory, sequence), offset, length)
 
     def forget(self, sequence: int) -> None:
         """The file is about to be retired."""
         self.live.pop(sequence, None)
-        file = self._open.pop(sequence, None)
-        if file is not None:
-            file.close()
+        self._open.forget(log_path(self.directory, sequence))
 
     def close(self) -> None:
         """Give all descriptors back."""
-        for file in self._open.values():
-            file.close()
-        self._open.clear()
+        self._open.close()
 
 
 class GroupLog:

@@ -107,9 +107,6 @@ class CrashFile:
     def pread(self, length: int, offset: int) -> bytes:
         return bytes(self._check().current[offset : offset + length])
 
-    def view(self) -> bytes:
-        return bytes(self._check().current)
-
     def preallocate(self, length: int) -> None:
         inode = self._check()
         self._disk.step("preallocate", self.path)

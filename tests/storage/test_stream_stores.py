@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from message_model import LiteralMatcher, MessageModel, PrefixMatcher
 
+from storage.block_files import BlockFiles
 from storage.memory import MemoryStreamStore
 from storage.stream_store import FileStreamStore
 
@@ -171,14 +172,14 @@ class FileMachine(StoreMachine):
 
     def make(self) -> FileStreamStore:
         self.disk = CrashDisk(random.Random(0))
+        self.directory = "stream"
         self.state: bytes | None = None
         self.pending: tuple | None = None
         return self.open()
 
     def open(self) -> FileStreamStore:
-        return FileStreamStore.open(
-            self.disk, "stream", self.state, block_bytes=BLOCK_BYTES, frame_bytes=FRAME_BYTES
-        )
+        self.files = BlockFiles(self.disk)
+        return FileStreamStore.open(self.disk, self.directory, self.state, self.files, BLOCK_BYTES, FRAME_BYTES)
 
     @precondition(lambda self: self.pending is None)
     @rule()
@@ -217,7 +218,8 @@ class FileMachine(StoreMachine):
     @rule()
     def a_peer_takes_the_blocks_over(self) -> None:
         disk = CrashDisk(random.Random(1))
-        peer = FileStreamStore.open(disk, "peer", None, block_bytes=BLOCK_BYTES, frame_bytes=FRAME_BYTES)
+        files = BlockFiles(disk)
+        peer = FileStreamStore.open(disk, "peer", None, files, BLOCK_BYTES, FRAME_BYTES)
         peer.append(1, 5, b"old", 0, b"content")
         manifest = self.store.manifest()
         for info in peer.missing_blocks(manifest):
@@ -230,12 +232,10 @@ class FileMachine(StoreMachine):
         if job is not None:
             job.run()
             peer.flush_done(job)
-        self.store, self.disk = peer, disk
-        self.open = lambda: FileStreamStore.open(  # type: ignore[method-assign]
-            self.disk, "peer", self.state, block_bytes=BLOCK_BYTES, frame_bytes=FRAME_BYTES
-        )
+        self.store, self.disk, self.files, self.directory = peer, disk, files, "peer"
 
     def teardown(self) -> None:
+        self.files.close()
         assert self.disk.open_files == 0
 
 
