@@ -76,6 +76,10 @@ SENTENCES: Final = {
     "streams_reassigned": "Streams of the store that {peer} lost are assigned to its new one",
     "stream_lost": "The only replica of stream {stream} was on a store that is lost: the stream begins again, empty",
     "quorum_lost": "Group {group} can't have a leader any more, too many stores are lost: bring back one of {lost}",
+    "group_failed": "{group} stops on this server, its other replicas go on: {error}",
+    "stream_damaged": "What is stored of {group} on this server is damaged, its other replicas go on: {error}",
+    "replica_discarded": "The others of {group} went on without this server's copy: it is discarded and made anew",
+    "replica_repaired": "The copy of {group} on this server is whole again",
     "compiled": "The compiled core is in use",
     "interpreted": "No compiled core was found: running interpreted, which is several times slower",
 }

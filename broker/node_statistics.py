@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from broker.cluster.cluster_info import raft_group_name, stream_cluster_info
 from broker.cluster.group import RaftGroup
-from broker.cluster.identity import peer_id
+from broker.cluster.identity import META_GROUP, peer_id
 from broker.cluster.service import JetStreamService
 from broker.cluster.stream_group import StreamGroup
 from broker.core.session import ClientSession
@@ -226,8 +226,11 @@ def _health(service: JetStreamService | None) -> HealthStatistics:
         return {"ready": True, "meta_error": "", "faults": []}
     meta = service.assignments.meta
     meta_error = ""
+    damaged = service.assignments.damaged
     if service.engine.failed:
         meta_error = f"JetStream stopped: {service.engine.failed}"
+    elif META_GROUP in damaged:
+        meta_error = f"JetStream meta group is damaged here: {damaged[META_GROUP].error}"
     elif meta is None or not meta.raft.is_member():
         meta_error = "JetStream has not established contact with a meta leader"
     elif not meta.raft.leader:
@@ -250,8 +253,15 @@ def _missing(service: JetStreamService) -> list[AssetFault]:
         return []
     names = meta.machine.names
     mine = [peer for peer, name in names.items() if name == service.links.name]
+    damaged = service.assignments.damaged
     return [
-        {"stream": assignment.config.name, "consumer": "", "error": "JetStream stream is not current"}
+        {
+            "stream": assignment.config.name,
+            "consumer": "",
+            "error": f"JetStream stream is damaged here: {damaged[assignment.group].error}"
+            if assignment.group in damaged
+            else "JetStream stream is not current",
+        }
         for assignment in meta.machine.by_group.values()
         if not assignment.host
         and assignment.group not in service.assignments.groups

@@ -5,7 +5,7 @@ Not here: what the winner does (`leader.become_leader`), nor the term rule (`nod
 Rules: ask first without a new term whether one could win (pre-vote, thesis 9.6); a request for a real vote leaves only
 after one's own vote is durable, and so does the answer; nobody who hears a leader votes, unless that leader itself
 handed over; one vote a term, for a log at least as complete as one's own; learners, strangers and peers without any
-membership never campaign, and the last never vote.
+membership never campaign, and the last never vote, nor does one that forgot (`RaftNode.silence_until`).
 """
 
 from __future__ import annotations
@@ -82,9 +82,7 @@ def _win(state: RaftState) -> None:
 def handle_vote(state: RaftState, message: Message) -> None:
     """The term rule has already brought us into the candidate's term, or dropped the message."""
     free = state.vote == message.sender or (state.vote == NO_PEER and state.leader == NO_PEER)
-    granted = (
-        free and not state.membership.is_empty() and state.log.is_up_to_date(message.index, message.log_term)
-    )
+    granted = free and state.has_voice() and state.log.is_up_to_date(message.index, message.log_term)
     answer = state.new_message(VOTE_RESPONSE, message.sender)
     answer.reject = not granted
     answer.hint = VOTE_DOUBTFUL if granted and state.doubtful else 0
@@ -102,7 +100,7 @@ def handle_pre_vote(state: RaftState, message: Message) -> None:
     granted = (
         message.term > state.term
         and not state.hears_leader()
-        and not state.membership.is_empty()
+        and state.has_voice()
         and state.log.is_up_to_date(message.index, message.log_term)
         and not _comes_first(state, message)
     )

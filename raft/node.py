@@ -222,8 +222,15 @@ class RaftNode(RaftState):
         """At the start: the machine lost power, and this log was not synced before it acknowledged (`doubt.py`)."""
         self.doubtful = True
 
+    def silence_until(self, index: int) -> None:
+        """At the start: this peer forgot its log and its votes, and was no member when the entry at `index` was
+        committed. It neither votes nor campaigns before it has committed that far: then no vote that it forgot can
+        elect anybody any more, as who asked for it lacks that entry, and whatever it once acknowledged is here."""
+        self.voice_index = index
+
     def peer_forgot(self, peer: PeerId) -> None:
-        """On the leader: the peer came back with a doubtful log. Before anything else that comes from it now."""
+        """On the leader: the peer came back with a doubtful log, or without one. Before anything else that comes from
+        it now."""
         progress = self.progress.get(peer)
         if progress is not None:
             quiet.wake(self)
@@ -312,6 +319,9 @@ class RaftNode(RaftState):
 
     def is_learner(self) -> bool:
         return self.peer_id in self.membership.learners
+
+    def is_voter(self) -> bool:
+        return self.peer_id in self.membership.voters
 
     def is_member(self) -> bool:
         return self.membership.contains(self.peer_id)

@@ -93,6 +93,9 @@ class RaftState:
         self.doubtful = False
         self.elected_in_doubt = False
 
+        # Below this commit index nobody hears a vote of ours (`silence_until` in `node.py`).
+        self.voice_index = 0
+
         # A candidate's.
         self.votes: dict[PeerId, bool] = {}
         self.doubtful_votes: dict[PeerId, bool] = {}
@@ -142,7 +145,11 @@ class RaftState:
 
     def may_campaign(self) -> bool:
         """Voters only; and not while a snapshot waits to be installed, as the log is not ours yet."""
-        return self.peer_id in self.membership.voters and self.pending_snapshot is None
+        return self.peer_id in self.membership.voters and self.pending_snapshot is None and self.has_voice()
+
+    def has_voice(self) -> bool:
+        """Whether this peer may vote: it is no stranger, and not one that forgot what it promised."""
+        return self.commit >= self.voice_index and not self.membership.is_empty()
 
     def hears_leader(self) -> bool:
         """A leader spoke within the shortest election timeout: nobody else gets a vote (thesis 4.2.3 and 6.4.1)."""

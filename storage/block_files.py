@@ -61,6 +61,10 @@ class BlockFiles:
         """The file goes away or was replaced. Its decoded frames are no longer asked for and age out."""
         self._files.forget(path)
 
+    def forget_directory(self, directory: str) -> None:
+        """All files below a directory go away."""
+        self._files.forget_below(directory)
+
     def close(self) -> None:
         """Give everything back."""
         self._files.close()

@@ -126,3 +126,10 @@ class CorruptSnapshot(StorageError):
 
 class CorruptState(StorageError):
     """State bytes handed to `open` or `prepare` are not what `state_bytes` wrote."""
+
+
+def is_damage(error: Exception) -> bool:
+    """Whether what was stored cannot be read any more (rather than that nothing more can be written)."""
+    if isinstance(error, DiskFailure):
+        return error.operation in ("read", "stat")
+    return isinstance(error, (CorruptLog, CorruptBlock, CorruptSnapshot, CorruptState, FileMissing))

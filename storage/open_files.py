@@ -33,6 +33,12 @@ class OpenFiles:
         if file is not None:
             file.close()
 
+    def forget_below(self, directory: str) -> None:
+        """All files below a directory go away."""
+        for path in list(self._files):
+            if path.startswith(f"{directory}/"):
+                self.forget(path)
+
     def close(self) -> None:
         """Give all descriptors back."""
         for file in self._files.values():

@@ -35,6 +35,17 @@ def write_snapshot(disk: Disk, directory: str, data: bytes) -> int:
     return number
 
 
+def write_only_snapshot(disk: Disk, directory: str, data: bytes) -> str:
+    """Make `data` the only snapshot, durably; the name of its file. Until then the others are there. Does IO.
+    Raises DiskFull, DiskFailure."""
+    number = write_snapshot(disk, directory, data)
+    for old in snapshot_numbers(disk, directory):
+        if old != number:
+            disk.remove(snapshot_path(directory, old))
+    disk.sync_directory(directory)
+    return f"{number:016x}{SUFFIX}"
+
+
 def read_snapshot(disk: Disk, directory: str) -> bytes | None:
     """The newest readable snapshot; None when there was never one. Raises CorruptSnapshot when none can be read."""
     numbers = snapshot_numbers(disk, directory)

@@ -13,7 +13,7 @@ from broker.cluster.group_store import FoundGroupJob, GroupSnapshot, RemoveGroup
 from broker.cluster.groups import GroupFactory, founding_stream, stranger_meta
 from broker.cluster.identity import META_GROUP
 from broker.cluster.jobs import Job
-from broker.cluster.meta import Assignment, MetaChange
+from broker.cluster.meta import Assignment, MetaChange, decode_assignment
 from broker.cluster.meta_group import MetaGroup, MetaListener
 from broker.cluster.stream_group import StreamGroup
 from broker.core.router import Router, StreamIngress
@@ -40,6 +40,16 @@ class Ingress(StreamIngress):
             self._forwarder.submit(self.group_id, PUBLISH, subject, reply, header_length, data, "", "")
 
 
+class Damage:
+    """A group whose data on this node is damaged. `nonce` names this loss for the leader; 0: it was not told yet."""
+
+    def __init__(self, title: str, error: str) -> None:
+        self.title: Final = title
+        self.error: Final = error
+        self.nonce: int = 0
+        self.discarding: bool = False
+
+
 class Assignments(MetaListener):
     """The streams as this node sees them."""
 
@@ -56,6 +66,7 @@ class Assignments(MetaListener):
         self.forwarder: Forwarder | None = None
         self.meta: MetaGroup | None = None
         self.groups: dict[int, StreamGroup] = {}
+        self.damaged: dict[int, Damage] = {}
         self.events: list[tuple[str, str, dict[str, object]]] = []
         self._ingress: dict[int, Ingress] = {}
         self._captured: dict[int, list[bytes]] = {}
@@ -72,14 +83,17 @@ class Assignments(MetaListener):
         self._peer: Final = peer
         self._jobs: Final = jobs
 
-    def open(self, stored: list[GroupSnapshot]) -> None:
-        """Start what the store holds."""
+    def open(self, stored: list[GroupSnapshot], damaged: dict[int, str]) -> None:
+        """Start what the store holds; `damaged` says what is wrong with groups that cannot be opened."""
+        for group_id, error in damaged.items():
+            self._damaged(group_id, "_meta_" if group_id == META_GROUP else str(group_id), error)
         for snapshot in stored:
             if snapshot.group != META_GROUP:
                 try:
                     self._begin(self._factory.stream(snapshot))
                 except StorageError as error:
-                    self._damaged(snapshot.group, str(error))
+                    name = decode_assignment(snapshot.about).config.name
+                    self._damaged(snapshot.group, name, str(error))
         for snapshot in stored:
             if snapshot.group == META_GROUP:
                 self._open_meta(snapshot)
@@ -99,9 +113,25 @@ class Assignments(MetaListener):
             self.meta = None
             self._engine.remove(META_GROUP)
 
-    def _damaged(self, group: int, error: str) -> None:
-        """The group cannot be served by this node; its files stay for the operator."""
-        self.events.append(("error", "stream_damaged", {"group": group, "error": error}))
+    def _damaged(self, group: int, title: str, error: str) -> None:
+        """The group cannot be served by this node; its files stay as they are until it goes on without them."""
+        self.damaged[group] = Damage(title, error)
+        self.events.append(("error", "stream_damaged", {"group": title, "error": error}))
+
+    def begin_again(self, snapshot: GroupSnapshot) -> None:
+        """The group's data here were discarded: it is a stranger now."""
+        group_id = snapshot.group
+        self.damaged.pop(group_id, None)
+        self._factory.forget_files(group_id)
+        group = self.groups.pop(group_id, None)
+        if group is not None and group.beside is not None:
+            self.unbind(group.beside)
+        if group_id != META_GROUP:
+            assert self.meta is not None
+            assignment = self.meta.machine.by_group.get(group_id)
+            if assignment is not None:
+                self._founding[group_id] = assignment
+        self.founded(snapshot)
 
     def _begin(self, group: StreamGroup) -> None:
         self.groups[group.id] = group
@@ -150,7 +180,8 @@ class Assignments(MetaListener):
         if meta is None:
             return
         known = meta.machine.by_group
-        for group in sorted({*self.groups, *self._ingress, *self._founding, *self._engine.wal.groups()}):
+        groups = {*self.groups, *self._ingress, *self._founding, *self.damaged, *self._engine.wal.groups()}
+        for group in sorted(groups):
             if group != META_GROUP and group not in known and group < meta.machine.next_group:
                 self._delete(group)
         for group in sorted(known):
@@ -187,9 +218,9 @@ class Assignments(MetaListener):
             ingress = self._ingress.get(group_id)
             if ingress is not None:
                 ingress.group = group if is_held else None
-        elif is_held and group_id not in self._founding:
+        elif is_held and group_id not in self._founding and group_id not in self.damaged:
             if self._engine.wal.has_group(group_id):
-                self._damaged(group_id, "its files are missing, though it has voted before")
+                self._damaged(group_id, assignment.config.name, "its files are missing, though it has voted before")
                 return
             self._founding[group_id] = assignment
             self._jobs.append(FoundGroupJob(self._disk, founding_stream(assignment, self._peer)))
@@ -225,12 +256,13 @@ class Assignments(MetaListener):
             self._router.remove_stream(subject, ingress)
         self._founding.pop(group_id, None)
         group = self.groups.pop(group_id, None)
+        damage = self.damaged.pop(group_id, None)
         host = self._hosts.pop(group_id, 0)
         if group is not None:
             group.delivery.stream_deleted()
         if host:
             self.dead_letters.ended(host)
-        elif group is not None or self._engine.wal.has_group(group_id):
+        elif group is not None or damage is not None or self._engine.wal.has_group(group_id):
             # Without the group: its files were damaged, or gone before the log knew. The log must not wait for it.
             self._engine.remove(group_id)
             self._jobs.append(RemoveGroupJob(self._disk, group_id))

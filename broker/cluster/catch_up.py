@@ -16,7 +16,7 @@ import cbor2
 
 from broker.cluster.frames import FRAME_BLOCK, FRAME_BLOCK_REQUEST
 from broker.cluster.group import RaftGroup
-from broker.cluster.group_store import GroupSnapshot, decode_group_snapshot, group_directory
+from broker.cluster.group_store import GroupSnapshot, decode_group_snapshot, group_directory, with_voice
 from broker.cluster.jobs import THREAD_FLUSH, Job
 from broker.cluster.link import PeerLink
 from broker.jetstream.stream import StreamMachine
@@ -91,6 +91,7 @@ class InstallJob(Job):
         self.stores: Final = catch_up.stores
         self.installations: list[tuple[Store, Installation]] = []
         self._parcel: Final = catch_up.parcel
+        self._voice: Final = catch_up.group.raft.voice_index
         self._disk: Final = disk
 
     def run(self) -> None:
@@ -103,7 +104,8 @@ class InstallJob(Job):
             found = StreamMachine.dead_store_state(machine)
             if dead is not None and found is not None:
                 self._prepare(dead, found[2], parcel.dead)
-        write_snapshot(self._disk, group_directory(self.group.id), parcel.snapshot.encode())
+        snapshot = with_voice(parcel.snapshot, self._voice)
+        write_snapshot(self._disk, group_directory(self.group.id), snapshot.encode())
 
     def _prepare(self, store: Store, state: bytes, manifest: list[BlockInfo]) -> None:
         files = manifest if isinstance(store, FileStreamStore) else []
@@ -239,11 +241,17 @@ class CatchUps:
         if not catch_up.complete() or group.checkpoint_running:
             return  # a job uses the store: `tick` looks again
         del self._running[group.id]
-        if not group.replaces(catch_up.message):
+        if group.failed or not group.replaces(catch_up.message):
             return  # Raft has moved on; the leader sends another snapshot if it is needed
         group.frozen = True
         job = self._installing[group.id] = InstallJob(self._disk, catch_up)
         self._jobs.append(job)
+
+    def forget(self, group_id: int) -> None:
+        """The group's replica begins again: nothing that was fetched for it is of use."""
+        self._running.pop(group_id, None)
+        self._sources.pop(group_id, None)
+        self._retries.pop(group_id, None)
 
     def tick(self, now_ns: int, links: dict[str, PeerLink]) -> None:
         """Go on with what waited for a checkpoint; give up on fetches that do not move; tell leaders that theirs came

@@ -103,7 +103,9 @@ class Dispatch(LeaderDirectory):
         if meta is None:
             return ""
         assignment = meta.machine.by_group.get(group)
-        if assignment is None or (self._peer in assignment.peers and local is None):
+        if assignment is None:
+            return ""
+        if self._peer in assignment.peers and local is None and host not in self._assignments.damaged:
             return ""
         for peer in assignment.peers:  # any of them: they know
             if peer in self._links.links:
@@ -138,7 +140,7 @@ class Dispatch(LeaderDirectory):
         try:
             self.stream_api.handle(stream, target, request)
         except StorageError as error:
-            self._engine.fail_group(stream, error)
+            self._engine.fail_group(self._engine.groups[self._assignments.host_of(stream.id)], error)
             self.refuse(REQUEST, request.subject, request.reply, request.origin)
         stream.touch()
 

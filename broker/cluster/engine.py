@@ -21,7 +21,7 @@ from broker.jetstream.deadlines import Deadlines
 from raft.node import FOLLOWER, LEADER
 from raft.ready import Ready
 from raft.types import ENTRY_CONFIG, NO_PEER, Message
-from storage.errors import StorageError
+from storage.errors import StorageError, is_damage
 from storage.wal import Wal
 
 LAZY_SYNC_NS: Final = 10_000_000
@@ -58,6 +58,7 @@ class Engine:
         self._unwritten: WalJob | None = None  # met a full disk: it is next, and what gathers meanwhile is not in it
         self._after_sync: list[Message] = []
         self._marks: list[tuple[RaftGroup, int, int]] = []
+        self.damaged: list[tuple[RaftGroup, str]] = []  # failed as what they stored cannot be read; for `repair`
         self._dirty: list[RaftGroup] = []
         self._ticking: dict[int, RaftGroup] = {}  # groups that sleep (raft/quiet.py) are not in here
         self._deadlines: Final[Deadlines[int]] = Deadlines()
@@ -332,7 +333,9 @@ class Engine:
                 group.raft.persisted(index, term)
                 group.touch()
         for message in messages:
-            self.send(message)
+            promised = self.groups.get(message.group)
+            if promised is not None and not promised.failed:
+                self.send(message)
 
     def fail(self, error: str) -> None:
         """The log cannot be written: nothing more may be promised by this node."""
@@ -350,6 +353,10 @@ class Engine:
         if not group.failed:
             group.fail(str(error))
             self.events.append(("error", "group_failed", {"group": group.title(), "error": str(error)}))
+            # What it promised may wait for a sync, but is not true any more.
+            self._after_sync = [message for message in self._after_sync if message.group != group.id]
+            if is_damage(error):
+                self.damaged.append((group, str(error)))
 
     def next_deadline_ns(self) -> int:
         """When there is something to do without input: at once, when a lazy batch is due, or never (0)."""
@@ -380,3 +387,10 @@ class Engine:
             group.abandon_all()
             group.lost_leadership()
         self.wal.remove_group(group_id)
+
+    def forget(self, group_id: int, term: int) -> None:
+        """The group's replica begins again here, without its log and its votes, in this term."""
+        self.remove(group_id)
+        self.wal.set_hard_state(group_id, term, "")
+        self._sync_due = True
+        self.urgent = True

@@ -20,6 +20,8 @@ FRAME_BLOCK_REQUEST: Final = 6  # catch-up: cbor
 FRAME_BLOCK: Final = 7  # catch-up: u32 length of cbor head | head | bytes
 FRAME_VIEW: Final = 8  # first boot: cbor map, peer id to name, of those that the sender sees
 FRAME_META: Final = 10  # no content: the sender, who said otherwise in its greeting, has a meta group by now
+FRAME_DAMAGED: Final = 11  # repair: cbor map, group to the number of the loss
+FRAME_REMOVED: Final = 12  # repair: cbor; the group goes on without the sender of FRAME_DAMAGED
 FRAME_ALIVE: Final = 9  # no content: whoever sends it is there, though its groups sleep
 
 _HEAD: Final = struct.Struct("<II")

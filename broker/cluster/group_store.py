@@ -12,6 +12,7 @@ import cbor2
 from broker.cluster.jobs import THREAD_FLUSH, THREAD_WAL, Job
 from raft.types import Membership
 from storage.disk import Disk
+from storage.errors import CorruptSnapshot
 from storage.snapshots import read_snapshot, write_snapshot
 
 GROUPS_DIRECTORY: Final = "groups"
@@ -23,9 +24,20 @@ FOUNDING_TERM: Final = 1
 
 
 class GroupSnapshot:
-    """Everything that a group was at `index`."""
+    """Everything that a group was at `index`. `voice`: until it has committed that far, this replica keeps silent in
+    elections (`repair`); 0: it need not."""
 
-    def __init__(self, group: int, index: int, term: int, membership: Membership, about: bytes, machine: bytes) -> None:
+    def __init__(
+        self,
+        group: int,
+        index: int,
+        term: int,
+        membership: Membership,
+        about: bytes,
+        machine: bytes,
+        voice: int = 0,
+    ) -> None:
+        self.voice: Final = voice
         self.group: Final = group
         self.index: Final = index
         self.term: Final = term
@@ -45,6 +57,7 @@ class GroupSnapshot:
                     "learners": list(self.membership.learners),
                     "about": self.about,
                     "machine": self.machine,
+                    "voice": self.voice,
                 }
             )
         )
@@ -55,7 +68,24 @@ def decode_group_snapshot(data: bytes) -> GroupSnapshot:
     state = cbor2.loads(data)
     membership = Membership(tuple(state["voters"]), tuple(state["learners"]))
     return GroupSnapshot(
-        state["group"], state["index"], state["term"], membership, state["about"], state["machine"]
+        state["group"],
+        state["index"],
+        state["term"],
+        membership,
+        state["about"],
+        state["machine"],
+        state.get("voice", 0),
+    )
+
+
+def with_voice(snapshot: GroupSnapshot, voice: int) -> GroupSnapshot:
+    """The snapshot as a replica stores it that keeps silent up to `voice`, wherever the snapshot came from."""
+    if snapshot.index >= voice:
+        voice = 0
+    if snapshot.voice == voice:
+        return snapshot
+    return GroupSnapshot(
+        snapshot.group, snapshot.index, snapshot.term, snapshot.membership, snapshot.about, snapshot.machine, voice
     )
 
 
@@ -92,17 +122,23 @@ class RemoveGroupJob(Job):
         self._disk.remove_directory(group_directory(self.group))
 
 
-def stored_groups(disk: Disk) -> list[GroupSnapshot]:
-    """The newest snapshot of every group on this disk, by group id. Raises storage errors for damaged ones.
+def stored_groups(disk: Disk) -> tuple[list[GroupSnapshot], dict[int, str]]:
+    """The newest readable snapshot of every group on this disk, by group id; and what is wrong with the groups that
+    have none.
 
     A process that was killed may have left a name that is not durable yet. It is made so before anybody builds on it:
     the log will be cut behind what is found here.
     """
     found: list[GroupSnapshot] = []
+    damaged: dict[int, str] = {}
     for name in disk.list(GROUPS_DIRECTORY):
         if name.isdigit():
             disk.sync_directory(f"{GROUPS_DIRECTORY}/{name}")
-            data = read_snapshot(disk, f"{GROUPS_DIRECTORY}/{name}")
+            try:
+                data = read_snapshot(disk, f"{GROUPS_DIRECTORY}/{name}")
+            except CorruptSnapshot as error:
+                damaged[int(name)] = str(error)
+                continue
             if data is not None:
                 found.append(decode_group_snapshot(data))
-    return sorted(found, key=lambda snapshot: snapshot.group)
+    return sorted(found, key=lambda snapshot: snapshot.group), damaged

@@ -79,6 +79,8 @@ class GroupFactory:
             wal.set_snapshot(snapshot.group, snapshot.index, snapshot.term)
         reader = GroupLogReader(log)
         term, vote = log.hard_state
+        if snapshot.voice and term < snapshot.term:
+            wal.set_hard_state(snapshot.group, snapshot.term, "")
         raft = RaftNode(
             # Followers of a stream learn of a commit with the next entries or tick: a third of the messages less.
             RaftConfig(self._peer, snapshot.group, eager_commit=snapshot.group == META_GROUP),
@@ -90,6 +92,7 @@ class GroupFactory:
             snapshot.index,
             random.Random(self._rng.getrandbits(64)),
         )
+        raft.silence_until(snapshot.voice)
         return raft, reader
 
     def meta(self, snapshot: GroupSnapshot, listener: MetaListener) -> MetaGroup:
@@ -130,6 +133,10 @@ class GroupFactory:
         reader.group = group
         self._engine.add(group)
         return group
+
+    def forget_files(self, group: int) -> None:
+        """The files of a group were removed; others will have their names."""
+        self._files.forget_directory(group_directory(group))
 
     def _store(self, assignment: Assignment, state: bytes) -> FileStreamStore | MemoryStreamStore:
         """The messages of a stream as of the machine's `state` (b"": newly founded)."""

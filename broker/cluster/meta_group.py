@@ -77,6 +77,7 @@ class MetaGroup(RaftGroup):
             self.raft.membership_at(applied),
             b"",
             self.machine.snapshot(),
+            self.raft.voice_index if applied < self.raft.voice_index else 0,
         )
 
     def raft_snapshot(self) -> Snapshot:

@@ -3,7 +3,7 @@
 A frame that makes no sense ends its link and nothing else: its sender is of another version, or broken.
 
 Not here: the bytes around a frame (`frames`, `link`), and what the parts do with it (`engine`, `answers`, `forward`,
-`catch_up`, `bootstrap`).
+`catch_up`, `bootstrap`, `repair`, `removal`).
 """
 
 from typing import Final
@@ -21,13 +21,17 @@ from broker.cluster.frames import (
     FRAME_ANSWER,
     FRAME_BLOCK,
     FRAME_BLOCK_REQUEST,
+    FRAME_DAMAGED,
     FRAME_META,
     FRAME_PUBLISH,
     FRAME_RAFT,
+    FRAME_REMOVED,
     FRAME_REQUEST,
     FRAME_VIEW,
 )
 from broker.cluster.link import PeerLink
+from broker.cluster.removal import Removals
+from broker.cluster.repair import Repairs
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
 from raft.codec import decode_messages
@@ -57,6 +61,8 @@ class PeerFrames:
         forwarder: Forwarder,
         catch_ups: CatchUps,
         bootstrap: Bootstrap,
+        repairs: Repairs,
+        removals: Removals,
         clock: TurnClock,
     ) -> None:
         self.events: list[tuple[str, str, dict[str, object]]] = []
@@ -66,6 +72,8 @@ class PeerFrames:
         self._forwarder: Final = forwarder
         self._catch_ups: Final = catch_ups
         self._bootstrap: Final = bootstrap
+        self._repairs: Final = repairs
+        self._removals: Final = removals
         self._clock: Final = clock
 
     def received(self, link: PeerLink, body: bytes) -> None:
@@ -93,6 +101,11 @@ class PeerFrames:
                 self._view_from(link, cbor2.loads(body[1:]))
             elif kind == FRAME_META:
                 self._bootstrap.peer_has_meta(link.peer)
+            elif kind == FRAME_DAMAGED:
+                self._damaged_at(link, cbor2.loads(body[1:]))
+            elif kind == FRAME_REMOVED:
+                said = cbor2.loads(body[1:])
+                self._repairs.removed(said["group"], said["nonce"], said["index"], said["term"])
         except NONSENSE as error:
             link.close_reason = f"bad frame: {error}"
             self.events.append(("error", "peer_protocol_error", {"peer": link.name, "error": str(error)}))
@@ -120,3 +133,10 @@ class PeerFrames:
             link.dirty = True
         elif isinstance(seen, dict):
             self._bootstrap.peer_view(link.peer, {str(peer): str(name) for peer, name in seen.items()})
+
+    def _damaged_at(self, link: PeerLink, reported: dict[int, int]) -> None:
+        """Replicas of the peer are damaged; that concerns those that are led here."""
+        for group_id, nonce in reported.items():
+            group = self._engine.groups.get(group_id)
+            if group is not None:
+                self._removals.reported(group, link.peer, nonce, self._clock.now_ns)

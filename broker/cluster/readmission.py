@@ -13,9 +13,11 @@ Not here: the first boot (`bootstrap`), changes of membership (`replicas`), carr
 from typing import Final
 
 from broker.cluster.assignments import Assignments
+from broker.cluster.engine import Engine
 from broker.cluster.group import RaftGroup
 from broker.cluster.meta import MetaMachine, peers_op, replace_op
 from broker.cluster.meta_group import MetaGroup
+from broker.cluster.removal import Removals
 from broker.cluster.replicas import change_members
 from broker.cluster.transport import LinkTable
 from raft.membership import ADD_LEARNER, PROMOTE
@@ -27,9 +29,11 @@ STEP_NS: Final = 200_000_000
 class Readmission:
     """See the module's text. One step at a time, and only when nothing else is under way in the meta group."""
 
-    def __init__(self, assignments: Assignments, links: LinkTable) -> None:
+    def __init__(self, assignments: Assignments, engine: Engine, links: LinkTable) -> None:
+        self.removals: Final = Removals(links)
         self.events: list[tuple[str, str, dict[str, object]]] = []
         self._assignments: Final = assignments
+        self._engine: Final = engine
         self._links: Final = links
         self._next_ns: int = 0
         self._told: dict[int, bool] = {}
@@ -42,13 +46,17 @@ class Readmission:
         meta = self._assignments.meta
         if meta is None:
             return
+        self.removals.tick(self._engine.groups, now_ns)
         connected = [self._links.peer, *self._links.links]
         for group in self._assignments.groups.values():
             if group.assignment.host:
                 continue  # dead letters are where their host is
             self._tell_lost_quorum(group, meta.machine)
-            if group.was_leader and sorted(group.assignment.peers) != list(group.membership().voters):
-                change_members(group, group.assignment.peers, connected)
+            if group.was_leader:
+                wanted = self.removals.wanted(group, group.assignment.peers)
+                membership = group.membership()
+                if membership.learners or sorted(wanted) != list(membership.voters):
+                    change_members(group, wanted, connected)
         self._tell_lost_quorum(meta, meta.machine)
         if meta.was_leader and meta.raft.last_index == meta.raft.applied:
             self._step(meta, connected)
@@ -77,7 +85,7 @@ class Readmission:
         here[self._links.name] = self._links.peer
         names = meta.machine.names
         kept = [peer for peer in meta.membership().peers() if here.get(names.get(peer, ""), peer) == peer]
-        return sorted({*kept, *named})
+        return self.removals.wanted(meta, sorted({*kept, *named}))
 
     def _replace(self, meta: MetaGroup) -> None:
         """Streams that are assigned to a store which is gone go to the one that has its name now."""

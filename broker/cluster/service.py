@@ -31,12 +31,13 @@ from broker.cluster.identity import META_GROUP
 from broker.cluster.jobs import Job, WalJob
 from broker.cluster.peer_frames import PeerFrames
 from broker.cluster.readmission import Readmission
+from broker.cluster.repair import DiscardJob, Repairs
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
 from broker.config import Options
 from broker.core.router import Router
 from storage.disk import Disk
-from storage.errors import DiskFull, StorageError
+from storage.errors import CorruptSnapshot, DiskFull, StorageError
 from storage.wal import Wal
 
 CAMPAIGN_SPREAD_TICKS: Final = 4
@@ -86,10 +87,12 @@ class JetStreamService:
         self.hand_over: Final = HandOver(self.engine, links)
         self.catch_ups: Final = CatchUps(disk, self.jobs)
         self._bootstrap: Final = Bootstrap(links, options.ternmq.bootstrap_expect)
+        self._readmission: Final = Readmission(self.assignments, self.engine, links)
+        self._repairs: Final = Repairs(self.assignments, self.engine, links, self.catch_ups, disk, self.jobs, rng)
         self.frames: Final = PeerFrames(
-            links, self.engine, self.answers, self.forwarder, self.catch_ups, self._bootstrap, clock
-        )
-        self._readmission: Final = Readmission(self.assignments, links)
+            links, self.engine, self.answers, self.forwarder, self.catch_ups, self._bootstrap, self._repairs,
+            self._readmission.removals, clock,
+        )  # fmt: skip
         self._boot_mark: Final = BootMark(disk, boot, options.jetstream.sync_interval_ns > 0, self.jobs)
         self._founding: bool = False
         self._on_full_disk: list[Job] = []  # groups that could not begin yet
@@ -100,10 +103,12 @@ class JetStreamService:
 
     def _open(self) -> None:
         """Start every group that the store holds; a lone server founds its meta group at once."""
-        stored = stored_groups(self._disk)
+        stored, damaged = stored_groups(self._disk)
+        if META_GROUP in damaged and not self.clustered:
+            raise CorruptSnapshot(damaged[META_GROUP])
         wal = self.engine.wal
         promised = wal.has_group(META_GROUP) and wal.group(META_GROUP).last_index > 0
-        if promised and META_GROUP not in [found.group for found in stored]:
+        if promised and META_GROUP not in damaged and META_GROUP not in [found.group for found in stored]:
             raise StorageError(
                 f"{GROUPS_DIRECTORY}: the log knows groups whose files are missing; bring them back, or give this "
                 "server an empty store directory"
@@ -112,15 +117,17 @@ class JetStreamService:
             job = FoundGroupJob(self._disk, founding_meta({self.peer: self.links.name}))
             job.run()
             stored = [job.snapshot]
-        self.assignments.open(stored)
+        self.assignments.open(stored, damaged)
         self._boot_mark.open(self.assignments.groups)
         self.links.has_doubts = bool(self._boot_mark.doubted)
         self._note_meta()
 
     def _note_meta(self) -> None:
-        """What peers are told: whether this node has been taken into a meta group."""
+        """What peers are told: whether this node has been taken into a meta group (and is not merely out of it while
+        its replica is repaired)."""
         meta = self.assignments.meta
-        self.links.has_meta = meta is not None and not meta.membership().is_empty()
+        known = meta is not None and (meta.raft.voice_index > 0 or not meta.membership().is_empty())
+        self.links.has_meta = known or META_GROUP in self.assignments.damaged
 
     # Peers.
 
@@ -154,6 +161,7 @@ class JetStreamService:
         self._boot_mark.tick(self.assignments.groups)
         self.links.has_doubts = bool(self._boot_mark.doubted)
         self.catch_ups.tick(self.clock.now_ns, self.links.links)
+        self._repairs.tick(self.clock.now_ns)
         self.dispatch.meta_api.lists.tick()
         if self.clustered:
             if not self.links.has_meta:
@@ -237,7 +245,7 @@ class JetStreamService:
         if held:
             engine.held = []
             for group, message in held:
-                if engine.groups.get(group.id) is not group or not group.replaces(message):
+                if engine.groups.get(group.id) is not group or group.failed or not group.replaces(message):
                     continue
                 if group.checkpoint_running:
                     engine.held.append((group, message))  # its job uses the store; the leader would not soon ask again
@@ -258,6 +266,9 @@ class JetStreamService:
             self.checkpoints.done(job, error)
         elif isinstance(job, InstallJob):
             self._installed(job, error)
+        elif isinstance(job, DiscardJob):
+            self._repairs.discarded(job, error)
+            self._note_meta()
         elif isinstance(job, RemoveGroupJob):
             if error is not None:
                 self.events.append(("error", "group_files_left", {"group": job.group, "error": str(error)}))
@@ -294,6 +305,7 @@ class JetStreamService:
             self.assignments.events,
             self.catch_ups.events,
             self._readmission.events,
+            self._repairs.events,
             self._boot_mark.events,
         ):
             events.extend(part)

@@ -202,6 +202,7 @@ class StreamGroup(RaftGroup):
             self.raft.membership_at(applied),
             self.assignment.encode(),
             self.machine.snapshot(),
+            self.raft.voice_index if applied < self.raft.voice_index else 0,
         )
 
     def raft_snapshot(self) -> Snapshot | None:

@@ -26,6 +26,6 @@ def test_what_a_killed_process_left_in_the_page_cache_is_durable_once_it_was_rea
         disk.off = False  # only the process ended: the page cache stays
     disk.cut_after = None
 
-    found = stored_groups(disk)
-    after_power_cut = stored_groups(worst_image(disk, "groups/"))
+    found, _ = stored_groups(disk)
+    after_power_cut, _ = stored_groups(worst_image(disk, "groups/"))
     assert [group.index for group in after_power_cut] == [group.index for group in found]

@@ -48,7 +48,8 @@ AFTER_SYNC_MAX = 20_000
 class Seen:
     """One group on one running node, as it was when looked at last."""
 
-    def __init__(self) -> None:
+    def __init__(self, group: Any) -> None:
+        self.group = group
         self.commit = -1
         self.applied = -1
         self.role = -1
@@ -140,8 +141,8 @@ class Checks(Watcher):
         with self._noting(machine):
             for group_id, group in engine.groups.items():
                 seen = self._seen.get((name, group_id))
-                if seen is None:
-                    seen = self._seen[(name, group_id)] = Seen()
+                if seen is None or seen.group is not group:  # a replica that was repaired began again
+                    seen = self._seen[(name, group_id)] = Seen(group)
                 raft = group.raft
                 if raft.commit != seen.commit or raft.applied != seen.applied:
                     self._progress(machine, group, seen)

@@ -3,8 +3,10 @@
 import pytest
 
 from sim.client import Message
+from sim.judge import contents
 from sim.plan import SECOND_NS
-from sim.stage import Stage
+from sim.stage import NODES, Stage
+from sim.test_sim_readmission import is_whole
 
 
 class Damage:
@@ -18,8 +20,8 @@ class Damage:
         self.stage.publish(client, "S.a", 20, b"hello")
         self.leader = self.stage.leader("S")
 
-    def rot(self, node: str) -> None:
-        group = self.stage.group(node, "S")
+    def rot(self, node: str, stream: str = "S") -> None:
+        group = self.stage.group(node, stream)
         group.checkpoint_wanted = True
         self.stage.rest()
         group.store._files.close()
@@ -95,7 +97,7 @@ def test_a_log_that_cannot_be_written_ends_every_group_of_the_node_and_its_clien
     stage.publish(client, "S.a", 3)
 
 
-def test_a_node_whose_newest_snapshot_of_a_stream_rotted_starts_without_that_stream() -> None:
+def test_a_node_whose_newest_snapshot_of_a_stream_rotted_starts_and_repairs_it() -> None:
     damage = Damage()
     stage = damage.stage
     node = stage.others(damage.leader)[0]
@@ -105,8 +107,133 @@ def test_a_node_whose_newest_snapshot_of_a_stream_rotted_starts_without_that_str
     newest = [name for name in machine.disk.list(f"groups/{group}") if name.endswith(".snap")][-1]
     machine.disk.flip_bit(f"groups/{group}/{newest}", 8 * 40)
     machine.start()
-    stage.rest(3 * SECOND_NS)
     told = [fields for _, _, name, fields in machine.events if name == "stream_damaged"]
-    assert told[0]["group"] == group and "snapshot cannot be read" in str(told[0]["error"])
+    stage.wait(lambda: is_whole(stage, "S", "T"))
+    told = [fields for _, _, name, fields in machine.events if name == "stream_damaged"]
+    assert len(told) == 1 and "snapshot cannot be read" in str(told[0]["error"])
+    assert told[0]["group"] == "S"
+    stage.publish(stage.client(node), "T.a", 3)
+
+
+def health(stage: Stage, node: str) -> list[str]:
+    found = stage.machines[node].node.statistics("")["health"]
+    return [fault["error"] for fault in found["faults"]] + [found["meta_error"]] * bool(found["meta_error"])
+
+
+def equal_files(stage: Stage, stream: str) -> bool:
+    """After a checkpoint everywhere, the messages that every node has in block files are the same."""
+    return len({repr(contents(stage.group(name, stream).machine)) for name in NODES}) == 1
+
+
+@pytest.mark.parametrize("role", ["leader", "follower"])
+def test_a_replica_that_rotted_is_repaired_from_the_others_while_other_streams_go_on(role: str) -> None:
+    damage = Damage()
+    stage = damage.stage
+    node = damage.leader if role == "leader" else stage.others(damage.leader)[0]
+    damage.rot(node)
     client = stage.client(node)
+    if role == "leader":
+        stage.ask(stage.client(), "$JS.API.STREAM.MSG.GET.S", {"seq": 3})
+    else:
+        assert stage.ask(stage.client(damage.leader), "$JS.API.STREAM.MSG.DELETE.S", {"seq": 3})["success"] is True
+    stage.wait(lambda: bool(damage.told(node)))
+    assert health(stage, node)
     stage.publish(client, "T.a", 3)
+    stage.publish(client, "S.a", 3)
+    stage.wait(lambda: is_whole(stage, "S", "T"), 10 * SECOND_NS)
+    stage.wait(lambda: not health(stage, node), 2 * SECOND_NS)
+    damage.check(node)
+    stage.wait(lambda: is_whole(stage, "S", "T"))
+    assert equal_files(stage, "S")
+    assert len(stage.events(node, "replica_repaired")) == 1
+    assert stage.group(node, "S").id not in stage.machines[node].node.jetstream.assignments.damaged
+
+
+def test_all_generations_of_a_snapshot_are_unreadable() -> None:
+    damage = Damage()
+    stage = damage.stage
+    node = stage.others(damage.leader)[0]
+    group = stage.group(node, "S").id
+    stage.stop(node)
+    machine = stage.machines[node]
+    for name in machine.disk.list(f"groups/{group}"):
+        if name.endswith(".snap"):
+            machine.disk.flip_bit(f"groups/{group}/{name}", 8 * 40)
+    stage.publish(stage.client(*stage.others(node)), "S.a", 5)
+    machine.start()
+    assert health(stage, node)
+    stage.publish(stage.client(node), "T.a", 3)
+    stage.wait(lambda: is_whole(stage, "S", "T"))
+    assert equal_files(stage, "S")
+
+
+def test_the_meta_group_is_repaired_too() -> None:
+    damage = Damage()
+    stage = damage.stage
+    node = stage.others(damage.leader)[0]
+    stage.stop(node)
+    machine = stage.machines[node]
+    for name in machine.disk.list("groups/0"):
+        machine.disk.flip_bit(f"groups/0/{name}", 8 * 40)
+    machine.start()
+    assert health(stage, node)[-1].startswith("JetStream meta group is damaged here")
+    stage.wait(lambda: is_whole(stage, "S", "T"))
+    stage.create(stage.client(node), "U")
+    assert not health(stage, node)
+
+
+def test_a_repaired_replica_survives_restarts_at_any_moment() -> None:
+    for delay_ns in range(50_000_000, 3 * SECOND_NS, 290_000_000):
+        damage = Damage()
+        stage = damage.stage
+        node = stage.others(damage.leader)[0]
+        damage.rot(node)
+        stage.machines[node].crash(False)
+        stage.restart(node)
+        stage.rest(delay_ns)
+        stage.machines[node].crash(True)
+        stage.rest()
+        stage.restart(node)
+        stage.wait(lambda: is_whole(stage, "S", "T"))  # noqa: B023
+        assert equal_files(stage, "S")
+
+
+def test_nothing_is_discarded_while_nobody_leads() -> None:
+    """The others are down: what this replica still has may be all there is."""
+    damage = Damage()
+    stage = damage.stage
+    node, other = stage.others(damage.leader)
+    stage.machines[other].crash(False)
+    damage.rot(node)
+    stage.machines[damage.leader].crash(False)
+    stage.machines[node].crash(False)
+    stage.restart(node)
+    stage.rest(10 * SECOND_NS)
+    disk = stage.machines[node].disk
+    group = next(iter(stage.machines[node].node.jetstream.assignments.damaged))
+    assert [name for name in disk.list(f"groups/{group}/blocks") if name.endswith(".blk")]
+    stage.restart(damage.leader)
+    stage.rest(10 * SECOND_NS)
+    assert not stage.group(damage.leader, "S").was_leader, "the damaged replica votes for nobody"
+    stage.restart(other)
+    stage.wait(lambda: is_whole(stage, "S", "T"))
+    assert equal_files(stage, "S")
+
+
+def test_a_stream_with_one_replica_stays_away_and_says_why() -> None:
+    stage = Stage()
+    client = stage.client()
+    stage.create(client, "O", num_replicas=1)
+    stage.create(client, "S")
+    stage.publish(client, "O.a", 20, b"hello")
+    node = stage.leader("O")
+    damage = Damage.__new__(Damage)
+    damage.stage = stage
+    damage.rot(node, "O")
+    stage.machines[node].crash(False)
+    stage.restart(node)
+    stage.rest(5 * SECOND_NS)
+    assert "damaged here" in health(stage, node)[0]
+    assert len(stage.events(node, "stream_damaged")) == 1
+    assert stage.machines[node].disk.list("groups/1/blocks")
+    stage.publish(stage.client(node), "S.a", 3)
