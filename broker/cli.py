@@ -31,7 +31,7 @@ def server_main(argv: list[str] | None = None) -> int:
     if flags.switch("help"):
         print(help_text(program))
         return 0
-    if flags.given("signal"):
+    if flags.text("signal"):
         from broker import signals
 
         try:
@@ -48,11 +48,11 @@ def server_main(argv: list[str] | None = None) -> int:
         options, warnings = load(flags)
     except (ConfigError, ValueError) as error:
         return _refuse(program, str(error))
+    if warnings and flags.switch("t"):
+        return _refuse(program, "\n".join(warnings))
     for warning in warnings:
         print(warning, file=sys.stderr)
     if flags.switch("t"):
-        if warnings:
-            return 1
         where = f"{options.config_file} is valid ({options.config_digest})"
         print(f"{program}: configuration file {where}", file=sys.stderr)
         return 0

@@ -139,3 +139,10 @@ class Options:
 
     config_file: str = ""
     config_digest: str = ""  # "sha256:…" of the parsed file, as /varz shows it
+
+    def advertised(self) -> tuple[str, int]:
+        """Where clients are told that this server is: `client_advertise`, else where it listens."""
+        host, colon, port = self.client_advertise.rpartition(":")
+        if colon and port.isdigit():
+            return host.removeprefix("[").removesuffix("]"), int(port) or self.port
+        return self.client_advertise or self.host, self.port

@@ -19,6 +19,7 @@ from datetime import datetime
 from typing import Final
 
 from broker.config_lexer import ConfigError, Scalar, Scanner, Variable
+from broker.os_errors import failed
 
 DEPTH_MAX: Final = 64
 INCLUDE_DEPTH_MAX: Final = 16
@@ -94,8 +95,8 @@ class _FileReader:
             with open(path, "rb") as file:
                 data = file.read(FILE_BYTES_MAX + 1)
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise self._failure(shown, including, f"error opening config file '{shown}': {reason}") from None
+            reason = failed("open", path, error) if isinstance(error, OSError) else str(error)
+            raise self._failure(shown, including, reason) from None
         if len(data) > FILE_BYTES_MAX:
             raise self._failure(shown, including, f"'{shown}' is larger than {FILE_BYTES_MAX} bytes")
         text = self._decoded(data, path)
@@ -114,9 +115,9 @@ class _FileReader:
 
     def _failure(self, shown: str, including: tuple[Scanner, int] | None, text: str) -> ConfigError:
         if including is None:
-            return ConfigError(shown, 1, 1, text)
+            return ConfigError(shown, 0, 0, text)
         scanner, offset = including
-        return scanner.failure(offset, text)
+        return scanner.failure(offset, f"error parsing include file '{shown}', {text}")
 
 
 class _Parser:

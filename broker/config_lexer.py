@@ -28,10 +28,10 @@ Scalar = str | int | float | bool | datetime
 
 
 class ConfigError(Exception):
-    """What is wrong with a configuration, and where: `file:line:column: text`."""
+    """What is wrong with a configuration, and where: `file:line:column: text`; line 0: the file could not be read."""
 
     def __init__(self, file: str, line: int, column: int, text: str) -> None:
-        super().__init__(f"{file}:{line}:{column}: {text}")
+        super().__init__(f"{file}:{line}:{column}: {text}" if line else text)
         self.file = file
         self.line = line
         self.column = column

@@ -131,6 +131,8 @@ def validate(options: Options) -> None:
     for what, name in (("server", options.server_name), ("cluster", options.cluster.name)):
         if any(character.isspace() for character in name):
             raise ValueError(f"{what} name cannot contain spaces")
+    if options.jetstream.enabled and options.cluster.configured() and not options.cluster.name:
+        raise ValueError("jetstream cluster requires `cluster.name` to be set")
     if options.ping_interval_ns <= 0:
         options.ping_interval_ns = Options().ping_interval_ns
     if options.write_deadline_ns <= 0:

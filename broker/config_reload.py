@@ -20,12 +20,16 @@ RELOADABLE: Final = {
     "trace": "trace",
     "logtime": "logtime",
     "logtime_utc": "logtime_utc",
+    "log_file": "log_file",
     "pid_file": "pid_file",
+    "ports_file_dir": "ports_file_dir",
+    "client_advertise": "client_advertise",
     "max_connections": "max_connections",
     "max_payload": "max_payload",
     "max_control_line": "max_control_line",
     "ping_interval_ns": "ping_interval",
     "ping_max": "ping_max",
+    "write_deadline_ns": "write_deadline",
     "authorization": "authorization users",
 }
 NO_CHANGE: Final = frozenset(("config_file", "config_digest"))

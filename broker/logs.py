@@ -38,20 +38,31 @@ SENTENCES: Final = {
     "server_id": "  ID:       {server_id}",
     "config_file": "Using configuration file: {path} ({digest})",
     "jetstream_starting": "Starting JetStream",
+    "jetstream_head": "---------------- JETSTREAM ----------------",
+    "jetstream_strict": "  Strict:          true",
     "jetstream_max_memory": "  Max Memory:      {size}",
     "jetstream_max_file": "  Max Storage:     {size}",
     "jetstream_store": '  Store Directory: "{path}"',
+    "jetstream_api_level": "  API Level:       {level}",
+    "jetstream_foot": "-------------------------------------------",
+    "jetstream_started": "Took {duration} to start JetStream",
+    "jetstream_shutdown": "Initiating JetStream Shutdown...",
+    "jetstream_stopped": "JetStream Shutdown",
     "jetstream_store_temporary": "Temporary storage directory used, data could be lost on system reboot",
     "client_listener": "Listening for client connections on {host}:{port}",
     "monitor_listener": "Starting http monitor on {host}:{port}",
     "route_listener": "Listening for route connections on {host}:{port}",
     "cluster_name": "Cluster name is {cluster}",
+    "cluster_name_dynamic": "Cluster name was dynamically generated, consider setting one",
+    "plain_passwords": "Plaintext passwords detected, use nkeys or bcrypt",
     "server_ready": "Server is ready",
     "signal": 'Trapped "{signal}" signal',
     "reload_refused": "Failed to reload server configuration: {reason}",
     "reload_changed": "Reloaded: {change}",
     "reloaded": "Reloaded server configuration ({digest})",
     "log_reopened": "File log re-opened",
+    "log_reopen_ignored": "File log re-open ignored, not a file logger",
+    "ports_file_failed": "Error writing ports file ({path}): {reason}",
     "lame_duck": "Entering lame duck mode, stop accepting new clients",
     "lame_duck_closing": "Closing existing clients",
     "shutdown": "Initiating Shutdown...",
@@ -90,16 +101,16 @@ class LogOutput:
 
     def __init__(self, path: str, size_limit: int, files_max: int) -> None:
         """Errors: OSError when the file cannot be opened."""
-        self._path = path
+        self.path = path
         self._size_limit = size_limit
         self._files_max = files_max
         self._size = 0
         self._file = STDERR
         if path:
-            self._open()
+            self._open(path)
 
-    def _open(self) -> None:
-        self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    def _open(self, path: str) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
         self._size = os.fstat(self._file).st_size
 
     def write(self, line: str) -> None:
@@ -107,28 +118,37 @@ class LogOutput:
         try:
             os.write(self._file, data)
             self._size += len(data)
-            if self._path and 0 < self._size_limit < self._size:
+            if self.path and 0 < self._size_limit < self._size:
                 self._rotate()
         except OSError:
             return  # a full disk must not stop the server, and there is nowhere to say it
 
     def reopen(self) -> None:
         """Errors: OSError; then the old file stays in use."""
-        if self._path:
-            old = self._file
-            self._open()
+        if self.path:
+            self.move(self.path)
+
+    def move(self, path: str) -> None:
+        """From now on into this file, "" for standard error. Errors: OSError; then the old file stays in use."""
+        old = self._file
+        if path:
+            self._open(path)
+        else:
+            self._file = STDERR
+        self.path = path
+        if old != STDERR:
             os.close(old)
 
     def close(self) -> None:
-        if self._path and self._file != STDERR:
+        if self._file != STDERR:
             os.close(self._file)
             self._file = STDERR
 
     def _rotate(self) -> None:
         stamp = datetime.now(UTC).astimezone().strftime("%Y.%m.%d.%H.%M.%S.%f") + "000"
-        os.rename(self._path, f"{self._path}.{stamp}")
+        os.rename(self.path, f"{self.path}.{stamp}")
         self.reopen()
-        directory, name = os.path.split(self._path)
+        directory, name = os.path.split(self.path)
         backups = sorted(entry for entry in os.listdir(directory or ".") if entry.startswith(name + ".2"))
         if self._files_max > 0:
             for entry in backups[: max(0, len(backups) - (self._files_max - 1))]:

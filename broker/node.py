@@ -265,6 +265,11 @@ class BrokerNode:
         """The configuration changed, in what `config_reload` lets change."""
         self.clients.reload(options)
 
+    def advertise(self, client_urls: list[str]) -> None:
+        """Where clients of the whole cluster find this node, as host:port."""
+        if self.routes is not None:
+            self.routes.set_client_urls(client_urls)
+
     # The end.
 
     def lame_duck(self) -> None:

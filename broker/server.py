@@ -19,6 +19,7 @@ from broker import config
 from broker.compiled import is_compiled
 from broker.logs import Log
 from broker.net.listener import BindError, Listeners
+from broker.os_errors import failed, reason
 from broker.sd_notify import Notifier
 
 STATUS_READY: Final = "Serving clients"
@@ -47,12 +48,15 @@ def run_server(
             options.log_max_num,
         )
     except OSError as error:
-        Log().text("fatal", f"error opening logfile: {error}")
+        Log().text("fatal", f"error opening file: {failed('open', options.log_file, error)}")
         return 1
     try:
         listeners = Listeners(options)
     except BindError as error:
-        log.text("fatal", f"Error listening on port: {error}")
+        log.text("fatal", str(error))
+        return 1
+    if options.pid_file and not _wrote_pid_file(log, options.pid_file):
+        listeners.close()
         return 1
     import trio
 
@@ -72,6 +76,17 @@ def run_server(
     finally:
         log.output.close()
     return 0
+
+
+def _wrote_pid_file(log: Log, path: str) -> bool:
+    from broker.process_files import write_pid_file
+
+    try:
+        write_pid_file(path)
+    except OSError as error:
+        log.text("fatal", f"Could not write pidfile: {failed('open', path, error)}")
+        return False
+    return True
 
 
 def _explain(log: Log, errors: BaseExceptionGroup[BaseException]) -> int:
@@ -117,11 +132,10 @@ class Daemon:
         self._notifier = Notifier()
 
     async def run(self) -> None:
-        """Until a signal ends it. Errors: as `Server.run`, and OSError where a process file cannot be written."""
+        """Until a signal ends it. Errors: as `Server.run`."""
         import trio
 
         from broker import signals
-        from broker.process_files import remove_file, write_pid_file
 
         try:
             # Signals first: harnesses send them as soon as the log says "Server is ready".
@@ -130,19 +144,23 @@ class Daemon:
                     nursery.start_soon(self._obey, received)
                     nursery.start_soon(self._server.run)
                     await self._server.wait_ready()
-                    if self._server.options.pid_file:
-                        write_pid_file(self._server.options.pid_file)
                     self._write_ports_file()
                     self._notifier.ready(STATUS_READY)
                     nursery.start_soon(self._stay_alive)
                     await self._server.wait_ended()
                     nursery.cancel_scope.cancel()
         finally:
-            if self._ports_file:
-                remove_file(self._ports_file)
+            self._remove_ports_file()
+
+    def _remove_ports_file(self) -> None:
+        from broker.process_files import remove_file
+
+        if self._ports_file:
+            remove_file(self._ports_file)
+            self._ports_file = ""
 
     def _write_ports_file(self) -> None:
-        from broker.process_files import write_ports_file
+        from broker.process_files import ports_file_path, write_ports_file
 
         options = self._server.options
         if not options.ports_file_dir:
@@ -152,7 +170,11 @@ class Daemon:
             listeners["monitoring"] = (options.http_host or options.host, options.http_port)
         if options.cluster.configured():
             listeners["cluster"] = (options.cluster.host, options.cluster.port)
-        self._ports_file = write_ports_file(options.ports_file_dir, self._argv0, listeners)
+        try:
+            self._ports_file = write_ports_file(options.ports_file_dir, self._argv0, listeners)
+        except OSError as error:
+            path = ports_file_path(options.ports_file_dir, self._argv0)
+            self._server.event("error", "ports_file_failed", {"path": path, "reason": failed("open", path, error)})
 
     async def _obey(self, received: AsyncIterator[int]) -> None:
         from broker import signals
@@ -186,25 +208,38 @@ class Daemon:
 
         self._notifier.reloading()
         try:
-            options = self._load() if self._load is not None else self._options
+            if self._load is None or not self._options.config_file:
+                raise ReloadRefused("can only reload config when a file is provided using -c or --config")
+            options = self._load()
             told = changes(self._options, options)
             if options.pid_file and options.pid_file != self._options.pid_file:
                 write_pid_file(options.pid_file)
-        except (ConfigError, ReloadRefused, ValueError, OSError) as error:
+            if options.log_file != self._options.log_file:
+                self._log.output.move(options.log_file)
+        except (ConfigError, ReloadRefused, ValueError) as error:
             self._server.event("error", "reload_refused", {"reason": str(error)})
+        except OSError as error:
+            self._server.event("error", "reload_refused", {"reason": failed("open", error.filename or "", error)})
         else:
+            moves_ports_file = options.ports_file_dir != self._options.ports_file_dir
             self._options = options
             self._log.adjust(options.debug, options.trace, options.logtime, options.logtime_utc)
             self._server.reload(options)
+            if moves_ports_file:
+                self._remove_ports_file()
+                self._write_ports_file()
             for change in told:
                 self._server.event("info", "reload_changed", {"change": change})
             self._server.event("info", "reloaded", {"digest": options.config_digest})
         self._notifier.ready(STATUS_READY)
 
     def _reopen_log(self) -> None:
+        if not self._log.output.path:
+            self._server.event("info", "log_reopen_ignored")
+            return
         try:
             self._log.output.reopen()
         except OSError as error:
-            self._server.event("error", "log_reopen_failed", {"reason": str(error)})
+            self._server.event("error", "log_reopen_failed", {"reason": reason(error)})
         else:
             self._server.event("info", "log_reopened")

@@ -10,6 +10,8 @@ import os
 import signal
 from typing import Final
 
+from broker.os_errors import reason
+
 STOP: Final = "stop"
 RELOAD: Final = "reload"
 REOPEN_LOG: Final = "reopen_log"
@@ -49,7 +51,7 @@ def send(request: str, program: str) -> None:
     """Carries out `--signal <command>[=<pid, prefix* or pid file>]`. Errors: ValueError, with text for a person."""
     command, _equals, target = request.partition("=")
     if "=" in target:
-        raise ValueError(f"invalid signal parameters: {target.split('=')[1:]}")
+        raise ValueError(f"invalid signal parameters: [{' '.join(target.split('=')[1:])}]")
     if target:
         target = _pid_file_content(target) or target
     is_prefix = target.endswith("*")
@@ -71,8 +73,8 @@ def send(request: str, program: str) -> None:
         try:
             os.kill(pid, number)
         except (OSError, OverflowError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "no such process"
-            failures.append(f'signal "{command}" {pid}: {reason}')
+            why = reason(error) if isinstance(error, OSError) else "no such process"
+            failures.append(f'signal "{command}" {pid}: {why}')
     if failures:
         raise ValueError("\n".join(failures))
 

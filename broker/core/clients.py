@@ -155,6 +155,7 @@ class Clients:
         self._set_limits()
         self.services.authenticator = _authenticator(options)
         info = self.services.info
+        info["host"], info["port"] = options.advertised()
         info["max_payload"] = options.max_payload
         info.pop("auth_required", None)
         if options.authorization.required():
@@ -206,14 +207,15 @@ def _authenticator(options: Options) -> Authenticator:
 
 def first_info(options: Options, server_id: str, name: str, version: str) -> dict[str, object]:
     """INFO without what differs between connections."""
+    host, port = options.advertised()
     info: dict[str, object] = {
         "server_id": server_id,
         "server_name": name,
         "version": version,
         "proto": PROTOCOL,
         "go": "python",
-        "host": options.host,
-        "port": options.port,
+        "host": host,
+        "port": port,
         "headers": True,
         "max_payload": options.max_payload,
     }
@@ -221,7 +223,7 @@ def first_info(options: Options, server_id: str, name: str, version: str) -> dic
         info["auth_required"] = True
     if options.jetstream.enabled:
         info["jetstream"] = True
-        info["api_lvl"] = API_LEVEL
+    info["api_lvl"] = API_LEVEL
     if options.cluster.configured():
         info["cluster"] = options.cluster.name
     return info

@@ -156,6 +156,7 @@ class ServerFacts(TypedDict):
     """What the rim knows of the process."""
 
     start_ns: int
+    load_ns: int  # when the configuration was last loaded
     mem: int
     cpu: float
     cores: int

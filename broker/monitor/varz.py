@@ -62,7 +62,7 @@ def varz(statistics: Statistics, options: config.Options, facts: ServerFacts) ->
     }
     page |= _totals(statistics)
     page["http_req_stats"] = facts["http_requests"]
-    page["config_load_time"] = time_text(facts["start_ns"])
+    page["config_load_time"] = time_text(facts["load_ns"])
     page["config_digest"] = options.config_digest
     page["slow_consumer_stats"] = _by_kind(server["slow_consumers_clients"], server["slow_consumers_routes"])
     page["stale_connection_stats"] = _by_kind(server["stale_connections_clients"], server["stale_connections_routes"])

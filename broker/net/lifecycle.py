@@ -26,6 +26,7 @@ from broker.config_reload import RELOADABLE
 from broker.monitor import pages
 from broker.monitor.statistics import ServerFacts
 from broker.net import machine
+from broker.net.announcement import announce
 from broker.net.http import HttpServer, Page
 from broker.net.listener import Listeners
 from broker.net.reactor import LINGER_S, OnEvent, Reactor
@@ -50,18 +51,15 @@ def open_node(options: config.Options) -> Node:
     root = os.path.join(options.jetstream.store_dir, "jetstream") if options.jetstream.enabled else ""
     _refuse_foreign_store(root)
     node = BrokerNode(options, OsDisk(root), random.Random(), machine.boot_id())
-    if node.routes is not None:
-        node.routes.set_client_urls(client_urls(options))
+    node.advertise(client_urls(options))
     return node
 
 
 def client_urls(options: config.Options) -> list[str]:
     """Where clients of the whole cluster may find this server, as host:port."""
-    if options.client_advertise:
-        host, colon, port = options.client_advertise.rpartition(":")
-        return [f"{host}:{port}" if colon and port.isdigit() else f"{options.client_advertise}:{options.port}"]
-    hosts = machine.addresses() if options.host in ANY_HOST else [options.host]
-    return [f"[{host}]:{options.port}" if ":" in host else f"{host}:{options.port}" for host in hosts]
+    told, port = options.advertised()
+    hosts = machine.addresses() if told in ANY_HOST else [told]
+    return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host in hosts]
 
 
 def _refuse_foreign_store(root: str) -> None:
@@ -93,7 +91,9 @@ class Server:
         self._is_embedded = is_embedded
         self._events: dict[tuple[str, str], int] = {}
         self._requests: dict[str, int] = {}
-        self._start_ns = time.time_ns()
+        self._reactor: Reactor | None = None
+        self._start_ns = self._load_ns = time.time_ns()
+        self._opening_ns = 0
         self._cpu = machine.CpuMeter()
         self._ready = trio.Event()
         self._asked = trio.Event()  # to end
@@ -113,11 +113,15 @@ class Server:
 
     def reload(self, options: config.Options) -> None:
         """The configuration changed, in what `config_reload` lets change."""
-        if self.node is not None:
-            self.options = replace(
-                self.options, **{name: getattr(options, name) for name in (*RELOADABLE, "config_digest")}
-            )
-            self.node.reload(self.options)
+        if self.node is None:
+            return
+        self._load_ns = time.time_ns()
+        changed = {name: getattr(options, name) for name in (*RELOADABLE, "config_digest")}
+        self.options = replace(self.options, **changed)
+        if self._reactor is not None:
+            self._reactor.sockets.write_deadline_ns = self.options.write_deadline_ns
+        self.node.reload(self.options)
+        self.node.advertise(client_urls(self.options))
 
     def lame_duck(self) -> None:
         """A slow end: no new clients, time for the present ones to go elsewhere. `stop` cuts it short."""
@@ -146,8 +150,10 @@ class Server:
         """From recovery to exit. Errors: OSError and storage errors while opening; later only bugs of ours."""
         try:
             self._resolve_limits()
+            began_ns = time.monotonic_ns()
             node = self.node = self._make_node(self.options)
-            reactor = Reactor(
+            self._opening_ns = time.monotonic_ns() - began_ns
+            reactor = self._reactor = Reactor(
                 node,
                 SystemClock(),
                 self.event,
@@ -167,7 +173,8 @@ class Server:
 
     async def _live(self, node: Node, reactor: Reactor) -> None:
         node.tick(time.monotonic_ns(), time.time_ns())  # so that it knows the time before anybody connects
-        self._announce(node)
+        server = node.statistics("")["server"]
+        announce(self.event, self.options, server, self._listeners.monitor is not None, self._opening_ns)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(reactor.run)
             if self._listeners.monitor is not None:
@@ -197,30 +204,6 @@ class Server:
             file = machine.disk_free_bytes(jetstream.store_dir) * upper // lower
         self.options = replace(self.options, jetstream=replace(jetstream, max_memory=memory, max_file=file))
 
-    def _announce(self, node: Node) -> None:
-        options = self.options
-        server = node.statistics("")["server"]
-        self.event("info", "server_starting", {"program": "nats-server"})
-        self.event("info", "server_version", {"version": config.VERSION})
-        if server["cluster_name"]:
-            self.event("info", "server_cluster", {"cluster": server["cluster_name"]})
-        self.event("info", "server_name", {"name": server["server_name"]})
-        self.event("info", "server_id", {"server_id": server["server_id"]})
-        if options.config_file:
-            self.event("info", "config_file", {"path": options.config_file, "digest": options.config_digest})
-        if self._listeners.monitor is not None:
-            host = options.http_host or options.host
-            self.event("info", "monitor_listener", {"host": host, "port": options.http_port})
-        if options.jetstream.enabled:
-            self.event("info", "jetstream_starting")
-            self.event("info", "jetstream_max_memory", {"size": machine.size_text(options.jetstream.max_memory)})
-            self.event("info", "jetstream_max_file", {"size": machine.size_text(options.jetstream.max_file)})
-            path = os.path.join(options.jetstream.store_dir, "jetstream")
-            self.event("info", "jetstream_store", {"path": path})
-        self.event("info", "client_listener", {"host": options.host, "port": options.port})
-        if options.cluster.configured():
-            self.event("info", "route_listener", {"host": options.cluster.host, "port": options.cluster.port})
-
     async def _serve_monitor(self, sock: socket.socket) -> None:
         listener = trio.SocketListener(trio.socket.from_stdlib_socket(sock))
         self._listeners.monitor = None  # trio's from here on
@@ -240,6 +223,7 @@ class Server:
     def _facts(self) -> ServerFacts:
         return {
             "start_ns": self._start_ns,
+            "load_ns": self._load_ns,
             "mem": machine.resident_bytes(),
             "cpu": self._cpu.percent(),
             "cores": os.cpu_count() or 1,
@@ -259,10 +243,10 @@ class Server:
             while not cut_short.is_set() and reactor.sockets.cids(CLIENT):  # the last one gone: nothing to wait for
                 with trio.move_on_after(LOOK_AROUND_S):
                     await cut_short.wait()
-        if cut_short.is_set():
+        cids = reactor.sockets.cids(CLIENT)
+        if cut_short.is_set() or not cids:
             return
         self.event("info", "lame_duck_closing")
-        cids = reactor.sockets.cids(CLIENT)
         closing_s = max(0.0, self.options.lame_duck_duration_ns / 1e9 - grace_s)
         interval_s = min(CLOSE_INTERVAL_S, closing_s / max(1, len(cids)))
         for cid in cids:
@@ -285,8 +269,12 @@ class Server:
         await self._handed_over(node, reactor)
         reactor.stop()
         await reactor.wait_ended()
+        if self.options.jetstream.enabled:
+            self.event("info", "jetstream_shutdown")
         node.shutdown()
         if not await reactor.finish_jobs():
             self.event("error", "shutdown_incomplete", {"reason": "the disk did not answer in time"})
+        elif self.options.jetstream.enabled:
+            self.event("info", "jetstream_stopped")
         for cid in reactor.sockets.cids():
             reactor.sockets.close(cid, SHUTDOWN_REASON, time.monotonic_ns())

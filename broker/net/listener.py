@@ -15,6 +15,7 @@ from typing import Final
 
 from broker.config import Options
 from broker.net.seam import CLIENT, CLUSTER_IN
+from broker.os_errors import reason
 
 ACCEPTS_MAX: Final = 64  # per wake-up
 BACKLOG: Final = 4096
@@ -58,7 +59,7 @@ class Listener:
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A listening, non-blocking socket. Errors: BindError."""
+    """A listening, non-blocking socket. Errors: BindError, beginning with `listen tcp`."""
     wanted = max(port, 0)
     shown = f"[{host}]:{wanted}" if ":" in host else f"{host}:{wanted}"
     family = socket.AF_UNSPEC
@@ -67,12 +68,12 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         found = socket.getaddrinfo(host, wanted, family=family, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
-        raise BindError(f"listen tcp {shown}: {error.strerror}") from error
+        raise BindError(f"listen tcp: lookup {host}: {_unresolved(error)}") from error
     family, kind, protocol, _name, address = found[0]
     try:
         sock = socket.socket(family, kind | socket.SOCK_CLOEXEC, protocol)
     except OSError as error:
-        raise BindError(f"listen tcp {shown}: {error.strerror}") from error
+        raise BindError(f"listen tcp {shown}: {reason(error)}") from error
     try:
         sock.setblocking(False)
         # A server that was killed leaves connections in TIME_WAIT, and harnesses restart it on the same port at once.
@@ -83,28 +84,43 @@ def bind(host: str, port: int) -> socket.socket:
         sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
-        reason = "bind: address already in use" if error.errno == errno.EADDRINUSE else f"bind: {error.strerror}"
-        raise BindError(f"listen tcp {shown}: {reason}") from error
+        raise BindError(f"listen tcp {shown}: bind: {reason(error)}") from error
     return sock
+
+
+def _unresolved(error: OSError) -> str:
+    return "no such host" if error.errno in (socket.EAI_NONAME, socket.EAI_NODATA) else reason(error)
+
+
+def _opened(host: str, port: int, sentence: str) -> socket.socket:
+    """`bind`, and what the log says when that fails."""
+    try:
+        return bind(host, port)
+    except BindError as error:
+        wanted = max(port, 0)
+        raise BindError(sentence.format(address=f"{host}:{wanted}", port=wanted, reason=error)) from error
 
 
 class Listeners:
     """Every listening socket of a server. `options` carries the bound ports."""
 
     def __init__(self, options: Options) -> None:
-        """Opens them all or none. Errors: BindError."""
+        """Opens them all or none. Errors: BindError, whose text is the whole sentence for the log."""
         self.streams: list[Listener] = []
         self.monitor: socket.socket | None = None
+        self.options = options
+        host, cluster = options.host, options.cluster
         try:
-            client = Listener(CLIENT, bind(options.host, options.port), options.host)
-            self.streams.append(client)
-            self.options = replace(options, port=client.port)
-            if options.cluster.configured():
-                cluster = Listener(CLUSTER_IN, bind(options.cluster.host, options.cluster.port), options.cluster.host)
-                self.streams.append(cluster)
-                self.options = replace(self.options, cluster=replace(options.cluster, port=cluster.port))
+            sock = _opened(host, options.port, 'Error listening on port: {address}, "{reason}"')
+            self.streams.append(Listener(CLIENT, sock, host))
+            self.options = replace(options, port=self.streams[0].port)
+            if cluster.configured():
+                sock = _opened(cluster.host, cluster.port, "Error listening on router port: {port} - {reason}")
+                self.streams.append(Listener(CLUSTER_IN, sock, cluster.host))
+                self.options = replace(self.options, cluster=replace(cluster, port=self.streams[1].port))
             if options.http_port:
-                self.monitor = bind(options.http_host or options.host, options.http_port)
+                sentence = "Can't start monitoring: can't listen to the monitor port: {reason}"
+                self.monitor = _opened(options.http_host or host, options.http_port, sentence)
                 self.options = replace(self.options, http_port=self.monitor.getsockname()[1])
         except BindError:
             self.close()

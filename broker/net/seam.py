@@ -97,6 +97,8 @@ class Node(Protocol):
 
     def reload(self, options: Options) -> None: ...  # what may change while it runs
 
+    def advertise(self, client_urls: list[str]) -> None: ...  # where clients of the cluster find this node
+
     def lame_duck(self) -> None: ...  # tell clients, hand leaderships over
 
     def hand_over(self) -> None: ...  # leaderships go to peers

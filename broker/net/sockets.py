@@ -46,7 +46,7 @@ class SocketTable:
         self._by_cid: dict[int, Connection] = {}
         self._blocked: dict[int, Connection] = {}  # those with a leftover, by cid
         self._node = node
-        self._write_deadline_ns = write_deadline_ns
+        self.write_deadline_ns = write_deadline_ns
         self._buffer = bytearray(RECEIVE_BYTES_MAX)
         self._view = memoryview(self._buffer)
         self._last_cid = 0
@@ -99,9 +99,9 @@ class SocketTable:
         for connection in list(self._blocked.values()):
             blocked_ns = now_ns - connection.blocked_since_ns
             if connection.closing:
-                if blocked_ns > min(self._write_deadline_ns, CLOSE_FLUSH_NS):
+                if blocked_ns > min(self.write_deadline_ns, CLOSE_FLUSH_NS):
                     self._drop(connection, connection.closing)
-            elif blocked_ns > self._write_deadline_ns:
+            elif blocked_ns > self.write_deadline_ns:
                 self._drop(connection, "Slow Consumer (Write Deadline)")
 
     def cids(self, kind: int | None = None) -> list[int]:

@@ -36,8 +36,14 @@ def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["-nope"], "nats-server: flag provided but not defined: -nope\n"),
         (["-t"], "nats-server: must specify [-c, --config] option to check configuration file syntax\n"),
-        (["-c", "nowhere.conf"], "nats-server: nowhere.conf:1:1: error opening config file"),
+        (["-c", "nowhere.conf"], "nats-server: open nowhere.conf: no such file or directory\n"),
         (["-sl", "nope=1"], 'nats-server: unknown signal "nope"\n'),
+        (["-sl", "ldm=1=2"], "nats-server: invalid signal parameters: [2]\n"),
+        (["-sl", "ldm=999999999"], 'nats-server: signal "ldm" 999999999: no such process\n'),
+        (
+            ["-js", "--cluster", "nats://127.0.0.1:-1", "-n", "s"],
+            "nats-server: jetstream cluster requires `cluster.name` to be set\n",
+        ),
         (["--routes", "nats://x:1"], "nats-server: solicited routes require cluster capabilities, e.g. --cluster\n"),
     ],
 )
@@ -55,6 +61,9 @@ def test_check_mode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path.write_text("port: 4222")
     assert run("-t", "-c", str(path)) == 0
     assert capsys.readouterr().err.startswith(f"nats-server: configuration file {path} is valid (sha256:")
+    path.write_text("")
+    assert run("-t", "-c", str(path)) == 1
+    assert capsys.readouterr().err == f"nats-server: {path}: config has no values or is empty\n"
     path.write_text("port: 4222\nport: x")
     assert run("-t", "-c", str(path), name="ternmq-server") == 1
     assert capsys.readouterr().err == f"ternmq-server: {path}:2:1: port should be a number, but is text\n"

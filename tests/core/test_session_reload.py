@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from broker.config import AuthorizationOptions, Options, UserOptions
 from core.core_room import Room
 
@@ -62,3 +64,14 @@ def test_fewer_connections_close_the_youngest() -> None:
     room.clients.reload(Options(max_connections=2))
     room.turn()
     assert room.ended == {"c": "Maximum Connections Exceeded"}
+
+
+def test_newcomers_are_told_the_address_that_is_advertised() -> None:
+    room = Room(Options(host="0.0.0.0", port=4222))
+    for number, (advertised, told) in enumerate(
+        [("", ("0.0.0.0", 4222)), ("a:5", ("a", 5)), ("a", ("a", 4222)), ("[::1]:7", ("::1", 7))]
+    ):
+        room.clients.reload(Options(host="0.0.0.0", port=4222, client_advertise=advertised))
+        room.open(str(number))
+        info = json.loads(room.take(str(number))[5:])
+        assert (info["host"], info["port"]) == told

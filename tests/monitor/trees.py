@@ -12,6 +12,7 @@ NOW_NS = 1_790_000_000_123_456_000
 def facts(**changes: Any) -> ServerFacts:
     tree: ServerFacts = {
         "start_ns": NOW_NS - 65_000_000_000,
+        "load_ns": NOW_NS - 65_000_000_000,
         "mem": 42_000_000,
         "cpu": 1.5,
         "cores": 2,

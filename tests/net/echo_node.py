@@ -87,6 +87,9 @@ class EchoNode:
     def reload(self, options: Options) -> None:
         self.note("reload")
 
+    def advertise(self, client_urls: list[str]) -> None:
+        self.note("advertise", client_urls)
+
     def lame_duck(self) -> None:
         self.note("lame_duck")
 

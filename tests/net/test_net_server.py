@@ -144,7 +144,7 @@ def test_a_port_that_is_taken_ends_it_with_one_line() -> None:
         port = taken.getsockname()[1]
         with daemon("-p", str(port)) as server:
             assert server.ended() == 1
-            assert f"[FTL] Error listening on port: listen tcp 127.0.0.1:{port}" in server.lines[-1]
+            assert f'[FTL] Error listening on port: 127.0.0.1:{port}, "listen tcp 127.0.0.1:{port}' in server.lines[-1]
 
 
 async def hello(server: ServerHandle) -> trio.SocketStream:
