@@ -24,6 +24,7 @@ from broker.jetstream.api import ApiSubject
 from broker.jetstream.api_errors import (
     CLUSTER_NOT_AVAIL,
     INVALID_CONFIG,
+    INVALID_JSON,
     MEMORY_RESOURCES_EXCEEDED,
     NO_SUITABLE_PEERS,
     NOT_EMPTY_REQUEST,
@@ -35,14 +36,17 @@ from broker.jetstream.api_errors import (
     ApiError,
 )
 from broker.jetstream.api_types import (
+    BOOLEAN,
     INTEGER,
     TEXT,
     ApiRequest,
     answer,
     error_answer,
+    is_container,
     is_empty_payload,
     read_fields,
     read_object,
+    unmarshal_error,
 )
 from broker.jetstream.dead_letter import dead_letter_config, dead_letter_stream
 from broker.jetstream.stream_config import MEMORY_STORAGE, StreamConfig
@@ -156,13 +160,15 @@ class MetaApi:
         fields = read_object(request.payload())
         if isinstance(fields, ApiError):
             return fields
-        pedantic = fields.pop("pedantic", False) is True
+        pedantic = fields.pop("pedantic", None)
+        if pedantic is not None and not isinstance(pedantic, bool):
+            return INVALID_JSON.of(err=unmarshal_error(pedantic, "StreamConfigRequest.pedantic", BOOLEAN))
         config = StreamConfig.from_json(fields)
         if isinstance(config, ApiError):
             return config
         if config.name != target.stream:
             return STREAM_MISMATCH
-        return config, pedantic
+        return config, bool(pedantic)
 
     def _create(self, target: ApiSubject, request: ApiRequest) -> None:
         kind = "stream_create_response"
@@ -260,7 +266,8 @@ class MetaApi:
 
     def _names(self, request: ApiRequest) -> None:
         kind = "stream_names_response"
-        fields = read_fields(request.payload(), {"offset": INTEGER, "subject": TEXT}, "JSApiStreamNamesRequest")
+        payload = request.payload() if is_container(request.payload()) else b""
+        fields = read_fields(payload, {"offset": INTEGER, "subject": TEXT}, "JSApiStreamNamesRequest")
         if isinstance(fields, ApiError):
             self.refuse(request, kind, fields)
             return
@@ -275,8 +282,4 @@ class MetaApi:
         return matching_streams(self._assignments, fields)
 
     def _info(self, request: ApiRequest) -> None:
-        kind = "account_info_response"
-        if not is_empty_payload(request.payload()) and request.payload().strip() != b"{}":
-            self.refuse(request, kind, NOT_EMPTY_REQUEST)
-            return
         self.lists.account_info(request)

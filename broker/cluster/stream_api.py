@@ -11,6 +11,7 @@ from broker.cluster.answers import Answers
 from broker.cluster.cluster_info import stream_cluster_info
 from broker.cluster.step_down import step_down
 from broker.cluster.stream_group import StreamGroup
+from broker.cluster.stream_list import unless_lone
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
 from broker.jetstream.api import ApiSubject, Propose, Reply
@@ -141,7 +142,7 @@ class StreamApi:
         if not group.reply_due or not assignment.reply:
             return
         group.reply_due = False
-        fields = stream_info(self.leader(group))
+        fields = unless_lone(stream_info(self.leader(group)))
         if kind == "stream_create_response":
             fields["did_create"] = True
         self._answers.send(assignment.origin_for(self._links.peer), assignment.reply, b"", b"", 0, answer(kind, fields))

@@ -10,18 +10,29 @@ from typing import Final
 
 from broker.cluster.answers import Answers, InnerCaller
 from broker.cluster.assignments import Assignments
+from broker.cluster.cluster_info import is_lone
 from broker.cluster.forward import REQUEST
 from broker.cluster.meta import Assignment
 from broker.cluster.turn_clock import TurnClock
 from broker.core.subjects import collides
 from broker.jetstream.api_errors import ApiError
-from broker.jetstream.api_types import API_LEVEL, INTEGER, TEXT, ApiRequest, answer, error_answer, read_fields
-from broker.jetstream.stream_config import MEMORY_STORAGE
+from broker.jetstream.api_types import (
+    API_LEVEL,
+    INTEGER,
+    TEXT,
+    ApiRequest,
+    answer,
+    error_answer,
+    is_container,
+    read_fields,
+)
+from broker.jetstream.stream_config import MEMORY_STORAGE, METADATA_LEVEL, METADATA_VERSION
 
 LIST_PAGE: Final = 256
 GATHER_NS: Final = 2_000_000_000
 GATHERS_MAX: Final = 1024
 UNLIMITED: Final = -1
+SERVER_METADATA: Final = (METADATA_LEVEL, METADATA_VERSION)
 
 
 class Gather(InnerCaller):
@@ -103,14 +114,15 @@ class StreamLists:
         def finish(gather: Gather) -> None:
             info = gather.infos.get(assignment.config.name)
             if info is not None:
-                self._say(request, answer(kind, {**info, "did_create": True}))
+                self._say(request, answer(kind, {**unless_lone(info), "did_create": True}))
 
         self._gather([assignment.config.name], finish)
 
     def begin(self, request: ApiRequest) -> None:
         """STREAM.LIST."""
         kind = "stream_list_response"
-        fields = read_fields(request.payload(), {"offset": INTEGER, "subject": TEXT}, "JSApiStreamListRequest")
+        payload = request.payload() if is_container(request.payload()) else b""
+        fields = read_fields(payload, {"offset": INTEGER, "subject": TEXT}, "JSApiStreamListRequest")
         if isinstance(fields, ApiError):
             self._say(request, error_answer(kind, fields))
             return
@@ -122,7 +134,7 @@ class StreamLists:
                 "total": len(names),
                 "offset": offset,
                 "limit": LIST_PAGE,
-                "streams": [gather.infos[name] for name in gather.names if name in gather.infos],
+                "streams": [as_listed(gather.infos[name]) for name in gather.names if name in gather.infos],
             }
             missing = [name for name in gather.names if name not in gather.infos]
             if missing:
@@ -173,6 +185,20 @@ def account_fields(gather: Gather) -> dict[str, object]:
         },
         "api": {"level": API_LEVEL, "total": 0, "errors": 0},
     }
+
+
+def unless_lone(info: dict[str, object]) -> dict[str, object]:
+    """A StreamInfo for other answers than to INFO: a lone server names itself as the leader only there."""
+    return {key: info[key] for key in info if key != "cluster" or not is_lone(info[key])}
+
+
+def as_listed(info: dict[str, object]) -> dict[str, object]:
+    """A StreamInfo in a list, where a lone server says nothing of itself."""
+    config = info["config"]
+    if is_lone(info.get("cluster")) and isinstance(config, dict):
+        metadata = {key: config["metadata"][key] for key in config["metadata"] if key not in SERVER_METADATA}
+        info = {**info, "config": {**config, "metadata": metadata}}
+    return unless_lone(info)
 
 
 def matching_streams(assignments: Assignments, fields: dict[str, object]) -> list[str]:

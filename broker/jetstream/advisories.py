@@ -10,7 +10,7 @@ import json
 import random
 from typing import Final
 
-from broker.jetstream.api_types import format_time
+from broker.jetstream.go_time import format_time
 
 _EVENT: Final = "$JS.EVENT.ADVISORY.CONSUMER."
 _METRIC: Final = "$JS.EVENT.METRIC.CONSUMER.ACK."

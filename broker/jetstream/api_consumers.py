@@ -23,7 +23,7 @@ from broker.jetstream.api_types import (
     ApiRequest,
     answer,
     error_answer,
-    format_time,
+    is_container,
     is_empty_payload,
     read_fields,
     read_object,
@@ -35,6 +35,7 @@ from broker.jetstream.consumer_apply import ConsumerOwner, encode_create, encode
 from broker.jetstream.consumer_config import ConfigError, ConsumerConfig
 from broker.jetstream.consumer_lead import ConsumerLead
 from broker.jetstream.consumer_requests import complete, place_name, read_create
+from broker.jetstream.go_time import format_time
 from broker.jetstream.ops import OP_CONSUMER_CREATE, OP_CONSUMER_DELETE
 
 NAMES_LIMIT: Final = 1024
@@ -144,7 +145,7 @@ def fresh_name(owner: ConsumerOwner, rng: random.Random) -> str:
 
 def _offset(payload: bytes) -> int | ApiError:
     """The page asked for."""
-    if payload.strip()[:1] not in (b"{", b"["):
+    if not is_container(payload):
         return 0
     fields = read_fields(payload, {"offset": INTEGER}, "JSApiConsumersRequest")
     if isinstance(fields, ApiError):
@@ -201,7 +202,7 @@ def consumer_info(consumer: Consumer, leader: StreamLeader, listed: bool = False
     else:
         info.update(lead_info(lead))
     cluster = leader.cluster_info()
-    if cluster is not None:
+    if cluster is not None and "raft_group" in cluster:  # a lone server says nothing of its leader here
         info["cluster"] = cluster
     if lead is not None and lead.push is not None and lead.push.active:
         info["push_bound"] = True

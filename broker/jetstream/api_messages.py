@@ -29,12 +29,11 @@ from broker.jetstream.api_types import (
     answer,
     error_answer,
     fits,
-    format_time,
     is_empty_payload,
-    parse_time,
     read_fields,
     required_level_error,
 )
+from broker.jetstream.go_time import format_time, parse_time
 from broker.jetstream.ops import OP_MESSAGE_DELETE, encode_delete
 from broker.jetstream.store import MessageStore, StoredMessage
 

@@ -13,16 +13,14 @@ from broker.jetstream.api_types import (
     INTEGER,
     TEXT,
     UNSIGNED,
-    ZERO_TIME,
     ApiRequest,
     answer,
     error_answer,
-    format_time,
-    format_time_or_zero,
-    is_empty_payload,
+    is_container,
     read_fields,
     required_level_error,
 )
+from broker.jetstream.go_time import ZERO_TIME, format_time, format_time_or_zero
 from broker.jetstream.ops import OP_PURGE, PurgeOp, encode_purge
 from broker.jetstream.publish_headers import header_value
 from broker.jetstream.stream_state import StreamState
@@ -89,7 +87,7 @@ def stream_state(state: StreamState) -> dict[str, object]:
 def _info(request: ApiRequest, leader: StreamLeader) -> ApiAnswer:
     payload = request.payload()
     fields: dict[str, object] = {}
-    if payload.lstrip()[:1] in (b"{", b"["):  # anything else is no request, and ignored
+    if is_container(payload):  # anything else is no request, and ignored
         read = read_fields(payload, _INFO_FIELDS, "JSApiStreamInfoRequest")
         if isinstance(read, ApiError):
             return Reply(error_answer(_INFO, read))
@@ -128,7 +126,7 @@ def _add_subjects(state: dict[str, object], machine: StreamState, subject: str, 
 def _purge(request: ApiRequest, leader: StreamLeader) -> ApiAnswer:
     config = leader.machine.config
     fields: dict[str, object] = {}
-    if not is_empty_payload(request.payload()):
+    if is_container(request.payload()):
         read = read_fields(request.payload(), _PURGE_FIELDS, "JSApiStreamPurgeRequest")
         if isinstance(read, ApiError):
             return Reply(error_answer(_PURGE, read))

@@ -6,21 +6,17 @@ null means absent.
 """
 
 import json
-import re
-from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from broker.jetstream.api_errors import API_LEVEL_REQUIRED, INVALID_JSON, ApiError
+from broker.jetstream.go_json import JsonError, RawNumber, decode, quoted
+from broker.jetstream.go_time import complaint, parse_time
 from broker.jetstream.publish_headers import header_value
 
 TYPE_PREFIX: Final = "io.nats.jetstream.api.v1."
-ZERO_TIME: Final = "0001-01-01T00:00:00Z"
 API_LEVEL: Final = 5
 SERVER_VERSION: Final = "2.15.1"
 
-_SECOND_NS: Final = 1_000_000_000
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_TIME: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):(\d\d))")
 
 
 class ApiRequest:
@@ -57,6 +53,8 @@ def error_answer(kind: str, error: ApiError) -> bytes:
         fields.update({"total": 0, "offset": 0, "limit": 0})
         if kind != "stream_info_response":
             fields["streams"] = [] if kind == "stream_list_response" else None
+    elif kind in ("consumer_names_response", "consumer_list_response"):
+        fields.update({"total": 0, "offset": 0, "limit": 0, "consumers": []})
     elif kind == "stream_purge_response":
         fields["purged"] = 0
     return json_bytes(fields)
@@ -90,43 +88,6 @@ def pub_ack_error(stream: str, error: ApiError) -> bytes:
     return json_bytes({"error": error.to_json(), "stream": stream, "seq": 0})
 
 
-# Times.
-
-
-def format_time(timestamp_ns: int) -> str:
-    """RFC3339 with up to nine fractional digits, UTC, as Go prints it."""
-    seconds, fraction = divmod(timestamp_ns, _SECOND_NS)
-    text = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
-    if fraction:
-        text += "." + f"{fraction:09d}".rstrip("0")
-    return text + "Z"
-
-
-def format_time_or_zero(timestamp_ns: int) -> str:
-    """Go's zero time where there is none."""
-    return format_time(timestamp_ns) if timestamp_ns else ZERO_TIME
-
-
-def parse_time(text: str) -> int | None:
-    """Unix ns of an RFC3339 time; None when it is none. Go's zero time is 0."""
-    found = _TIME.fullmatch(text)
-    if found is None:
-        return None
-    year, month, day, hour, minute, second, fraction, sign, off_hours, off_minutes = found.groups()
-    try:
-        moment = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second), tzinfo=UTC)
-    except ValueError:
-        return None
-    if moment.year == 1 and text == ZERO_TIME:
-        return 0
-    whole = moment - _EPOCH
-    seconds = whole.days * 86400 + whole.seconds
-    if sign is not None:
-        offset = int(off_hours) * 3600 + int(off_minutes) * 60
-        seconds -= offset if sign == "+" else -offset
-    return seconds * _SECOND_NS + int(((fraction or "") + "000000000")[:9])
-
-
 # Strict reading.
 
 INTEGER: Final = "int"
@@ -137,6 +98,7 @@ DURATION: Final = "time.Duration"
 BOOLEAN: Final = "bool"
 TEXT: Final = "string"
 TEXTS: Final = "[]string"
+DURATIONS: Final = "[]time.Duration"
 TIME: Final = "time.Time"
 STRING_MAP: Final = "map[string]string"
 
@@ -154,36 +116,38 @@ def is_empty_payload(payload: bytes) -> bool:
     if not payload.strip():
         return True
     try:
-        value = json.loads(payload)
-    except (ValueError, RecursionError):
+        values = decode(payload)
+    except JsonError:
         return False
-    return value is None or value == {}
+    return len(values) == 1 and (values[0] is None or values[0] == {})
+
+
+def is_container(payload: bytes) -> bool:
+    """Whether a body looks like an object or an array; some requests ignore any other."""
+    return payload.lstrip()[:1] in (b"{", b"[")
 
 
 def read_object(payload: bytes, struct: str = "StreamConfigRequest") -> dict[str, object] | ApiError:
-    """A JSON object; absent counts as an empty one. `struct` is what Go calls it (in its errors)."""
-    if not payload.strip():
-        return {}
+    """A JSON object; absent counts as an empty one. `struct` is what Go calls it (in its errors).
+
+    Of several values one after another each adds to those before, as Go decodes them into one struct.
+    """
+    fields: dict[str, object] = {}
     try:
-        value = json.loads(payload)
-    except (ValueError, RecursionError) as error:
-        return INVALID_JSON.of(err=_syntax_error(payload, error))
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        return INVALID_JSON.of(err=f"json: cannot unmarshal {go_kind(value)} into Go value of type server.{struct}")
-    return value
+        values = decode(payload)
+    except JsonError as error:
+        return INVALID_JSON.of(err=error)
+    for value in values:
+        if isinstance(value, dict):
+            fields.update(value)
+        elif value is not None:
+            return INVALID_JSON.of(err=f"json: cannot unmarshal {go_kind(value)} into Go value of type server.{struct}")
+    return fields
 
 
-def _syntax_error(payload: bytes, error: Exception) -> str:
-    """Go's words for what is no JSON, roughly."""
-    if not isinstance(error, json.JSONDecodeError):
-        return "invalid UTF-8" if isinstance(error, UnicodeDecodeError) else "exceeded max depth"
-    if error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated"):
-        return "unexpected EOF"
-    found = "'" + error.doc[error.pos] + "'"
-    where = "object key string" if error.msg.startswith("Expecting property name") else "value"
-    return f"invalid character {found} looking for beginning of {where} at offset {error.pos + 1}"
+def unknown_field(name: str) -> str:
+    """Go's words for a field that no struct has."""
+    return f"json: unknown field {quoted(name)}"
 
 
 def required_level_error(request: ApiRequest) -> ApiError | None:
@@ -206,12 +170,12 @@ def read_fields(payload: bytes, kinds: dict[str, str], struct: str) -> dict[str,
         name = key if key in kinds else key.lower()
         kind = kinds.get(name)
         if kind is None:
-            return INVALID_JSON.of(err=f'json: unknown field "{key}"')
+            return INVALID_JSON.of(err=unknown_field(key))
         if item is None:
             continue
         if not fits(item, kind):
             return INVALID_JSON.of(err=unmarshal_error(item, f"{struct}.{name}", kind))
-        fields[name] = item
+        fields[name] = without_nulls(item)
     return fields
 
 
@@ -223,26 +187,37 @@ def fits(item: object, kind: str) -> bool:
     if kind == BOOLEAN:
         return isinstance(item, bool)
     if kind == TEXTS:
-        return isinstance(item, list) and all(isinstance(entry, str) for entry in item)
+        return isinstance(item, list) and all(entry is None or isinstance(entry, str) for entry in item)
     if kind == STRING_MAP:
-        return isinstance(item, dict) and all(isinstance(entry, str) for entry in item.values())
+        return isinstance(item, dict) and all(entry is None or isinstance(entry, str) for entry in item.values())
     return isinstance(item, str) and (kind != TIME or parse_time(item) is not None)
 
 
+def without_nulls(item: object) -> object:
+    """A value that `fits`, with Go's empty text in place of null in lists and maps of texts."""
+    if isinstance(item, list):
+        return ["" if entry is None else entry for entry in item]
+    if isinstance(item, dict):
+        return {key: "" if entry is None else entry for key, entry in item.items()}
+    return item
+
+
 def unmarshal_error(item: object, field: str, kind: str) -> str:
-    """Go's words for a value of the wrong type."""
+    """Go's words for a value of the wrong type; `field` is the path to it from its struct."""
     if kind == TIME and isinstance(item, str):
-        return f'parsing time "{item}" as "2006-01-02T15:04:05Z07:00": cannot parse "{item}" as "2006"'
-    if kind == TEXTS and isinstance(item, list):
-        wrong = [index for index in range(len(item)) if not isinstance(item[index], str)]
-        return f"json: cannot unmarshal {go_kind(item[wrong[0]])} into {field}.{wrong[0]} of type string"
+        return complaint(item)
+    if kind in (TEXTS, DURATIONS) and isinstance(item, list):
+        kind = kind[2:]
+        index = next(index for index in range(len(item)) if item[index] is not None and not fits(item[index], kind))
+        item, field = item[index], f"{field}.{index}"
     if kind == STRING_MAP and isinstance(item, dict):
-        key = next(key for key in item if not isinstance(item[key], str))
-        item, field, kind = item[key], f"{field}.{key}", TEXT
+        key = next(key for key in item if item[key] is not None and not isinstance(item[key], str))
+        item, field, kind = item[key], f"{field}.{key.replace('~', '~0').replace('/', '~1')}", TEXT
     found = go_kind(item)
     if found == "number" and kind in _RANGES:
-        found = f"number {item}"
-    return f"json: cannot unmarshal {found} into Go struct field {field} of type {kind}"
+        found = f"number {item.text if isinstance(item, RawNumber) else item}"
+    where = field if field.rsplit(".", 1)[-1].isdigit() else f"Go struct field {field}"
+    return f"json: cannot unmarshal {found} into {where} of type {kind}"
 
 
 def go_kind(value: object) -> str:
@@ -251,6 +226,11 @@ def go_kind(value: object) -> str:
         return "bool"
     if isinstance(value, str):
         return "string"
-    if isinstance(value, int | float):
+    if isinstance(value, int | RawNumber):
         return "number"
     return "array" if isinstance(value, list) else "object"
+
+
+def go_json_text(value: object) -> str:
+    """A value as its JSON again."""
+    return value.text if isinstance(value, RawNumber) else json_bytes(value).decode()

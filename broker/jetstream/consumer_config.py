@@ -7,12 +7,12 @@ Invariants: a configuration in a machine has passed `consumer_rules` (defaults a
 `_nats.` metadata. Read next: `consumer_rules`, `api_consumers`.
 """
 
-import json
 from typing import Final
 
 from broker.jetstream.api_types import (
     BOOLEAN,
     DURATION,
+    DURATIONS,
     INTEGER,
     STRING_MAP,
     TEXT,
@@ -20,11 +20,14 @@ from broker.jetstream.api_types import (
     TIME,
     UNSIGNED,
     fits,
-    format_time,
+    go_json_text,
     go_kind,
-    parse_time,
+    unknown_field,
     unmarshal_error,
+    without_nulls,
 )
+from broker.jetstream.go_json import quoted
+from broker.jetstream.go_time import format_time, parse_time
 from broker.jetstream.stream_config import client_metadata
 
 DELIVER_ALL: Final = "all"
@@ -43,7 +46,6 @@ REPLAY_INSTANT: Final = "instant"
 REPLAY_ORIGINAL: Final = "original"
 PRIORITY_NONE: Final = "none"
 
-_DURATIONS: Final = "[]time.Duration"
 _CHOICE: Final = "choice"
 
 # JSON name, attribute, kind, in the order nats-server prints them.
@@ -57,7 +59,7 @@ FIELDS: Final[list[tuple[str, str, str]]] = [
     ("ack_policy", "ack_policy", _CHOICE),
     ("ack_wait", "ack_wait_ns", DURATION),
     ("max_deliver", "max_deliver", INTEGER),
-    ("backoff", "backoff_ns", _DURATIONS),
+    ("backoff", "backoff_ns", DURATIONS),
     ("filter_subject", "filter_subject", TEXT),
     ("filter_subjects", "filter_subjects", TEXTS),
     ("replay_policy", "replay_policy", _CHOICE),
@@ -189,8 +191,8 @@ def config_from_json(value: object, where: str = "CreateConsumerRequest.config")
     for key, item in value.items():
         field = _BY_NAME.get(key) or _BY_NAME.get(key.lower())
         if field is None:
-            raise ConfigError(f'json: unknown field "{key}"')
-        if item is not None:
+            raise ConfigError(unknown_field(key))
+        if item is not None or field[2] == _CHOICE:
             setattr(config, field[1], _read(field[0], field[2], item, where))
     return config
 
@@ -201,16 +203,18 @@ def _read(name: str, kind: str, item: object, where: str) -> object:
         if item == "" and name == "priority_policy":
             return PRIORITY_NONE
         if not isinstance(item, str) or item not in _CHOICES[name]:
-            raw = json.dumps(item, ensure_ascii=False)
-            raise ConfigError(f"can not unmarshal {json.dumps(raw, ensure_ascii=False)}")
+            text = go_json_text(item)
+            if name == "priority_policy":
+                raise ConfigError(f"unknown priority policy: {text}")
+            raise ConfigError(f"can not unmarshal {quoted(text)}")
         return item
-    if kind == _DURATIONS:
-        if not isinstance(item, list) or not all(fits(entry, DURATION) for entry in item):
+    if kind == DURATIONS:
+        if not isinstance(item, list) or not all(entry is None or fits(entry, DURATION) for entry in item):
             raise ConfigError(unmarshal_error(item, f"{where}.{name}", kind))
-        return item
+        return [entry or 0 for entry in item]
     if not fits(item, kind):
         raise ConfigError(unmarshal_error(item, f"{where}.{name}", kind))
     if kind == TIME:
         assert isinstance(item, str)
         return parse_time(item)
-    return item
+    return without_nulls(item)

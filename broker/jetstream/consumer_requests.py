@@ -6,12 +6,11 @@ The forms: `CONSUMER.CREATE.<stream>` (legacy ephemeral), `CONSUMER.CREATE.<stre
 Not here: whether the stream's other consumers allow it (`consumer_apply.refuse_create`), answering (`api_consumers`).
 """
 
-import json
 from typing import Final
 
 from broker.jetstream import consumer_errors as errors
 from broker.jetstream.api_errors import STREAM_MISMATCH, ApiError
-from broker.jetstream.api_types import BOOLEAN, TEXT, read_object, unmarshal_error
+from broker.jetstream.api_types import BOOLEAN, TEXT, go_json_text, read_object, unknown_field, unmarshal_error
 from broker.jetstream.consumer_apply import ACTION_ANY, ACTION_CREATE, ACTION_UPDATE
 from broker.jetstream.consumer_config import (
     ConfigError,
@@ -38,7 +37,7 @@ class CreateRequest:
 def read_create(data: bytes) -> CreateRequest:
     """A create request's JSON. Raises ConfigError with Go's words."""
     request = CreateRequest()
-    fields = read_object(data)
+    fields = read_object(data, "CreateConsumerRequest")
     if isinstance(fields, ApiError):
         raise ConfigError(fields.description.removeprefix("invalid JSON: "))
     for key, value in fields.items():
@@ -51,7 +50,7 @@ def read_create(data: bytes) -> CreateRequest:
             request.config = config_from_json(value)
         elif name == "action":
             if value not in (ACTION_ANY, ACTION_CREATE, ACTION_UPDATE):
-                raise ConfigError(f"unknown consumer action: {json.dumps(value)}")
+                raise ConfigError(f"unknown consumer action: {go_json_text(value)}")
             request.action = str(value)
         elif name == "pedantic" and isinstance(value, bool):
             request.pedantic = value
@@ -59,7 +58,7 @@ def read_create(data: bytes) -> CreateRequest:
             kind = TEXT if name == "stream_name" else BOOLEAN
             raise ConfigError(unmarshal_error(value, f"CreateConsumerRequest.{name}", kind))
         else:
-            raise ConfigError(f'json: unknown field "{key}"')
+            raise ConfigError(unknown_field(key))
     return request
 
 

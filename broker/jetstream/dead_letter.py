@@ -14,7 +14,7 @@ from typing import Final
 
 import cbor2
 
-from broker.jetstream.api_types import format_time
+from broker.jetstream.go_time import format_time
 from broker.jetstream.publish_headers import PREAMBLE
 from broker.jetstream.stream_config import DISCARD_NEW, RETENTION_LIMITS, StreamConfig
 

@@ -4,7 +4,7 @@ Bodies of the API may hold several values one after another; Go decodes each int
 fields there are and of which types (`api_types` and the configurations).
 
 Invariants: any bytes give a value or a JsonError, in time linear in their length; no text that comes out holds half a
-surrogate pair, so that all of it can be encoded again. Numbers that Go would not take for an integer stay a `RawNumber`.
+surrogate pair, so that all of it can be encoded again. What Go would not take for an integer stays a `RawNumber`.
 """
 
 import json

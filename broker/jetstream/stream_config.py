@@ -25,9 +25,13 @@ from broker.jetstream.api_types import (
     TIME,
     UNSIGNED,
     fits,
+    go_json_text,
     go_kind,
+    unknown_field,
     unmarshal_error,
+    without_nulls,
 )
+from broker.jetstream.go_json import quoted
 
 RETENTION_LIMITS: Final = "limits"
 RETENTION_INTEREST: Final = "interest"
@@ -118,6 +122,15 @@ _STRUCTS: Final[dict[str, dict[str, str]]] = {
         "consumer": "source_consumer",
     },
 }
+_GO_NAMES: Final[dict[str, str]] = {
+    "placement": "Placement",
+    "transform": "SubjectTransformConfig",
+    "republish": "RePublish",
+    "external": "ExternalStream",
+    "source_consumer": "StreamConsumerSource",
+    "consumer_limits": "StreamConsumerLimits",
+    "source": "StreamSource",
+}
 _STRUCT_OF: Final[dict[str, str]] = {
     "placement": "placement",
     "mirror": "source",
@@ -195,8 +208,8 @@ class StreamConfig:
         for key, item in fields.items():
             field = _BY_NAME.get(key) or _BY_NAME.get(key.lower())
             if field is None:
-                return INVALID_JSON.of(err=f'json: unknown field "{key}"')
-            if item is None:
+                return INVALID_JSON.of(err=unknown_field(key))
+            if item is None and field[2] != _CHOICE:
                 continue
             error = _set_field(config, field, item)
             if error:
@@ -251,12 +264,12 @@ def _set_field(config: StreamConfig, field: tuple[str, str, str, bool], item: ob
         if name == "persist_mode" and item in ("", PERSIST_DEFAULT):
             return ""  # printed by nats-server only when it is not the default
         if not isinstance(item, str) or item not in _CHOICES[name]:
-            return f'can not unmarshal "\\"{item}\\""' if isinstance(item, str) else f'can not unmarshal "{item}"'
+            return _no_choice(name, item)
     elif kind == _NESTED_LIST:
         if not isinstance(item, list):
             return unmarshal_error(item, f"StreamConfigRequest.{name}", "[]*server.StreamSource")
-        for entry in item:
-            error = check_struct(entry, _STRUCT_OF[name], name)
+        for index, entry in enumerate(item):
+            error = check_struct(entry, _STRUCT_OF[name], f"{name}.{index}") if entry is not None else ""
             if error:
                 return error
     elif kind == _NESTED:
@@ -272,28 +285,52 @@ def _set_field(config: StreamConfig, field: tuple[str, str, str, bool], item: ob
             return ""
     elif not fits(item, kind):
         return unmarshal_error(item, f"StreamConfigRequest.{name}", kind)
-    setattr(config, attribute, item)
+    setattr(config, attribute, item if kind in (_NESTED, _NESTED_LIST) else without_nulls(item))
     return ""
 
 
+def _no_choice(name: str, item: object) -> str:
+    if name != "compression":
+        return f"can not unmarshal {quoted(go_json_text(item))}"
+    if item is None or isinstance(item, str):
+        return "unknown compression algorithm"
+    return f"json: cannot unmarshal {go_kind(item)} into Go value of type string"
+
+
 def check_struct(item: object, struct: str, where: str) -> str:
-    """ "" or what is wrong with an object inside a configuration."""
+    """ "" or what is wrong with an object inside a configuration. Its fields get their own names and no nulls."""
     if not isinstance(item, dict):
-        return f"json: cannot unmarshal {go_kind(item)} into Go struct field StreamConfigRequest.{where}"
+        return unmarshal_error(item, f"StreamConfigRequest.{where}", f"server.{_GO_NAMES[struct]}")
     known = _STRUCTS[struct]
+    fields: dict[str, object] = {}
     for key, entry in item.items():
-        kind = known.get(key)
+        name = key if key in known else key.lower()
+        kind = known.get(name)
         if kind is None:
-            return f'json: unknown field "{key}"'
+            return unknown_field(key)
         if entry is None:
             continue
+        path = f"{where}.{name}"
         if kind in _STRUCTS:
-            error = check_struct(entry, kind, f"{where}.{key}")
+            error = check_struct(entry, kind, path)
         elif kind == "[]transform":
-            entries = entry if isinstance(entry, list) else [entry]
-            error = "".join([check_struct(one, "transform", f"{where}.{key}") for one in entries][:1])
+            error = _check_transforms(entry, path)
         else:
-            error = "" if fits(entry, kind) else unmarshal_error(entry, f"StreamConfigRequest.{where}.{key}", kind)
+            error = "" if fits(entry, kind) else unmarshal_error(entry, f"StreamConfigRequest.{path}", kind)
+            entry = without_nulls(entry)
+        if error:
+            return error
+        fields[name] = entry
+    item.clear()
+    item.update(fields)
+    return ""
+
+
+def _check_transforms(entries: object, where: str) -> str:
+    if not isinstance(entries, list):
+        return unmarshal_error(entries, f"StreamConfigRequest.{where}", "[]server.SubjectTransformConfig")
+    for index, entry in enumerate(entries):
+        error = check_struct(entry, "transform", f"{where}.{index}")
         if error:
             return error
     return ""

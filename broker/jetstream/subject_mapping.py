@@ -12,8 +12,8 @@ from typing import Final
 
 from broker.core.subjects import is_literal, is_valid
 from broker.core.transform import SubjectTransform, make_transform
-from broker.jetstream.api_types import format_time
 from broker.jetstream.effects import EffectSink
+from broker.jetstream.go_time import format_time
 from broker.jetstream.ops import PublishOp
 from broker.jetstream.publish_headers import PREAMBLE
 from broker.jetstream.store import MessageStore

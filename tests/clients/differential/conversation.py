@@ -34,7 +34,8 @@ _HEADER = re.compile(r"\[([^\]:]+: ?[^\]]*)\] ?")
 _MANY = re.compile(r"<([^<>*]+)\*(\d+)>")
 _API = re.compile(r"[A-Z]+(\.|$)")
 
-REQUEST, PUBLISH, SUBSCRIBE, UNSUBSCRIBE, HEAR, QUIET = "request", "publish", "subscribe", "unsubscribe", "hear", "quiet"
+REQUEST, PUBLISH, SUBSCRIBE, UNSUBSCRIBE = "request", "publish", "subscribe", "unsubscribe"
+HEAR, QUIET = "hear", "quiet"
 _WORDS = {
     "req": REQUEST, "pub": REQUEST, "send": PUBLISH, "sub": SUBSCRIBE, "unsub": UNSUBSCRIBE, "hear": HEAR,
     "quiet": QUIET,

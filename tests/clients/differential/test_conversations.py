@@ -1,7 +1,7 @@
 """The conversations of testdata/, each with nats-server and with ours: the same answers, byte for byte.
 
-What may differ in any two runs is `heard`'s, what differs on purpose is in `intended`. Dead letters are switched off, as
-nats-server has none.
+What may differ in any two runs is `heard`'s, what differs on purpose is in `intended`. Dead letters are switched off,
+as nats-server has none.
 """
 
 from __future__ import annotations
