@@ -16,11 +16,11 @@ from broker.cluster.meta import Assignment, MetaChange, create_op, delete_op, up
 from broker.cluster.meta_group import MetaGroup, MetaWaiter
 from broker.cluster.placement import REASON_TOO_FEW, place
 from broker.cluster.step_down import step_down
-from broker.cluster.stream_list import StreamLists, matching_streams, page_offset
+from broker.cluster.stream_list import StreamLists, matching_streams, page_offset, reserved_bytes
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
 from broker.config import Options
-from broker.jetstream.api import ApiSubject
+from broker.jetstream.api import ApiSubject, no_responders, response_kind
 from broker.jetstream.api_errors import (
     CLUSTER_NOT_AVAIL,
     INVALID_CONFIG,
@@ -35,6 +35,7 @@ from broker.jetstream.api_errors import (
     STREAM_SUBJECT_OVERLAP,
     ApiError,
 )
+from broker.jetstream.api_streams import info_kind
 from broker.jetstream.api_types import (
     BOOLEAN,
     INTEGER,
@@ -46,11 +47,12 @@ from broker.jetstream.api_types import (
     is_empty_payload,
     read_fields,
     read_object,
+    required_level_error,
     unmarshal_error,
 )
 from broker.jetstream.dead_letter import dead_letter_config, dead_letter_stream
 from broker.jetstream.stream_config import MEMORY_STORAGE, StreamConfig
-from broker.jetstream.stream_rules import StreamServerLimits, complete_new, complete_update
+from broker.jetstream.stream_rules import StreamServerLimits, complete, complete_new, complete_update
 
 NAMES_PAGE: Final = 1024
 
@@ -127,7 +129,10 @@ class MetaApi:
     def handle(self, target: ApiSubject, request: ApiRequest) -> None:
         """One request; this node leads the meta group."""
         verb = target.verb
-        if verb == "STREAM.CREATE":
+        error = required_level_error(request)
+        if error is not None:
+            self.refuse(request, response_kind(verb), error)
+        elif verb == "STREAM.CREATE":
             self._create(target, request)
         elif verb == "STREAM.UPDATE":
             self._update(target, request)
@@ -146,8 +151,13 @@ class MetaApi:
 
     def unknown_stream(self, kind: str, request: ApiRequest) -> None:
         """A request for a stream that does not exist."""
-        if kind:
+        if kind == "stream_info_response":
+            self.say(request, error_answer(info_kind(request), STREAM_NOT_FOUND, kind))
+        elif kind:
             self.refuse(request, kind, STREAM_NOT_FOUND)
+        elif request.reply:
+            headers = no_responders(request.subject)
+            self._answers.send(request.origin, request.reply, b"", b"", len(headers), headers)
 
     def _meta(self) -> MetaGroup:
         meta = self._assignments.meta
@@ -166,8 +176,6 @@ class MetaApi:
         config = StreamConfig.from_json(fields)
         if isinstance(config, ApiError):
             return config
-        if config.name != target.stream:
-            return STREAM_MISMATCH
         return config, bool(pedantic)
 
     def _create(self, target: ApiSubject, request: ApiRequest) -> None:
@@ -178,7 +186,8 @@ class MetaApi:
             return
         config, pedantic = read
         machine = self._meta().machine
-        error = complete_new(config, self._limits, pedantic) or self._beyond_resources(config)
+        error = STREAM_MISMATCH if config.name != target.stream else None
+        error = error or complete_new(config, self._limits, pedantic) or self._beyond_resources(config)
         if error is None:
             known = machine.streams.get(config.name)
             if known is not None:
@@ -212,12 +221,15 @@ class MetaApi:
             self._meta().propose(op, None)
 
     def _beyond_resources(self, config: StreamConfig) -> ApiError | None:
-        """What this server may use at all."""
+        """What this server may use at all; a lone server holds everything that is reserved."""
         jetstream = self._options.jetstream
+        wanted = max(config.max_bytes, 0)
+        if wanted and not self._limits.clustered:
+            wanted += reserved_bytes(self._meta().machine.streams, config.storage, config.name)
         if config.storage == MEMORY_STORAGE:
-            if jetstream.max_memory == 0 or 0 <= jetstream.max_memory < config.max_bytes:
+            if jetstream.max_memory == 0 or 0 <= jetstream.max_memory < wanted:
                 return MEMORY_RESOURCES_EXCEEDED
-        elif jetstream.max_file == 0 or 0 <= jetstream.max_file < config.max_bytes:
+        elif jetstream.max_file == 0 or 0 <= jetstream.max_file < wanted:
             return STORAGE_RESOURCES_EXCEEDED
         return None
 
@@ -233,9 +245,12 @@ class MetaApi:
             return
         config, pedantic = read
         machine = self._meta().machine
-        known = machine.streams.get(config.name)
-        if known is None:
-            self.refuse(request, kind, STREAM_NOT_FOUND)
+        known = machine.streams.get(target.stream)
+        refusal = complete(config, self._limits, pedantic)
+        if refusal is None and config.name != target.stream:
+            refusal = STREAM_MISMATCH
+        if known is None or refusal is not None:
+            self.refuse(request, kind, refusal or STREAM_NOT_FOUND)
             return
         error = complete_update(known.config, config, self._limits, pedantic) or self._beyond_resources(config)
         if error is None and config.num_replicas != known.config.num_replicas:

@@ -21,7 +21,7 @@ from broker.cluster.stream_api import StreamApi
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
 from broker.config import Options
-from broker.jetstream.api import META, parse
+from broker.jetstream.api import META, parse, response_kind
 from broker.jetstream.api_errors import BAD_REQUEST, CLUSTER_NOT_AVAIL
 from broker.jetstream.api_types import ApiRequest, error_answer, pub_ack_error
 from storage.errors import StorageError
@@ -199,17 +199,6 @@ class Dispatch(LeaderDirectory):
     def _say(self, origin: str, reply: bytes, payload: bytes) -> None:
         if reply:
             self._answers.send(origin, reply, b"", b"", 0, payload)
-
-
-def response_kind(verb: str) -> str:
-    """The `type` of an answer to a verb; "" where the answer is no JSON (messages)."""
-    if verb in ("CONSUMER.MSG.NEXT", "DIRECT.GET"):
-        return ""
-    if verb == "INFO":
-        return "account_info_response"
-    if verb == "CONSUMER.DURABLE.CREATE":
-        return "consumer_create_response"
-    return verb.lower().replace(".", "_") + "_response"
 
 
 def stream_of_ack(subject: bytes) -> str:

@@ -14,7 +14,7 @@ from broker.cluster.stream_group import StreamGroup
 from broker.cluster.stream_list import unless_lone
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
-from broker.jetstream.api import ApiSubject, Propose, Reply
+from broker.jetstream.api import ApiSubject, Propose, Reply, no_responders
 from broker.jetstream.api_consumers import handle_consumer
 from broker.jetstream.api_messages import handle_message
 from broker.jetstream.api_streams import handle_stream, stream_info
@@ -24,8 +24,6 @@ from broker.jetstream.delivery import Delivery
 from broker.jetstream.delivery_output import OpWaiter
 from broker.jetstream.ops import OP_STREAM_CONFIG, encode_config
 from broker.jetstream.stream import StreamMachine
-
-NO_RESPONDERS: Final = b"NATS/1.0 503\r\n\r\n"  # a consumer that is not there is as nobody who answers
 
 
 class Leader:
@@ -90,8 +88,11 @@ class StreamApi:
         leader = self.leader(group)
         verb = target.verb
         if verb == "CONSUMER.MSG.NEXT":
-            if not group.delivery.pull_request(target.consumer, request) and request.reply:
-                self._answers.send(request.origin, request.reply, b"", b"", len(NO_RESPONDERS), NO_RESPONDERS)
+            if not group.delivery.pull_request(target.consumer, request):
+                self._nobody(request)
+            return
+        if verb == "DIRECT.GET" and not group.machine.config.allow_direct:
+            self._nobody(request)
             return
         if verb.endswith(".LEADER.STEPDOWN"):
             self._step_down(group, target, request)
@@ -108,6 +109,12 @@ class StreamApi:
                 self._answers.send(request.origin, request.reply, b"", b"", len(found.headers), data)
         elif isinstance(found, Propose):
             group.propose(found.kind, found.body, ApiWaiter(self._answers, request, found.respond), True)
+
+    def _nobody(self, request: ApiRequest) -> None:
+        """A consumer that is not there, or a stream that allows no direct gets, is as nobody who answers."""
+        if request.reply:
+            headers = no_responders(request.subject)
+            self._answers.send(request.origin, request.reply, b"", b"", len(headers), headers)
 
     def _step_down(self, group: StreamGroup, target: ApiSubject, request: ApiRequest) -> None:
         kind = target.verb.lower().replace(".", "_") + "_response"

@@ -82,6 +82,8 @@ class StreamGroup(RaftGroup):
 
     def publish(self, subject: bytes, reply: bytes, header_length: int, data: bytes, origin: str) -> None:
         """A message for this stream; this node leads."""
+        if self.machine.config.no_ack:
+            reply = b""
         mapping = self.machine.mapping
         if mapping is not None:
             subject = mapping.stored_subject(subject, self.clock.wall_ns + self._queue.batch.count)

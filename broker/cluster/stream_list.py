@@ -26,7 +26,7 @@ from broker.jetstream.api_types import (
     is_container,
     read_fields,
 )
-from broker.jetstream.stream_config import MEMORY_STORAGE, METADATA_LEVEL, METADATA_VERSION
+from broker.jetstream.stream_config import FILE_STORAGE, MEMORY_STORAGE, METADATA_LEVEL, METADATA_VERSION
 
 LIST_PAGE: Final = 256
 GATHER_NS: Final = 2_000_000_000
@@ -149,9 +149,22 @@ class StreamLists:
         assert meta is not None
 
         def finish(gather: Gather) -> None:
-            self._say(request, answer("account_info_response", account_fields(gather)))
+            fields = account_fields(gather)
+            fields["reserved_memory"] = reserved_bytes(meta.machine.streams, MEMORY_STORAGE)
+            fields["reserved_storage"] = reserved_bytes(meta.machine.streams, FILE_STORAGE)
+            self._say(request, answer("account_info_response", fields))
 
         self._gather(sorted(meta.machine.streams), finish)
+
+
+def reserved_bytes(streams: dict[str, Assignment], storage: str, but: str = "") -> int:
+    """What streams of that storage may take at most, all replicas together; those without a limit reserve nothing."""
+    reserved = 0
+    for name in streams:
+        config = streams[name].config
+        if name != but and config.storage == storage and config.max_bytes > 0:
+            reserved += config.max_bytes * config.num_replicas
+    return reserved
 
 
 def account_fields(gather: Gather) -> dict[str, object]:

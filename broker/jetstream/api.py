@@ -88,6 +88,22 @@ def parse(subject: bytes) -> ApiSubject | None:
     return None
 
 
+def response_kind(verb: str) -> str:
+    """The `type` of an answer to a verb; "" where the answer is no JSON (messages)."""
+    if verb in ("CONSUMER.MSG.NEXT", "DIRECT.GET"):
+        return ""
+    if verb == "INFO":
+        return "account_info_response"
+    if verb == "CONSUMER.DURABLE.CREATE":
+        return "consumer_create_response"
+    return verb.lower().replace(".", "_") + "_response"
+
+
+def no_responders(subject: bytes) -> bytes:
+    """The header block of the answer of nobody, as the router gives it for a subject without subscribers."""
+    return b"NATS/1.0 503\r\nNats-Subject: %s\r\n\r\n" % subject
+
+
 class Reply:
     """Answer now; `headers` is a complete header block or b""."""
 

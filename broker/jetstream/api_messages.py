@@ -53,6 +53,7 @@ _GET_FIELDS: Final[dict[str, str]] = {
 }
 _DELETE_FIELDS: Final[dict[str, str]] = {"seq": UNSIGNED, "no_erase": BOOLEAN}
 _BATCH_FIELDS: Final = ("batch", "max_bytes", "multi_last", "up_to_seq", "up_to_time")
+_REFUSED_FIELDS: Final = ("batch", "max_bytes")  # by STREAM.MSG.GET, which ignores the other three
 
 _EMPTY_REQUEST: Final = b"NATS/1.0 408 Empty Request\r\n\r\n"
 _MALFORMED_REQUEST: Final = b"NATS/1.0 408 Malformed Request\r\n\r\n"
@@ -127,7 +128,7 @@ def _get(request: ApiRequest, leader: StreamLeader) -> Reply:
     if isinstance(fields, ApiError):
         return Reply(error_answer(_GET, fields))
     query = MessageQuery(fields)
-    if query.is_empty() or query.is_contradictory() or _asks_for_batch(fields):
+    if query.is_empty() or query.is_contradictory() or any(bool(fields.get(name)) for name in _REFUSED_FIELDS):
         return Reply(error_answer(_GET, BAD_REQUEST))
     found = query.find(leader.machine.store)
     if found is None:
@@ -161,8 +162,11 @@ def _delete(request: ApiRequest, leader: StreamLeader) -> ApiAnswer:
         return Reply(error_answer(_DELETE, MESSAGE_DELETE_FAILED.of(err="message delete not permitted")))
     sequence = fields.get("seq", 0)
     assert isinstance(sequence, int)
-    if sequence > leader.machine.store.last_sequence:
+    store = leader.machine.store
+    if sequence > store.last_sequence:
         return Reply(error_answer(_DELETE, MESSAGE_DELETE_FAILED.of(err="stream store EOF")))
+    if sequence < store.first_sequence:
+        return Reply(error_answer(_DELETE, MESSAGE_DELETE_FAILED.of(err="no message found")))
     return Propose(OP_MESSAGE_DELETE, encode_delete(leader.wall_ns, sequence), respond_deleted)
 
 

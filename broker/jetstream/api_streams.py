@@ -38,7 +38,7 @@ def handle_stream(verb: str, request: ApiRequest, leader: StreamLeader) -> ApiAn
     kind = _INFO if verb == "STREAM.INFO" else _PURGE
     error = required_level_error(request)
     if error is not None:
-        return Reply(error_answer(kind, error))
+        return Reply(error_answer(info_kind(request) if kind == _INFO else kind, error, kind))
     if verb == "STREAM.INFO":
         return _info(request, leader)
     assert verb == "STREAM.PURGE", verb
@@ -46,6 +46,12 @@ def handle_stream(verb: str, request: ApiRequest, leader: StreamLeader) -> ApiAn
 
 
 # Info.
+
+
+def info_kind(request: ApiRequest) -> str:
+    """The type of the answer to INFO: the asker may want that of a creation."""
+    created = header_value(request.headers(), b"Nats-Response-Type") == b"create"
+    return "stream_create_response" if created else _INFO
 
 
 def stream_info(leader: StreamLeader) -> dict[str, object]:
@@ -90,7 +96,7 @@ def _info(request: ApiRequest, leader: StreamLeader) -> ApiAnswer:
     if is_container(payload):  # anything else is no request, and ignored
         read = read_fields(payload, _INFO_FIELDS, "JSApiStreamInfoRequest")
         if isinstance(read, ApiError):
-            return Reply(error_answer(_INFO, read))
+            return Reply(error_answer(info_kind(request), read, _INFO))
         fields = read
     paging: dict[str, object] = {"total": 0, "offset": 0, "limit": 0}
     info = stream_info(leader)
@@ -105,8 +111,7 @@ def _info(request: ApiRequest, leader: StreamLeader) -> ApiAnswer:
         offset = fields.get("offset", 0)
         assert isinstance(offset, int) and isinstance(subject, str)
         paging.update(_add_subjects(state, leader.machine, subject, max(offset, 0)))
-    created = header_value(request.headers(), b"Nats-Response-Type") == b"create"
-    return Reply(answer("stream_create_response" if created else _INFO, {**paging, **info}))
+    return Reply(answer(info_kind(request), {**paging, **info}))
 
 
 def _add_subjects(state: dict[str, object], machine: StreamState, subject: str, offset: int) -> dict[str, object]:

@@ -46,9 +46,10 @@ def answer(kind: str, fields: dict[str, object]) -> bytes:
     return json_bytes({"type": TYPE_PREFIX + kind, **fields})
 
 
-def error_answer(kind: str, error: ApiError) -> bytes:
-    """The JSON of a refusal; some answers keep the rest of their shape."""
+def error_answer(kind: str, error: ApiError, request: str = "") -> bytes:
+    """The JSON of a refusal; some answers keep the rest of their shape (that of `request` where it is given)."""
     fields: dict[str, object] = {"type": TYPE_PREFIX + kind, "error": error.to_json()}
+    kind = request or kind
     if kind in ("stream_info_response", "stream_names_response", "stream_list_response"):
         fields.update({"total": 0, "offset": 0, "limit": 0})
         if kind != "stream_info_response":
@@ -155,7 +156,8 @@ def required_level_error(request: ApiRequest) -> ApiError | None:
     if not request.header_length:
         return None
     value = header_value(request.headers(), b"Nats-Required-Api-Level")
-    if not value or (value.isdigit() and len(value) < 10 and int(value) <= API_LEVEL):
+    digits = value[1:] if value[:1] in (b"+", b"-") else value
+    if not value or (digits.isdigit() and len(digits) < 19 and int(value) <= API_LEVEL):
         return None
     return API_LEVEL_REQUIRED
 

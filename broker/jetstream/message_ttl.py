@@ -27,6 +27,8 @@ def parse_ttl(value: bytes) -> int:
         return NO_TTL
     if value.lower() == b"never":
         return NEVER
+    if value == b"0":  # a duration to Go, and too short a one
+        return INVALID_TTL
     if value.isdigit():
         seconds = int(value) if len(value) < 20 else _SECONDS_MAX + 1
         return seconds if seconds <= _SECONDS_MAX else INVALID_TTL

@@ -30,10 +30,10 @@ ROLLUP_NOT_PERMITTED: Final = ROLLUP_FAILED.of(err="rollup not permitted")
 
 def check_enabled(config: StreamConfig, headers: PublishHeaders) -> ApiError | None:
     """Wrong stream, or something this stream does not do."""
-    if headers.expected_stream and headers.expected_stream != config.name.encode():
-        return EXPECTED_STREAM_MISMATCH
     if headers.increment:
         return COUNTERS_DISABLED
+    if headers.expected_stream and headers.expected_stream != config.name.encode():
+        return EXPECTED_STREAM_MISMATCH
     if headers.ttl and not config.allow_msg_ttl and parse_ttl(headers.ttl) not in (NO_TTL, INVALID_TTL):
         return MESSAGE_TTL_DISABLED
     if headers.schedule or headers.scheduler:

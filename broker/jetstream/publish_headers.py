@@ -16,13 +16,13 @@ NOT_A_NUMBER: Final = -2  # never equal to a sequence
 
 
 def header_value(headers: bytes, key: bytes) -> bytes:
-    """The value of a header, without surrounding blanks; b"" when it is absent or empty."""
+    """The value of a header, without the blanks before it; b"" when it is absent or empty."""
     start = headers.find(b"\r\n" + key + b":")
     if start < 0:
         return b""
     start += 2 + len(key) + 1
     end = headers.find(b"\r\n", start)
-    return headers[start:end].strip(b" ") if end >= 0 else b""
+    return headers[start:end].lstrip(b" ") if end >= 0 else b""
 
 
 def remove_header(headers: bytes, key: bytes) -> bytes:
@@ -44,7 +44,7 @@ def add_header(headers: bytes, key: bytes, value: bytes) -> bytes:
 def only_message_id(headers: bytes) -> bytes:
     """The message id where that is all a publisher says, b"" otherwise (which may still be anything)."""
     if headers.startswith(_ONLY_ID) and headers.count(_OURS) == 1:
-        return headers[_ONLY_ID_LENGTH : headers.find(b"\r", _ONLY_ID_LENGTH)].strip(b" ")
+        return headers[_ONLY_ID_LENGTH : headers.find(b"\r", _ONLY_ID_LENGTH)].lstrip(b" ")
     return b""
 
 

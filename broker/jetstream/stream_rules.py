@@ -32,6 +32,7 @@ from broker.jetstream.stream_config import (
     PERSIST_ASYNC,
     RETENTION_WORKQUEUE,
     StreamConfig,
+    client_metadata,
 )
 
 NAME_MAX: Final = 255
@@ -151,9 +152,15 @@ def _check_name(config: StreamConfig) -> ApiError | None:
         return INVALID_CONFIG.of(err=f"stream name is too long, maximum allowed is {NAME_MAX}")
     if len(config.description.encode()) > DESCRIPTION_MAX:
         return INVALID_CONFIG.of(err=f"stream description is too long, maximum allowed is {DESCRIPTION_MAX}")
-    if sum(len(key.encode()) + len(config.metadata[key].encode()) for key in config.metadata) > METADATA_MAX:
+    if _metadata_size(config) > METADATA_MAX:
         return INVALID_CONFIG.of(err=f"stream metadata exceeds maximum size of {METADATA_MAX} bytes")
     return None
+
+
+def _metadata_size(config: StreamConfig) -> int:
+    """Bytes of keys and values, with the required level, which has one digit."""
+    ours = client_metadata(config.metadata)
+    return sum(len(key.encode()) + len(ours[key].encode()) for key in ours) + len(METADATA_REQUIRED_LEVEL) + 1
 
 
 def _complete_limits(config: StreamConfig, limits: StreamServerLimits, pedantic: bool) -> ApiError | None:
