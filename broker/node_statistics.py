@@ -11,8 +11,8 @@ from broker.cluster.identity import META_GROUP, peer_id
 from broker.cluster.service import JetStreamService
 from broker.cluster.stream_group import StreamGroup
 from broker.core.session import ClientSession
-from broker.jetstream.api_consumers import consumer_info
 from broker.jetstream.api_streams import stream_info
+from broker.jetstream.consumer_info import consumer_info
 from broker.jetstream.stream_config import MEMORY_STORAGE
 from broker.monitor.statistics import (
     AssetFault,

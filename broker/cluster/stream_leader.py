@@ -105,6 +105,10 @@ class LeaderSink(EffectSink):
             self._group.delivery.consumer_created(consumer)
             self._group.watcher.follow()
 
+    def consumer_reset(self, consumer: Consumer) -> None:
+        if self._group.was_leader:
+            self._group.delivery.consumer_reset(consumer)
+
     def consumer_deleted(self, consumer: Consumer) -> None:
         if self._group.was_leader:
             self._group.delivery.consumer_deleted(consumer)

@@ -156,9 +156,9 @@ def term_reason(data: bytes) -> str:
 class AckSection:
     """The acks of one consumer in one turn."""
 
-    def __init__(self, consumer: str, created_ns: int) -> None:
+    def __init__(self, consumer: str, epoch_ns: int) -> None:
         self.consumer: Final = consumer
-        self.created_ns: Final = created_ns
+        self.epoch_ns: Final = epoch_ns
         self.acks: list[int] = []
         self.kinds: list[int] = []
         self.sequences: list[int] = []
@@ -177,7 +177,7 @@ def encode_acks(timestamp_ns: int, sections: list[AckSection]) -> bytes:
     parts = [_HEAD.pack(timestamp_ns, len(sections))]
     for section in sections:
         name = section.consumer.encode()
-        parts.append(_SECTION.pack(len(name), len(section.acks), len(section.kinds), section.created_ns))
+        parts.append(_SECTION.pack(len(name), len(section.acks), len(section.kinds), section.epoch_ns))
         parts.append(name)
         parts.append(pack_column("Q", section.acks))
         if section.kinds:
@@ -193,9 +193,9 @@ def decode_acks(body: bytes) -> tuple[int, list[AckSection]]:
     position = _HEAD.size
     sections: list[AckSection] = []
     for _ in range(count):
-        name_length, acks, others, created_ns = _SECTION.unpack_from(body, position)
+        name_length, acks, others, epoch_ns = _SECTION.unpack_from(body, position)
         position += _SECTION.size
-        section = AckSection(body[position : position + name_length].decode(), created_ns)
+        section = AckSection(body[position : position + name_length].decode(), epoch_ns)
         position += name_length
         section.acks = unpack_column("Q", body, position, acks)
         position += acks * 8

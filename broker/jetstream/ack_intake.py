@@ -51,7 +51,7 @@ class AckIntake:
     def _section(self) -> AckSection:
         section = self.section
         if section is None or section.proposed:
-            section = AckSection(self.consumer.name, self.consumer.created_ns)
+            section = AckSection(self.consumer.name, self.consumer.epoch_ns)
             self.section = section
             self.context.sections.append(section)
         return section
@@ -164,7 +164,7 @@ class AckIntake:
         """The message becomes a dead letter."""
         section = self.dead
         if section is None or section.proposed:
-            section = DeadSection(self.consumer.name, self.consumer.created_ns)
+            section = DeadSection(self.consumer.name, self.consumer.epoch_ns)
             self.dead = section
             self.context.dead_sections.append(section)
         section.rows.append((sequence, terminated, error))

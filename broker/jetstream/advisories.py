@@ -10,7 +10,7 @@ import json
 import random
 from typing import Final
 
-from broker.jetstream.go_time import format_time
+from broker.jetstream.go_time import format_time, format_time_or_zero
 
 _EVENT: Final = "$JS.EVENT.ADVISORY.CONSUMER."
 _METRIC: Final = "$JS.EVENT.METRIC.CONSUMER.ACK."
@@ -82,6 +82,33 @@ def ack_sampled(
         "stream_seq": stream_sequence, "ack_time": ack_time_ns, "deliveries": deliveries,
     }
     return f"{_METRIC}{stream}.{consumer}", fields
+
+
+def group_pinned(stream: str, consumer: str, group: str, pin: str) -> Advisory:
+    """A client of a priority group gets everything from now on."""
+    fields: dict[str, object] = {
+        "type": _TYPE + "consumer_group_pinned", "account": "$G", "stream": stream, "consumer": consumer,
+        "group": group, "pinned_id": pin,
+    }
+    return f"{_EVENT}PINNED.{stream}.{consumer}", fields
+
+
+def group_unpinned(stream: str, consumer: str, group: str, reason: str) -> Advisory:
+    """Another client may be pinned; `reason` is timeout or admin."""
+    fields: dict[str, object] = {
+        "type": _TYPE + "consumer_group_unpinned", "account": "$G", "stream": stream, "consumer": consumer,
+        "group": group, "reason": reason,
+    }
+    return f"{_EVENT}UNPINNED.{stream}.{consumer}", fields
+
+
+def consumer_paused(stream: str, consumer: str, until_ns: int, paused: bool) -> Advisory:
+    """A pause was set, lifted, or is over."""
+    fields: dict[str, object] = {
+        "type": _TYPE + "consumer_pause", "stream": stream, "consumer": consumer, "paused": paused,
+        "pause_until": format_time_or_zero(until_ns),
+    }
+    return f"{_EVENT}PAUSE.{stream}.{consumer}", fields
 
 
 def render(fields: dict[str, object], rng: random.Random, wall_ns: int) -> bytes:

@@ -10,7 +10,7 @@ from typing import Final
 
 from broker.jetstream.api_errors import API_LEVEL_REQUIRED, INVALID_JSON, ApiError
 from broker.jetstream.go_json import JsonError, RawNumber, decode, quoted
-from broker.jetstream.go_time import complaint, parse_time
+from broker.jetstream.go_time import ZERO_TIME, complaint, parse_time
 from broker.jetstream.publish_headers import header_value
 
 TYPE_PREFIX: Final = "io.nats.jetstream.api.v1."
@@ -58,6 +58,10 @@ def error_answer(kind: str, error: ApiError, request: str = "") -> bytes:
         fields.update({"total": 0, "offset": 0, "limit": 0, "consumers": []})
     elif kind == "stream_purge_response":
         fields["purged"] = 0
+    elif kind == "consumer_pause_response":
+        fields.update({"paused": False, "pause_until": ZERO_TIME})
+    elif kind == "consumer_reset_response":
+        fields["reset_seq"] = 0
     return json_bytes(fields)
 
 
@@ -162,18 +166,22 @@ def required_level_error(request: ApiRequest) -> ApiError | None:
     return API_LEVEL_REQUIRED
 
 
-def read_fields(payload: bytes, kinds: dict[str, str], struct: str) -> dict[str, object] | ApiError:
-    """The fields of a request, by their exact names; `struct` is what Go calls the whole (in its errors)."""
+def read_fields(
+    payload: bytes, kinds: dict[str, str], struct: str, strict: bool = True
+) -> dict[str, object] | ApiError:
+    """The fields of a request, by their exact names; `struct` is what Go calls the whole (in its errors). Unknown ones
+    are refused, or passed over where nats-server does."""
     value = read_object(payload, struct)
     if isinstance(value, ApiError):
-        return value
+        cut = not strict and value.description.endswith("unexpected EOF")
+        return INVALID_JSON.of(err="unexpected end of JSON input") if cut else value
     fields: dict[str, object] = {}
     for key, item in value.items():
         name = key if key in kinds else key.lower()
         kind = kinds.get(name)
-        if kind is None:
+        if kind is None and strict:
             return INVALID_JSON.of(err=unknown_field(key))
-        if item is None:
+        if kind is None or item is None:
             continue
         if not fits(item, kind):
             return INVALID_JSON.of(err=unmarshal_error(item, f"{struct}.{name}", kind))

@@ -56,6 +56,8 @@ class Consumer:
         self.stream: Final = stream
         self.name: Final = name
         self.created_ns: Final = created_ns
+        # Operations name it: those that a leader proposed before a reset are not for what the consumer is afterwards.
+        self.epoch_ns: int = created_ns
         self.config: ConsumerConfig = config
         self.matcher: SubjectMatcher | None = None
         self.delivered_stream: int = 0
@@ -88,6 +90,21 @@ class Consumer:
     def set_skip_list(self, sequences: list[int]) -> None:
         """Deliver exactly `sequences` (ascending), then everything behind the last of them."""
         self.skip_list = array("Q", sequences)
+
+    def reset(self, next_sequence: int, time_ns: int) -> None:
+        """Begin again at a message, as if nothing had been delivered. What was given up and not yet moved to the
+        dead-letter stream is delivered anew too."""
+        self.epoch_ns = max(time_ns, self.epoch_ns + 1)
+        self.pending = {}
+        self.order = []
+        self.order_head = 0
+        self.exceeded = {}
+        self.dead = {}
+        self.delivered_consumer = 0
+        self.delivered_ns = 0
+        self.ack_floor_consumer = 0
+        self.acked_ns = 0
+        self.start_at(next_sequence)
 
     # Operations.
 
@@ -285,6 +302,7 @@ class Consumer:
         return {
             "name": self.name,
             "created": self.created_ns,
+            "epoch": self.epoch_ns,
             "config": self.config.to_json(),
             "delivered": [self.delivered_stream, self.delivered_consumer, self.delivered_ns],
             "floor": [self.ack_floor_stream, self.ack_floor_consumer, self.acked_ns],
@@ -303,6 +321,7 @@ class Consumer:
 def restore_consumer(stream: str, state: dict[str, Any]) -> Consumer:
     """Inverse of `Consumer.snapshot`. Raises KeyError, TypeError, ValueError or ConfigError on anything else."""
     consumer = Consumer(stream, state["name"], config_from_json(state["config"]), state["created"])
+    consumer.epoch_ns = state["epoch"]
     consumer.delivered_stream, consumer.delivered_consumer, consumer.delivered_ns = state["delivered"]
     consumer.ack_floor_stream, consumer.ack_floor_consumer, consumer.acked_ns = state["floor"]
     packed: bytes = state["pending"]

@@ -1,6 +1,7 @@
-"""Operations of consumers as the stream's machine applies them: create or update, delete, delivered, acks.
+"""Operations of consumers as the stream's machine applies them: create or update, delete, delivered, acks,
+pause, reset.
 
-`StreamMachine.apply` hands kinds OP_CONSUMER_CREATE … OP_ACKS to `apply_consumer_op`. The machine is a
+`StreamMachine.apply` hands kinds from OP_CONSUMER_CREATE on to `apply_consumer_op`. The machine is a
 `ConsumerOwner`: what this module needs of it and nothing more, so that there is no cycle of imports.
 
 Not here: what a consumer's state does with them (`consumer`), the leader's side (`delivery`), JSON of the API
@@ -20,7 +21,7 @@ from mypy_extensions import mypyc_attr
 from broker.core.subjects import collides
 from broker.jetstream import consumer_errors as errors
 from broker.jetstream.ack import decode_acks
-from broker.jetstream.advisories import consumer_action, max_deliveries
+from broker.jetstream.advisories import consumer_action, consumer_paused, max_deliveries
 from broker.jetstream.api_errors import ApiError
 from broker.jetstream.consumer import Acknowledged, Consumer
 from broker.jetstream.consumer_config import (
@@ -33,12 +34,19 @@ from broker.jetstream.consumer_config import (
     ConsumerConfig,
     config_from_json,
 )
-from broker.jetstream.consumer_rules import check_update
+from broker.jetstream.consumer_rules import check_update, required_level
 from broker.jetstream.delivered import decode_delivered
 from broker.jetstream.effects import EffectSink
-from broker.jetstream.ops import OP_ACKS, OP_CONSUMER_CREATE, OP_CONSUMER_DELETE, OP_DELIVERED
+from broker.jetstream.ops import (
+    OP_ACKS,
+    OP_CONSUMER_CREATE,
+    OP_CONSUMER_DELETE,
+    OP_CONSUMER_PAUSE,
+    OP_CONSUMER_RESET,
+    OP_DELIVERED,
+)
 from broker.jetstream.store import MessageStore
-from broker.jetstream.stream_config import StreamConfig
+from broker.jetstream.stream_config import METADATA_REQUIRED_LEVEL, StreamConfig
 
 ACTION_ANY: Final = ""
 ACTION_CREATE: Final = "create"
@@ -69,23 +77,38 @@ def encode_delete(name: str, created_ns: int) -> bytes:
     return json.dumps({"name": name, "created": created_ns}).encode()
 
 
+def encode_pause(name: str, until_ns: int, time_ns: int) -> bytes:
+    """The body of OP_CONSUMER_PAUSE; `until_ns` 0 = go on."""
+    return json.dumps({"name": name, "until": until_ns, "time": time_ns}).encode()
+
+
+def encode_reset(name: str, sequence: int, time_ns: int) -> bytes:
+    """The body of OP_CONSUMER_RESET; `sequence`: what is delivered next, 0 = what follows the ack floor."""
+    return json.dumps({"name": name, "sequence": sequence, "time": time_ns}).encode()
+
+
 def apply_consumer_op(owner: ConsumerOwner, kind: int, body: bytes, ordinal: int, sink: EffectSink) -> None:
-    """One operation of kind OP_CONSUMER_CREATE … OP_ACKS."""
+    """One operation of kind OP_CONSUMER_CREATE and above."""
     if kind == OP_DELIVERED:
         op = decode_delivered(body)
         consumer = owner.consumers.get(op.consumer)
-        if consumer is not None and consumer.created_ns == op.created_ns:
+        if consumer is not None and consumer.epoch_ns == op.epoch_ns:
             consumer.apply_delivered(op, owner.store.first_sequence, _listener(owner))
-    elif kind == OP_ACKS:
+        return
+    if kind == OP_ACKS:
         _apply_acks(owner, body, sink)
         sink.done(ordinal, None)
-    elif kind == OP_CONSUMER_CREATE:
-        fields = json.loads(body)
+        return
+    fields = json.loads(body)
+    if kind == OP_CONSUMER_CREATE:
         config = config_from_json(fields["config"])
         sink.done(ordinal, _create(owner, fields["name"], fields["action"], fields["created"], config, sink))
+    elif kind == OP_CONSUMER_PAUSE:
+        sink.done(ordinal, _pause(owner, fields["name"], fields["until"], fields["time"], sink))
+    elif kind == OP_CONSUMER_RESET:
+        sink.done(ordinal, _reset(owner, fields["name"], fields["sequence"], fields["time"], sink))
     else:
         assert kind == OP_CONSUMER_DELETE
-        fields = json.loads(body)
         sink.done(ordinal, _delete(owner, fields["name"], fields["created"], sink))
 
 
@@ -99,7 +122,7 @@ def _apply_acks(owner: ConsumerOwner, body: bytes, sink: EffectSink) -> None:
     listener = _listener(owner)
     for section in sections:
         consumer = owner.consumers.get(section.consumer)
-        if consumer is None or consumer.created_ns != section.created_ns:
+        if consumer is None or consumer.epoch_ns != section.epoch_ns:
             continue
         given_up = consumer.apply_acks(section, timestamp_ns, owner.store.first_sequence, listener)
         for sequence in given_up:
@@ -112,6 +135,8 @@ def _create(
 ) -> object:
     """The consumer, or the error."""
     known = owner.consumers.get(name)
+    if known is not None:
+        keep_pause(config, known)
     error = refuse_create(owner, name, action, config)
     if error is not None:
         return error
@@ -128,7 +153,16 @@ def _create(
     sink.consumer_created(consumer)
     subject, fields = consumer_action(consumer.stream, name, "create")
     sink.advisory(subject, fields)
+    if created_ns < config.pause_until_ns:
+        subject, fields = consumer_paused(consumer.stream, name, config.pause_until_ns, True)
+        sink.advisory(subject, fields)
     return consumer
+
+
+def keep_pause(config: ConsumerConfig, known: Consumer) -> None:
+    """A pause is set when a consumer is made, and afterwards by CONSUMER.PAUSE alone."""
+    config.pause_until_ns = known.config.pause_until_ns
+    config.metadata[METADATA_REQUIRED_LEVEL] = str(required_level(config))
 
 
 def refuse_create(owner: ConsumerOwner, name: str, action: str, config: ConsumerConfig) -> ApiError | None:
@@ -211,3 +245,46 @@ def _delete(owner: ConsumerOwner, name: str, created_ns: int, sink: EffectSink) 
     subject, fields = consumer_action(consumer.stream, name, "delete")
     sink.advisory(subject, fields)
     return None
+
+
+def _pause(owner: ConsumerOwner, name: str, until_ns: int, time_ns: int, sink: EffectSink) -> object:
+    """The consumer, or the error."""
+    consumer = owner.consumers.get(name)
+    if consumer is None:
+        return errors.CONSUMER_NOT_FOUND
+    if consumer.config.pause_until_ns != until_ns:
+        config = config_from_json(consumer.config.to_json())
+        config.pause_until_ns = until_ns
+        config.metadata[METADATA_REQUIRED_LEVEL] = str(required_level(config))
+        consumer.set_config(config)
+        sink.consumer_created(consumer)
+        subject, fields = consumer_paused(consumer.stream, name, until_ns, time_ns < until_ns)
+        sink.advisory(subject, fields)
+    return consumer
+
+
+def _reset(owner: ConsumerOwner, name: str, sequence: int, time_ns: int, sink: EffectSink) -> object:
+    """The consumer, or the error."""
+    consumer = owner.consumers.get(name)
+    if consumer is None:
+        return errors.CONSUMER_NOT_FOUND
+    refusal = refuse_reset(consumer, sequence, owner.store)
+    if refusal is not None:
+        return refusal
+    consumer.reset(sequence or consumer.ack_floor_stream + 1, time_ns)
+    sink.consumer_reset(consumer)
+    owner.consumer_changed(consumer, False)
+    return consumer
+
+
+def refuse_reset(consumer: Consumer, sequence: int, store: MessageStore) -> ApiError | None:
+    """Why the consumer cannot begin again at `sequence`: only where its deliver policy could have begun."""
+    policy = consumer.config.deliver_policy
+    if sequence == 0 or policy == DELIVER_ALL:
+        return None
+    if policy == DELIVER_BY_START_SEQUENCE:
+        return errors.invalid_reset("below start seq") if sequence < consumer.config.opt_start_sequence else None
+    if policy == DELIVER_BY_START_TIME:
+        first = store.sequence_at_time(consumer.config.opt_start_time_ns)
+        return errors.invalid_reset("below start time") if sequence < first else None
+    return errors.invalid_reset("not allowed")

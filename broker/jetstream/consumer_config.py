@@ -45,6 +45,9 @@ ACK_FLOW_CONTROL: Final = "flow_control"
 REPLAY_INSTANT: Final = "instant"
 REPLAY_ORIGINAL: Final = "original"
 PRIORITY_NONE: Final = "none"
+PRIORITY_OVERFLOW: Final = "overflow"
+PRIORITY_PINNED_CLIENT: Final = "pinned_client"
+PRIORITY_PRIORITIZED: Final = "prioritized"
 
 _CHOICE: Final = "choice"
 
@@ -92,7 +95,7 @@ _CHOICES: Final[dict[str, list[str]]] = {
                        DELIVER_LAST_PER_SUBJECT],
     "ack_policy": [ACK_NONE, ACK_ALL, ACK_EXPLICIT, ACK_FLOW_CONTROL],
     "replay_policy": [REPLAY_INSTANT, REPLAY_ORIGINAL],
-    "priority_policy": [PRIORITY_NONE, "overflow", "pinned_client", "prioritized"],
+    "priority_policy": [PRIORITY_NONE, PRIORITY_OVERFLOW, PRIORITY_PINNED_CLIENT, PRIORITY_PRIORITIZED],
 }
 
 

@@ -70,6 +70,11 @@ CONSUMER_DOES_NOT_EXIST: Final = ApiError(400, 10149, "consumer does not exist")
 PRIORITY_POLICY_WITHOUT_GROUP: Final = ApiError(
     400, 10159, "Setting PriorityPolicy requires at least one PriorityGroup to be set"
 )
+NO_SUCH_GROUP: Final = ApiError(400, 10160, "Provided priority group does not exist for this consumer")
+EMPTY_GROUP_NAME: Final = ApiError(400, 10161, "Group name cannot be an empty string")
+INVALID_GROUP_NAME: Final = ApiError(
+    400, 10162, "Valid priority group name must match A-Z, a-z, 0-9, -_/=)+ and may not exceed 16 characters"
+)
 PUSH_WITH_PRIORITY_GROUP: Final = ApiError(400, 10178, "priority groups can not be used with push consumers")
 PRIORITY_GROUPS_WITHOUT_POLICY: Final = ApiError(
     400, 10196, "consumer can not have priority groups when policy is none"
@@ -82,6 +87,11 @@ BACKOFF_NEGATIVE: Final = ApiError(400, 10184, "consumer backoff needs to be pos
 def create_failed(text: str) -> ApiError:
     """Refused updates."""
     return ApiError(500, 10012, text)
+
+
+def invalid_reset(text: str) -> ApiError:
+    """The consumer cannot begin again there."""
+    return ApiError(400, 10204, f"invalid reset: {text}")
 
 
 def invalid_policy(text: str) -> ApiError:

@@ -15,25 +15,25 @@ is there.
 from typing import Final
 
 from broker.jetstream.ack_intake import AckIntake
+from broker.jetstream.advisories import consumer_paused
 from broker.jetstream.backlog import Backlog
 from broker.jetstream.consumer import Consumer
-from broker.jetstream.consumer_config import ACK_NONE, REPLAY_ORIGINAL
+from broker.jetstream.consumer_config import ACK_NONE, PRIORITY_NONE
+from broker.jetstream.deadlines import earlier
 from broker.jetstream.delivered import Delivered
-from broker.jetstream.durations import MILLISECOND_NS
+from broker.jetstream.idle_watch import IdleWatch
 from broker.jetstream.lead_context import LeadContext
 from broker.jetstream.outstanding import Outstanding
-from broker.jetstream.pull import (
+from broker.jetstream.pace import Pace, needs_pace
+from broker.jetstream.priority import PriorityGroup
+from broker.jetstream.pull import SWEEP_PAUSE_NS, PullQueue
+from broker.jetstream.pull_request import (
     STATUS_MAX_WAITING,
     STATUS_NO_MESSAGES,
     STATUS_REQUESTS_PENDING,
-    SWEEP_PAUSE_NS,
-    PullQueue,
     PullRequest,
-    exceeded_limit,
-    status,
 )
 from broker.jetstream.push import PushLink, idle_heartbeat
-from broker.jetstream.replay import ReplayPace
 from broker.jetstream.store import StoredMessage
 from broker.wire import headers
 
@@ -62,25 +62,31 @@ class ConsumerLead:
         self.more: bool = False
         self.stalled: bool = False
         self.deleting: bool = False
-        self.idle_since_ns: int = 0
-        self.idle_grace_ns: int = 0
-        self.replay: ReplayPace | None = None
+        self.idle: Final = IdleWatch()
+        self.pace: Pace | None = None
         if consumer.config.deliver_subject:
             self.push = PushLink(consumer.stream, consumer.name, consumer.config, context.output)
-        if consumer.config.replay_policy == REPLAY_ORIGINAL:
-            self.replay = ReplayPace(context.store.last_sequence)
+        if needs_pace(consumer.config):
+            self.pace = Pace(consumer.config, context.store.last_sequence)
+
+    def take_over(self, before: "ConsumerLead") -> None:
+        """Who waited on the consumer goes on waiting."""
+        self.requests = before.requests
+        if self.push is None:
+            self.queue = before.queue
 
     def start(self) -> None:
         """The first work of a term: times begin to run."""
         context = self.context
         self.started = True
         self.acks.out.start(self.consumer, context.now_ns, context.wall_ns)
-        self.idle_since_ns = context.now_ns
-        threshold_ns = self.consumer.config.inactive_threshold_ns
-        if threshold_ns > 0 and self.push is None:
-            self.idle_grace_ns = MILLISECOND_NS * (100 + context.rng.randrange(900))
+        self.idle.start(
+            context.now_ns, self.consumer.config.inactive_threshold_ns, self.push is None, context.rng
+        )
         if self.push is not None:
             self.push.check_interest(context.now_ns)
+        if self.pace is not None:
+            self.pace.follow(self.consumer.config, context.wall_ns)
 
     def config_changed(self) -> None:
         """The consumer got another configuration."""
@@ -88,12 +94,28 @@ class ConsumerLead:
         self.acks.follow_config()
         self.backlog.recount()
         self.ready = True
+        if self.pace is None and needs_pace(config):
+            self.pace = Pace(config, 0)
+        if self.pace is not None:
+            self.pace.follow(config, self.context.wall_ns)
+        if self.queue is not None and (self.queue.group is None) != (config.priority_policy == PRIORITY_NONE):
+            self.queue.group = self._group()
         if self.push is not None and self.push.subject != config.deliver_subject.encode():
             self.push.follow(config)
             out = self.acks.out
             for sequence in out.entries:
                 out.make_due(sequence, out.entries[sequence])
             self.push.poll_ns = 1
+
+    def line(self) -> PullQueue:
+        """Where requests wait, made when the first one comes."""
+        if self.queue is None:
+            self.queue = PullQueue(self.context.output, self._group())
+        return self.queue
+
+    def _group(self) -> PriorityGroup | None:
+        grouped = self.consumer.config.priority_policy != PRIORITY_NONE
+        return PriorityGroup(self.consumer, self.context) if grouped else None
 
     def hungry(self) -> bool:
         """Whether a new message would leave at once."""
@@ -124,12 +146,15 @@ class ConsumerLead:
         if acks.acked:
             acks.acked = False
             self.acked_ns = self.context.wall_ns
-            self.idle_since_ns = self.context.now_ns
+            self.idle.since_ns = self.context.now_ns
 
     def work(self) -> None:
         """Deliver everything that can be delivered now, and answer requests."""
         context = self.context
         self.more = False
+        if self.pace is not None and self.pace.resumes(context.wall_ns):
+            consumer = self.consumer
+            context.publish(consumer_paused(consumer.stream, consumer.name, consumer.config.pause_until_ns, False))
         if self.push is not None and self.push.poll_ns and context.now_ns >= self.push.poll_ns:
             self.check_interest()
         if self.requests:
@@ -151,6 +176,8 @@ class ConsumerLead:
 
     def _work_pull(self, queue: PullQueue) -> None:
         now_ns = self.context.now_ns
+        if queue.group is not None:
+            queue.group.expire()
         if queue.waiting:
             if queue.next_deadline_ns and now_ns >= queue.next_deadline_ns:
                 queue.sweep(now_ns, False, self.heartbeat(), self.context.pump)
@@ -164,7 +191,7 @@ class ConsumerLead:
         """See whether a push consumer has somebody to deliver to."""
         push = self.push
         if push is not None and push.check_interest(self.context.now_ns):
-            self.idle_since_ns = self.context.now_ns
+            self.idle.since_ns = self.context.now_ns
 
     def heartbeat(self) -> bytes:
         """The header of an idle heartbeat now."""
@@ -173,13 +200,10 @@ class ConsumerLead:
     def _accept(self, request: PullRequest) -> None:
         """Let a request wait, or say why not."""
         context = self.context
-        queue = self.queue
-        if queue is None:
-            queue = PullQueue(context.output)
-            self.queue = queue
-        text = exceeded_limit(request, self.consumer.config)
-        if text:
-            queue.tell(request, status(409, text))
+        queue = self.line()
+        refusal = queue.refusal(request, self.consumer.config)
+        if refusal:
+            queue.tell(request, refusal)
             return
         most = self.consumer.config.max_waiting
         if len(queue.waiting) >= most and context.now_ns - queue.swept_ns > SWEEP_PAUSE_NS:
@@ -216,6 +240,9 @@ class ConsumerLead:
         left = RUN_MESSAGES_MAX
         bytes_left = RUN_BYTES_MAX
         self.stalled = False
+        pace = self.pace
+        if pace is not None and pace.pausing:
+            return True
         self.backlog.refresh()
         while True:
             if push is not None:
@@ -244,9 +271,10 @@ class ConsumerLead:
                 if message is None:
                     return True
                 sequence = message.sequence
-                if self.replay is not None:
-                    if self.replay.holds_back(sequence, message.timestamp_ns, context.now_ns):
-                        return False
+            if pace is not None:
+                weight = len(message.subject) + len(message.data)
+                if pace.holds_back(sequence, message.timestamp_ns, weight, entry is None, context.now_ns):
+                    return False
             size = self._send(message, sequence, entry, queue, push)
             if size == 0:
                 return True
@@ -286,10 +314,15 @@ class ConsumerLead:
             push.busy(context.now_ns)
             return size
         assert queue is not None
+        group = queue.group
+        if group is not None:
+            group.measure(ahead + 1, len(self.acks.out.entries))
         request = queue.choose(size, context.pump)
         if request is None:
             return 0
         self._note(sequence, entry, consumer_sequence)
+        if group is not None:
+            header_length, data = group.marked(header_length, data)
         context.output.send(request.origin, request.inbox, subject, reply, header_length, data)
         queue.sent(request, context.now_ns)
         return size
@@ -301,7 +334,7 @@ class ConsumerLead:
         self.consumer_sequence = consumer_sequence
         op = self.op
         if op is None:
-            op = Delivered(self.consumer.name, self.consumer.created_ns, context.wall_ns, consumer_sequence)
+            op = Delivered(self.consumer.name, self.consumer.epoch_ns, context.wall_ns, consumer_sequence)
             self.op = op
             self.delivered_ns = context.wall_ns
         if entry is not None:
@@ -318,10 +351,12 @@ class ConsumerLead:
     def next_deadline_ns(self) -> int:
         """When this consumer wants to be looked at next; 0 = never."""
         next_ns = self.acks.out.timers.next_deadline_ns()
-        if self.replay is not None and self.hungry():
-            next_ns = earlier(next_ns, self.replay.due_ns)
+        if self.pace is not None and (self.pace.pausing or self.hungry()):
+            next_ns = earlier(next_ns, self.pace.next_deadline_ns(self.context.now_ns, self.context.wall_ns))
         if self.queue is not None:
             next_ns = earlier(next_ns, self.queue.next_deadline_ns)
+            if self.queue.group is not None:
+                next_ns = earlier(next_ns, self.queue.group.deadline_ns)
         if self.push is not None:
             next_ns = earlier(next_ns, self.push.next_deadline_ns())
         return earlier(next_ns, self.idle_deadline_ns())
@@ -333,12 +368,9 @@ class ConsumerLead:
         threshold_ns = self.consumer.config.inactive_threshold_ns
         if threshold_ns <= 0 or self.deleting or not self.started:
             return 0
-        if self.push is not None:
-            return 0 if self.push.active else self.idle_since_ns + threshold_ns
-        since_ns = self.idle_since_ns
-        if self.queue is not None:
-            since_ns = max(since_ns, self.queue.last_active_ns)
-        return since_ns + threshold_ns + self.idle_grace_ns
+        if self.push is not None and self.push.active:
+            return 0
+        return self.idle.deadline_ns(threshold_ns, 0 if self.queue is None else self.queue.last_active_ns)
 
     def is_abandoned(self) -> bool:
         """Whether the inactive threshold has passed. Waiting requests and messages out keep a pull consumer alive."""
@@ -353,17 +385,10 @@ class ConsumerLead:
         if queue is not None and queue.waiting:
             queue.sweep(now_ns, False, self.heartbeat(), self.context.pump)
             if queue.waiting:
-                self.idle_since_ns = now_ns
+                self.idle.since_ns = now_ns
                 return False
         busy_until_ns = self.acks.out.latest_deadline_ns()
         if busy_until_ns > now_ns:
-            self.idle_since_ns = busy_until_ns
+            self.idle.since_ns = busy_until_ns
             return False
         return True
-
-
-def earlier(one_ns: int, other_ns: int) -> int:
-    """The earlier of two deadlines, 0 meaning never."""
-    if one_ns == 0 or (0 < other_ns < one_ns):
-        return other_ns
-    return one_ns

@@ -17,7 +17,7 @@ from broker.jetstream.consumer_config import (
     ConsumerConfig,
     config_from_json,
 )
-from broker.jetstream.consumer_rules import check, set_defaults
+from broker.jetstream.consumer_rules import check, required_level, set_defaults
 from broker.jetstream.stream_config import METADATA_REQUIRED_LEVEL, StreamConfig, client_metadata
 
 _STREAM_TOKEN: Final = 4  # $JS.API.CONSUMER.CREATE.<stream>
@@ -107,5 +107,5 @@ def complete(request: CreateRequest, stream: StreamConfig) -> ApiError | None:
     if error is not None:
         return error
     config.metadata = client_metadata(config.metadata)
-    config.metadata[METADATA_REQUIRED_LEVEL] = "0"
+    config.metadata[METADATA_REQUIRED_LEVEL] = str(required_level(config))
     return None

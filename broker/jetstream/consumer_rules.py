@@ -7,6 +7,7 @@ Invariants: `set_defaults` before `check`; both are deterministic, so that a lea
 What this build does not do is refused by `check_built`, clearly and at creation, never ignored.
 """
 
+import re
 from typing import Final
 
 from broker.core.subjects import is_literal, is_subset, is_valid
@@ -21,6 +22,7 @@ from broker.jetstream.consumer_config import (
     DELIVER_BY_START_TIME,
     DELIVER_LAST_PER_SUBJECT,
     PRIORITY_NONE,
+    PRIORITY_PINNED_CLIENT,
     ConsumerConfig,
 )
 from broker.jetstream.dead_letter import MODES, SWITCH, mode_of
@@ -35,6 +37,8 @@ INACTIVE_THRESHOLD_DEFAULT_NS: Final = 5 * SECOND_NS
 NAME_LENGTH_MAX: Final = 255
 DESCRIPTION_LENGTH_MAX: Final = 4096
 METADATA_LENGTH_MAX: Final = 128 * 1024
+PRIORITY_TIMEOUT_DEFAULT_NS: Final = 120 * SECOND_NS
+_GROUP_NAME: Final = re.compile(r"[a-zA-Z0-9/_=-]{1,16}")
 IDLE_HEARTBEAT_NS_MIN: Final = 100 * MILLISECOND_NS
 _NOT_NEGATIVE: Final = [
     ("max_waiting", "max_waiting"),
@@ -64,6 +68,8 @@ def set_defaults(config: ConsumerConfig, stream: StreamConfig, pedantic: bool) -
             setattr(config, attribute, 0)
     if not config.deliver_subject and config.max_waiting == 0:
         config.max_waiting = MAX_WAITING_DEFAULT
+    if config.priority_policy == PRIORITY_PINNED_CLIENT and config.priority_timeout_ns == 0:
+        config.priority_timeout_ns = PRIORITY_TIMEOUT_DEFAULT_NS
     if config.ack_wait_ns == 0 and config.ack_policy in (ACK_EXPLICIT, ACK_ALL):
         config.ack_wait_ns = ACK_WAIT_DEFAULT_NS
     if config.backoff_ns:
@@ -237,23 +243,31 @@ def _check_rest(config: ConsumerConfig) -> ApiError | None:
         return errors.PUSH_WITH_PRIORITY_GROUP
     elif not config.priority_groups:
         return errors.PRIORITY_POLICY_WITHOUT_GROUP
+    elif "" in config.priority_groups:
+        return errors.EMPTY_GROUP_NAME
+    elif not all(is_group_name(name) for name in config.priority_groups):
+        return errors.INVALID_GROUP_NAME
     return None
 
 
 def check_built(config: ConsumerConfig) -> ApiError | None:
     """Known fields whose behaviour this build does not have."""
     absent = ""
-    if config.priority_policy != PRIORITY_NONE:
-        absent = "priority groups are"
-    elif config.pause_until_ns:
-        absent = "pause_until is"
-    elif config.ack_policy == ACK_FLOW_CONTROL:
+    if config.ack_policy == ACK_FLOW_CONTROL:
         absent = "the flow_control ack policy is"
-    elif config.rate_limit_bps:
-        absent = "rate_limit_bps is"
     elif config.direct or config.sourcing:
         absent = "direct and sourcing consumers are"
     return INVALID_CONFIG.of(err=f"{absent} not supported by this server") if absent else None
+
+
+def is_group_name(name: str) -> bool:
+    """Whether a priority group may have this name."""
+    return _GROUP_NAME.fullmatch(name) is not None
+
+
+def required_level(config: ConsumerConfig) -> int:
+    """The API level of the youngest feature a consumer uses (ADR-44)."""
+    return 1 if config.pause_until_ns or config.priority_policy != PRIORITY_NONE else 0
 
 
 def sample_percent(text: str) -> int:

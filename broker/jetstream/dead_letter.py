@@ -64,24 +64,24 @@ def letter_from_list(values: list[object]) -> DeadLetter:
 class DeadSection:
     """What one consumer gives up in one turn."""
 
-    def __init__(self, consumer: str, created_ns: int) -> None:
+    def __init__(self, consumer: str, epoch_ns: int) -> None:
         self.consumer: Final = consumer
-        self.created_ns: Final = created_ns
+        self.epoch_ns: Final = epoch_ns
         self.rows: list[tuple[int, bool, str]] = []  # sequence, whether a client terminated it, its words
         self.proposed: bool = False
 
 
 def encode_dead_letters(timestamp_ns: int, sections: list[DeadSection]) -> bytes:
     """The body of OP_DEAD_LETTERS."""
-    plain = [[section.consumer, section.created_ns, [list(row) for row in section.rows]] for section in sections]
+    plain = [[section.consumer, section.epoch_ns, [list(row) for row in section.rows]] for section in sections]
     return _TIME.pack(timestamp_ns) + bytes(cbor2.dumps(plain))
 
 
 def decode_dead_letters(body: bytes) -> list[DeadSection]:
     """Inverse of `encode_dead_letters`, but for the time."""
     sections: list[DeadSection] = []
-    for consumer, created_ns, rows in cbor2.loads(body[_TIME.size :]):
-        section = DeadSection(consumer, created_ns)
+    for consumer, epoch_ns, rows in cbor2.loads(body[_TIME.size :]):
+        section = DeadSection(consumer, epoch_ns)
         section.rows = [(row[0], bool(row[1]), row[2]) for row in rows]
         sections.append(section)
     return sections

@@ -24,7 +24,7 @@ def apply_dead_letters(
     """One OP_DEAD_LETTERS. What was acknowledged meanwhile is left alone."""
     for section in decode_dead_letters(body):
         consumer = state.consumers.get(section.consumer)
-        if consumer is None or consumer.created_ns != section.created_ns:
+        if consumer is None or consumer.epoch_ns != section.epoch_ns:
             continue
         consumer.drop_below(state.store.first_sequence)
         for sequence, terminated, error in section.rows:

@@ -43,3 +43,10 @@ class Deadlines(Generic[Key]):
     def next_deadline_ns(self) -> int:
         """The earliest deadline; 0 = none."""
         return self._heap[0][0] if self._heap else 0
+
+
+def earlier(one_ns: int, other_ns: int) -> int:
+    """The earlier of two deadlines, 0 meaning never."""
+    if one_ns == 0 or (0 < other_ns < one_ns):
+        return other_ns
+    return one_ns

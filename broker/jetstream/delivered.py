@@ -14,14 +14,14 @@ _DELIVERED_HEAD: Final = struct.Struct("<HIIqqQ")
 class Delivered:
     """One OP_DELIVERED: what one consumer was sent in one pump; redeliveries first, then new messages.
 
-    Body: `u16 name length | u32 redeliveries | u32 runs | i64 created ns | i64 time ns | u64 first consumer sequence |
+    Body: `u16 name length | u32 redeliveries | u32 runs | i64 epoch ns | i64 time ns | u64 first consumer sequence |
     name | u64 stream sequence[redeliveries] | u32 deliveries[redeliveries] | u64 first stream sequence[runs] | u32
     length[runs]`. Consumer sequences are consecutive over redeliveries, then runs.
     """
 
-    def __init__(self, consumer: str, created_ns: int, timestamp_ns: int, first_consumer_sequence: int) -> None:
+    def __init__(self, consumer: str, epoch_ns: int, timestamp_ns: int, first_consumer_sequence: int) -> None:
         self.consumer: Final = consumer
-        self.created_ns: Final = created_ns
+        self.epoch_ns: Final = epoch_ns
         self.timestamp_ns: Final = timestamp_ns
         self.first_consumer_sequence: Final = first_consumer_sequence
         self.redelivered: list[int] = []
@@ -51,7 +51,7 @@ class Delivered:
             len(name),
             len(self.redelivered),
             len(self.run_first),
-            self.created_ns,
+            self.epoch_ns,
             self.timestamp_ns,
             self.first_consumer_sequence,
         )
@@ -63,9 +63,9 @@ class Delivered:
 
 def decode_delivered(body: bytes) -> Delivered:
     """Inverse of `Delivered.encode`. Raises struct.error or ValueError on malformed input."""
-    name_length, redeliveries, runs, created_ns, timestamp_ns, first = _DELIVERED_HEAD.unpack_from(body)
+    name_length, redeliveries, runs, epoch_ns, timestamp_ns, first = _DELIVERED_HEAD.unpack_from(body)
     position = _DELIVERED_HEAD.size
-    op = Delivered(body[position : position + name_length].decode(), created_ns, timestamp_ns, first)
+    op = Delivered(body[position : position + name_length].decode(), epoch_ns, timestamp_ns, first)
     position += name_length
     if redeliveries:
         op.redelivered = unpack_column("Q", body, position, redeliveries)

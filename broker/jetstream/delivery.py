@@ -33,7 +33,7 @@ from broker.jetstream.delivery_proposals import Proposals
 from broker.jetstream.durations import MILLISECOND_NS
 from broker.jetstream.lead_context import LeadContext
 from broker.jetstream.ops import OP_CONSUMER_DELETE, OP_DELIVERED
-from broker.jetstream.pull import (
+from broker.jetstream.pull_request import (
     STATUS_API_LEVEL,
     STATUS_CONSUMER_DELETED,
     STATUS_LEADERSHIP_CHANGE,
@@ -117,13 +117,10 @@ class Delivery:
         for name in self.machine.consumers:
             consumer = self.machine.consumers[name]
             old = before.get(name)
-            config = consumer.config
-            if old is not None or consumer.pending or config.deliver_subject or config.inactive_threshold_ns > 0:
+            if old is not None or consumer.pending or _has_times(consumer):
                 lead = self._lead_of(consumer)
                 if old is not None and old.consumer is consumer:
-                    lead.requests = old.requests
-                    if old.queue is not None and lead.push is None:
-                        lead.queue = old.queue
+                    lead.take_over(old)
         self.wake_hungry = True
         self.dirty = True
 
@@ -224,6 +221,14 @@ class Delivery:
         if reply:
             self.output.send(origin, reply, reply, b"", 0, b"")
 
+    def unpin(self, consumer: Consumer, group: str) -> None:
+        """Whoever is pinned in a priority group is so no longer."""
+        lead = self._lead_of(consumer)
+        members = lead.line().group
+        if members is not None:
+            members.unpin(group)
+        self._make_ready(lead)
+
     def flow_control(self, subject: bytes) -> None:
         """A message on `$JS.FC.<stream>.<consumer>.<…>`: the client has caught up."""
         tokens = subject.split(b".")
@@ -278,7 +283,7 @@ class Delivery:
             return
         lead = self.leads.get(consumer.name)
         if lead is None:
-            if consumer.config.deliver_subject or consumer.config.inactive_threshold_ns > 0:
+            if _has_times(consumer):
                 self._lead_of(consumer)
             return
         subject = lead.push.subject if lead.push is not None else b""
@@ -288,6 +293,16 @@ class Delivery:
             self._register_push(lead)
         lead.ready = False
         self._make_ready(lead)
+
+    def consumer_reset(self, consumer: Consumer) -> None:
+        """A consumer begins again: everything of it anew, but for who waits on it."""
+        old = self.leads.pop(consumer.name, None)
+        self.last_name = ""
+        if old is None:
+            return
+        if old.push is not None:
+            self.pushes[old.push.subject].remove(consumer.name)
+        self._lead_of(consumer).take_over(old)
 
     def consumer_deleted(self, consumer: Consumer) -> None:
         """A consumer is gone: who waits on it is told."""
@@ -368,3 +383,9 @@ class Delivery:
         if self.proposals.counter.broken:
             return self.context.now_ns + MILLISECOND_NS
         return self.deadlines.next_deadline_ns() if self.leading else 0
+
+
+def _has_times(consumer: Consumer) -> bool:
+    """Whether a consumer wants to be looked at though nobody asks anything of it."""
+    config = consumer.config
+    return bool(config.deliver_subject or config.inactive_threshold_ns > 0 or config.pause_until_ns)

@@ -63,6 +63,9 @@ class EffectSink:
     def consumer_created(self, consumer: Consumer) -> None:
         """A consumer was made or changed."""
 
+    def consumer_reset(self, consumer: Consumer) -> None:
+        """A consumer begins again elsewhere."""
+
     def consumer_deleted(self, consumer: Consumer) -> None:
         """A consumer is gone."""
 

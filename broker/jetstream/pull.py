@@ -1,10 +1,11 @@
-"""Pull requests: reading them, and the line in which they wait at one consumer.
+"""The line in which pull requests wait at one consumer.
 
 A request ends with its batch, its expiry (408), a status (4xx), or silently when its inbox, once seen to have
-interest, has none any more. Messages go round the line one at a time. Times are monotonic ns.
+interest, has none any more. Messages go round the line one at a time; with a priority group, it says whose turn it is.
+Times are monotonic ns.
 
-Not here: which message is next and sending it (`consumer_lead`). The line dies with the leader's term: clients ask
-again.
+Not here: reading requests (`pull_request`), which message is next and sending it (`consumer_lead`). The line dies with
+the leader's term: clients ask again.
 
 Invariants: at most `max_waiting` requests wait; `next_deadline_ns` is never later than the earliest expiry or
 heartbeat.
@@ -13,134 +14,23 @@ heartbeat.
 from collections import deque
 from typing import Final
 
-from broker.jetstream.api_errors import ApiError
-from broker.jetstream.api_types import go_kind, read_object
 from broker.jetstream.consumer_config import ConsumerConfig
 from broker.jetstream.delivery_output import DeliveryOutput
-from broker.jetstream.durations import format_duration
+from broker.jetstream.priority import PriorityGroup, group_refusal
+from broker.jetstream.pull_request import STATUS_NO_MESSAGES, PullRequest, exceeded_limit, status
 
-STATUS_NO_MESSAGES: Final = b"NATS/1.0 404 No Messages\r\n\r\n"
-STATUS_REQUESTS_PENDING: Final = b"NATS/1.0 408 Requests Pending\r\n\r\n"
-STATUS_PUSH_BASED: Final = b"NATS/1.0 409 Consumer is push based\r\n\r\n"
-STATUS_CONSUMER_DELETED: Final = b"NATS/1.0 409 Consumer Deleted\r\n\r\n"
-STATUS_LEADERSHIP_CHANGE: Final = b"NATS/1.0 409 Leadership Change\r\n\r\n"
-STATUS_MAX_WAITING: Final = b"NATS/1.0 409 Exceeded MaxWaiting\r\n\r\n"
-STATUS_API_LEVEL: Final = b"NATS/1.0 412 Required Api Level\r\n\r\n"
+SWEEP_PAUSE_NS: Final = 1_000_000_000
 _REQUEST_TIMEOUT: Final = b"408 Request Timeout"
 _BATCH_COMPLETED: Final = b"409 Batch Completed"
 _SIZE_EXCEEDED: Final = b"409 Message Size Exceeds MaxBytes"
-SWEEP_PAUSE_NS: Final = 1_000_000_000
-_FIELDS: Final = {
-    "batch": "int",
-    "expires": "time.Duration",
-    "no_wait": "bool",
-    "max_bytes": "int",
-    "idle_heartbeat": "time.Duration",
-    "group": "string",
-    "min_pending": "int64",
-    "min_ack_pending": "int64",
-    "id": "string",
-    "priority": "int",
-}
-
-
-class PullRequest:
-    """One request, as long as it waits."""
-
-    def __init__(self, inbox: bytes, origin: str) -> None:
-        self.inbox: Final = inbox
-        self.origin: Final = origin
-        self.batch: int = 1
-        self.delivered: int = 0
-        self.max_bytes: int = 0
-        self.expires: int = 0  # as asked for: ns from its arrival
-        self.expires_ns: int = 0
-        self.heartbeat: int = 0
-        self.heartbeat_ns: int = 0
-        self.no_wait: bool = False
-        self.interest_seen: bool = False
-        self.checked_in: int = 0
-        self.grouped: bool = False
-        self.refusal: str = ""
-
-
-def read_request(inbox: bytes, origin: str, payload: bytes) -> PullRequest:
-    """A request from its payload; `refusal` is the text of a 400 where it cannot be accepted."""
-    request = PullRequest(inbox, origin)
-    text = payload.strip()
-    if not text:
-        return request
-    if text[:1] != b"{":
-        try:
-            request.batch = int(text)
-        except ValueError:
-            request.batch = 1
-        return request
-    fields = read_object(text)
-    if isinstance(fields, ApiError):
-        request.refusal = "Bad Request - " + fields.description.removeprefix("invalid JSON: ")
-        return request
-    values: dict[str, object] = {}
-    for key in fields:
-        kind = _FIELDS.get(key.lower())
-        value = fields[key]
-        if kind is None or value is None:
-            continue
-        fits = isinstance(value, bool) if kind == "bool" else isinstance(value, str) if kind == "string" else (
-            isinstance(value, int) and not isinstance(value, bool)
-        )
-        if not fits:
-            field = f".{key.lower()} of type {kind}"
-            request.refusal = f"Bad Request - json: cannot unmarshal {go_kind(value)} into Go struct field {field}"
-            return request
-        values[key.lower()] = value
-    _fill(request, values)
-    return request
-
-
-def _number(values: dict[str, object], name: str) -> int:
-    value = values.get(name, 0)
-    assert isinstance(value, int)
-    return value
-
-
-def _fill(request: PullRequest, values: dict[str, object]) -> None:
-    request.batch = _number(values, "batch")
-    request.max_bytes = _number(values, "max_bytes")
-    request.expires = _number(values, "expires")
-    request.heartbeat = max(_number(values, "idle_heartbeat"), 0)
-    request.no_wait = bool(values.get("no_wait", False))
-    if request.heartbeat * 2 > request.expires and request.heartbeat:
-        request.refusal = "Bad Request - heartbeat value too large"
-    elif _number(values, "min_pending") or _number(values, "min_ack_pending"):
-        request.refusal = "Bad Request - Not a Overflow Priority consumer"
-    elif values.get("id", ""):
-        request.refusal = "Bad Request - Not a Pinned Client Priority consumer"
-    elif not 0 <= _number(values, "priority") <= 9:
-        request.refusal = "Bad Request - Priority must be between 0 and 9"
-
-
-def exceeded_limit(request: PullRequest, config: ConsumerConfig) -> str:
-    """The text of a 409 where the request asks for more than the consumer allows; "" when it does not."""
-    if 0 < config.max_batch < request.batch:
-        return f"Exceeded MaxRequestBatch of {config.max_batch}"
-    if request.expires and 0 < config.max_expires_ns < request.expires:
-        return f"Exceeded MaxRequestExpires of {format_duration(config.max_expires_ns)}"
-    if request.max_bytes > 0 and 0 < config.max_bytes < request.max_bytes:
-        return f"Exceeded MaxRequestMaxBytes of {config.max_bytes}"
-    return ""
-
-
-def status(code: int, text: str) -> bytes:
-    """A header block that is only a status line."""
-    return b"NATS/1.0 %d %s\r\n\r\n" % (code, text.encode())
 
 
 class PullQueue:
     """The requests waiting at one consumer."""
 
-    def __init__(self, output: DeliveryOutput) -> None:
+    def __init__(self, output: DeliveryOutput, group: PriorityGroup | None) -> None:
         self.output: Final = output
+        self.group: PriorityGroup | None = group
         self.waiting: deque[PullRequest] = deque()
         self.next_deadline_ns: int = 0
         self.swept_ns: int = 0
@@ -157,6 +47,17 @@ class PullQueue:
         )
         self.tell(request, header)
 
+    def refusal(self, request: PullRequest, config: ConsumerConfig) -> bytes:
+        """The status that answers a request which may not wait here; b"" when it may."""
+        text = exceeded_limit(request, config)
+        if text:
+            return status(409, text)
+        group = self.group
+        refused = group_refusal(request, config, b"" if group is None else group.pin)
+        if not refused and group is not None:
+            group.asked(request)
+        return refused
+
     def add(self, request: PullRequest, now_ns: int) -> None:
         """Let an accepted request wait; its times begin to run."""
         if request.expires:
@@ -168,7 +69,10 @@ class PullQueue:
         if request.no_wait:
             self.one_shots = True
         self.last_active_ns = now_ns
-        self.waiting.append(request)
+        if self.group is None:
+            self.waiting.append(request)
+        else:
+            self.group.insert(self.waiting, request)
 
     def _arm(self, deadline_ns: int) -> None:
         if self.next_deadline_ns == 0 or deadline_ns < self.next_deadline_ns:
@@ -188,7 +92,10 @@ class PullQueue:
     def choose(self, size: int, pump: int) -> PullRequest | None:
         """The request that gets a message of `size` bytes now; it is counted against it."""
         waiting = self.waiting
+        group = self.group
         while waiting:
+            if group is not None and not group.bring_forward(waiting):
+                return None
             request = waiting[0]
             if not self.interested(request, pump):
                 waiting.popleft()
@@ -203,10 +110,15 @@ class PullQueue:
                     request.batch = 1
             request.delivered += 1
             request.batch -= 1
+            if group is not None:
+                group.served(request)
             if request.batch <= 0:
                 waiting.popleft()
             elif len(waiting) > 1:
-                waiting.rotate(-1)
+                if group is None:
+                    waiting.rotate(-1)
+                else:
+                    group.insert(waiting, waiting.popleft())
             return request
         return None
 

@@ -83,6 +83,10 @@ class Sink(EffectSink):
         if self.leader:
             self.world.delivery.consumer_created(consumer)
 
+    def consumer_reset(self, consumer: Consumer) -> None:
+        if self.leader:
+            self.world.delivery.consumer_reset(consumer)
+
     def consumer_deleted(self, consumer: Consumer) -> None:
         if self.leader:
             self.world.delivery.consumer_deleted(consumer)

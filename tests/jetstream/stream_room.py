@@ -289,7 +289,7 @@ class Room:
     def do_deliver(self, words: list[str]) -> str:
         """`deliver consumer sequence …`."""
         consumer = self.machines[0].consumers[words[0]]
-        delivered = Delivered(words[0], consumer.created_ns, self.wall_ns, consumer.delivered_consumer + 1)
+        delivered = Delivered(words[0], consumer.epoch_ns, self.wall_ns, consumer.delivered_consumer + 1)
         for word in words[1:]:
             delivered.add_new(int(word))
         return self.apply(OP_DELIVERED, delivered.encode())
@@ -297,14 +297,14 @@ class Room:
     def do_again(self, words: list[str]) -> str:
         """`again consumer sequence …`: the second delivery."""
         consumer = self.machines[0].consumers[words[0]]
-        delivered = Delivered(words[0], consumer.created_ns, self.wall_ns, consumer.delivered_consumer + 1)
+        delivered = Delivered(words[0], consumer.epoch_ns, self.wall_ns, consumer.delivered_consumer + 1)
         for word in words[1:]:
             delivered.add_again(int(word), 2)
         return self.apply(OP_DELIVERED, delivered.encode())
 
     def do_ack(self, words: list[str]) -> str:
         """`ack consumer sequence …`; answers what the stream holds then."""
-        section = AckSection(words[0], self.machines[0].consumers[words[0]].created_ns)
+        section = AckSection(words[0], self.machines[0].consumers[words[0]].epoch_ns)
         section.acks = [int(word) for word in words[1:]]
         self.apply(OP_ACKS, encode_acks(self.wall_ns, [section]))
         return contents(self.machines[0])
@@ -321,7 +321,7 @@ class Room:
 
     def do_bury(self, words: list[str]) -> str:
         """`bury consumer sequence …` or `bury consumer sequence:reason …` (terminated with that reason)."""
-        section = DeadSection(words[0], self.machines[0].consumers[words[0]].created_ns)
+        section = DeadSection(words[0], self.machines[0].consumers[words[0]].epoch_ns)
         for word in words[1:]:
             sequence, terminated, reason = word.partition(":")
             section.rows.append((int(sequence), bool(terminated), reason))

@@ -146,9 +146,6 @@ def test_refusals(config, code, text):
 @pytest.mark.parametrize(
     "config",
     [
-        {"priority_policy": "overflow", "priority_groups": ["a"]},
-        {"pause_until": "2030-01-01T00:00:00Z"},
-        {"deliver_subject": "d", "rate_limit_bps": 100},
         {"deliver_subject": "d", "ack_policy": "flow_control", "flow_control": True, "idle_heartbeat": SECOND},
         {"deliver_subject": "d", "direct": True},
     ],

@@ -60,7 +60,7 @@ def test_delivered_operations_survive_their_bytes(time, first, redelivered, runs
     op.run_first = [start for start, _ in runs]
     op.run_length = [length for _, length in runs]
     back = decode_delivered(op.encode())
-    assert (back.consumer, back.created_ns) == ("någon", 5)
+    assert (back.consumer, back.epoch_ns) == ("någon", 5)
     assert (back.timestamp_ns, back.first_consumer_sequence) == (time, first)
     assert (back.redelivered, back.deliveries) == (op.redelivered, op.deliveries)
     assert (back.run_first, back.run_length) == (op.run_first, op.run_length)
@@ -78,7 +78,7 @@ def test_ack_operations_survive_their_bytes(time, consumers):
     back_time, back = decode_acks(encode_acks(time, sections))
     assert back_time == time
     for one, other in zip(sections, back, strict=True):
-        assert (one.consumer, one.created_ns, one.acks) == (other.consumer, other.created_ns, other.acks)
+        assert (one.consumer, one.epoch_ns, one.acks) == (other.consumer, other.epoch_ns, other.acks)
         assert one.kinds == other.kinds
         assert (one.sequences, one.arguments) == (other.sequences, other.arguments)
 

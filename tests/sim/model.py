@@ -257,7 +257,7 @@ class Model:
     def _delivered(self, body: bytes) -> None:
         op = decode_delivered(body)
         consumer = self.consumers.get(op.consumer)
-        if consumer is None or consumer.created_ns != op.created_ns:
+        if consumer is None or consumer.created_ns != op.epoch_ns:
             return
         for sequence, deliveries in zip(op.redelivered, op.deliveries, strict=True):
             if sequence in consumer.out:
@@ -280,7 +280,7 @@ class Model:
     def _give_up(self, body: bytes) -> None:
         for section in decode_dead_letters(body):
             consumer = self.consumers.get(section.consumer)
-            if consumer is None or consumer.created_ns != section.created_ns:
+            if consumer is None or consumer.created_ns != section.epoch_ns:
                 continue
             for sequence, _, _ in section.rows:
                 if sequence in consumer.out and sequence in self.messages:
@@ -303,7 +303,7 @@ class Model:
     def _acks(self, body: bytes) -> None:
         for section in decode_acks(body)[1]:
             consumer = self.consumers.get(section.consumer)
-            if consumer is None or consumer.created_ns != section.created_ns:
+            if consumer is None or consumer.created_ns != section.epoch_ns:
                 continue
             acked = list(section.acks)
             for kind, sequence in zip(section.kinds, section.sequences, strict=True):
