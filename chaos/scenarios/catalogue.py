@@ -52,14 +52,24 @@ CATALOGUE = {
         scenario(connections.resets, rooted=False, ground=PROXIED),
         scenario(connections.timeouts, rooted=False, ground=PROXIED),
         scenario(connections.refused, rooted=False, ground=PROXIED, limit_s=ISOLATED_S),
-        scenario(statistics.leader_kills, workloads="P", limits={"SIGKILL: outage p99 s": KILLED_S}),
-        scenario(statistics.leader_isolations, workloads="P", limits={"leader isolated: outage max s": ISOLATED_S}),
-        scenario(statistics.leader_pauses, workloads="P", limits={"SIGSTOP: outage max s": ISOLATED_S}),
-        scenario(statistics.planned_changes, workloads="P", limits={"planned change: outage max s": PLANNED_S}),
+        scenario(statistics.leader_kills, long=True, workloads="P", limits={"SIGKILL: outage p99 s": KILLED_S}),
+        scenario(
+            statistics.leader_isolations, long=True, workloads="P", limits={"leader isolated: outage max s": ISOLATED_S}
+        ),
+        scenario(statistics.leader_pauses, long=True, workloads="P", limits={"SIGSTOP: outage max s": ISOLATED_S}),
+        scenario(
+            statistics.planned_changes, long=True, workloads="P", limits={"planned change: outage max s": PLANNED_S}
+        ),
         scenario(mixture.clock_jumps, movable_clocks=True),
         scenario(mixture.registers, workloads="C", rooted=False),
         scenario(mixture.work_queue, workloads="W", rooted=False),
         scenario(mixture.stream_life, workloads="M", rooted=False),
-        scenario(mixture.random_mix, workloads="PDCW", rooted=False),
+        scenario(mixture.random_mix, long=True, workloads="PDCW", rooted=False),
     )
 }
+
+
+def quick_by_seed(seed: int, *, rooted: bool) -> str:
+    """One of the scenarios that take less than two minutes and can be run here; the same seed, the same scenario."""
+    quick = [name for name, each in CATALOGUE.items() if not each.long and (rooted or not each.rooted)]
+    return quick[seed % len(quick)]

@@ -25,6 +25,7 @@ class Scenario:
     workloads: str = "PD"
     ground: str = DIRECT
     rooted: bool = True
+    long: bool = False  # takes more than two minutes
     movable_clocks: bool = False
     preload_mb: int = 0  # what the stream holds before the load begins, so that there are several block files
     limits: dict[str, float] = field(default_factory=dict)
