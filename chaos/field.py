@@ -33,7 +33,7 @@ class Field:
         self.rng = random.Random(seed)
         self.clock = RunClock()
         self.windows: list[Window] = []
-        self.stream = ""  # whose leader is meant
+        self.stream = ""  # whose leader is meant; without a stream the meta group's
         self.recoveries: list[float] = []  # seconds from the end of a fault until all nodes were healthy
         self.control: Client | None = None
         self._say = say
@@ -45,6 +45,8 @@ class Field:
 
     async def leader(self) -> ChaosNode:
         """The node that leads the stream now."""
+        if not self.stream:
+            return self.ground.node(await asyncio.to_thread(self.ground.meta_leader))
         assert self.control is not None
         return self.ground.node(await leader_of(self.control, self.stream))
 

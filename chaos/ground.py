@@ -95,7 +95,16 @@ class Ground:
         """Wait until every node answers /healthz with ok, and there is a meta leader."""
         for node in self.nodes:
             wait_until(f"{node.name} healthy", node.healthy, seconds)
-        wait_until("a meta leader", lambda: self.nodes[0].get("/jsz").get("meta_cluster", {}).get("leader"), seconds)
+        self.meta_leader(seconds)
+
+    def meta_leader(self, seconds: float = HEALTHY_S) -> str:
+        """The name of the meta group's leader, once all nodes that answer agree on it."""
+
+        def agreed() -> str:
+            leaders = {node.get("/jsz").get("meta_cluster", {}).get("leader", "") for node in self.nodes}
+            return leaders.pop() if len(leaders) == 1 else ""
+
+        return wait_until("a meta leader", agreed, seconds)
 
     def stop(self) -> None:
         """End all processes and unmount; images are deleted, logs and configuration stay."""

@@ -30,6 +30,10 @@ from chaos.workloads.streams import Streams
 from chaos.workloads.workload import Workload, close, connect
 
 QUIET_S = 6.0  # under load, before and after the faults
+SHOWN = (  # of the figures, in the line of a run
+    "acknowledged", "set", "jobs", "answered", "longest write outage s", "longest read outage s",
+    "replicas equal after s",
+)  # fmt: skip
 STATISTICS_FROM = 5  # faults of a kind in one run
 
 
@@ -66,8 +70,7 @@ class Verdict:
         counts = [f"{len(cases)} {kind}" for kind, cases in self.complaints.items() if cases]
         trouble = [text for text in (self.harmless and f"harmless: {self.harmless}", self.broken) if text]
         what = "holds" if self.holds else "; ".join(counts + self.misses + trouble)
-        shown = ("acknowledged", "longest write outage s", "longest read outage s", "replicas equal after s")
-        figures = ", ".join(f"{name} {self.figures[name]:g}" for name in shown if name in self.figures)
+        figures = ", ".join(f"{name} {self.figures[name]:g}" for name in SHOWN if name in self.figures)
         return f"{self.scenario} on {self.server}: {what} ({figures}; {self.seconds:.0f} s)"
 
 

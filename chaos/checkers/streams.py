@@ -14,12 +14,13 @@ EXISTS, ABSENT, UNSURE = "exists", "absent", "unsure"
 
 @dataclass
 class StreamOperation:
-    """`not_found`: it was refused because there is no such stream."""
+    """`not_found`: it was refused because there is no such stream; `in_use`: because there is one of another shape."""
 
     name: str
     kind: str
     operation: Operation
     not_found: bool = False
+    in_use: bool = False
 
 
 def check_streams(done: list[StreamOperation], held: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -34,8 +35,8 @@ def check_streams(done: list[StreamOperation], held: dict[str, list[str]]) -> di
             if before == EXISTS:
                 vanished.append(when)
             state[each.name] = ABSENT
-        elif each.operation.outcome == OK:
-            if before == ABSENT and each.kind != "create":
+        elif each.in_use or each.operation.outcome == OK:
+            if before == ABSENT and (each.in_use or each.kind != "create"):
                 came_back.append(when)
             state[each.name] = ABSENT if each.kind == "delete" else EXISTS
         elif each.operation.outcome == UNKNOWN and each.kind in ("create", "delete"):

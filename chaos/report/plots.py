@@ -30,6 +30,7 @@ matplotlib.rcParams.update({
 
 BUCKET_S = 0.25
 OUTAGE_SHOWN_S = 0.15
+UNUSUAL = 5  # times the median gap of a client
 WRITE, READ, BAD, WORKER, FAULT, LABEL = "#1f5fa8", "#2c8a57", "#c0392b", "#e39a8b", "#8a8f98", "#4a4f57"
 WIDTH_IN = 10.5
 LETTERS_ACROSS = 190  # of 7.5 points, over the width of the plot
@@ -52,7 +53,7 @@ def story(operations: list[Operation], windows: list[Window]) -> str:
     top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=heights)
     throughput(top, seen, begin_s, end_s)
     latency(middle, seen)
-    outages(bottom, rows, end_s - begin_s)
+    outages(bottom, rows, begin_s, end_s)
     for plot in (top, middle, bottom):
         for window in windows:
             over_s = window.end_s if window.end_s != NOT_OVER else end_s
@@ -183,25 +184,33 @@ def outage_rows(operations: list[Operation]) -> dict[str, list[Span]]:
     return rows
 
 
-def outages(plot: Axes, rows: dict[str, list[Span]], length_s: float) -> None:
-    """A bar where a client had no success for OUTAGE_SHOWN_S or longer."""
+def outages(plot: Axes, rows: dict[str, list[Span]], begin_s: float, end_s: float) -> None:
+    """A bar where a client had no success for OUTAGE_SHOWN_S or longer, and far longer than it usually has none."""
+    length_s = end_s - begin_s
     shortest_s = length_s / 250  # so that it can be seen
     found = False
     for at, (name, spans) in enumerate(rows.items()):
-        shown = [span for span in spans if span.seconds >= OUTAGE_SHOWN_S]
+        usual_s = statistics.median(span.seconds for span in spans) if spans else 0.0
+        shown = [span for span in spans if span.seconds >= max(OUTAGE_SHOWN_S, UNUSUAL * usual_s)]
         found = found or bool(shown)
         bars = [(span.start_s, max(span.seconds, shortest_s)) for span in shown]
         plot.broken_barh(bars, (at - 0.36, 0.72), color=BAD if name.startswith("all") else WORKER)
         if not name.startswith("all"):
             continue
+        named: list[float] = []
         for span in shown[:6]:
+            if any(abs(span.start_s - other_s) < length_s / 15 for other_s in named):
+                continue
+            named.append(span.start_s)
             inside = span.seconds >= length_s / 30
-            where = span.start_s + (span.seconds / 2 if inside else max(span.seconds, shortest_s) + length_s / 300)
-            plot.annotate(f"{span.seconds:.2f} s", (where, at), ha="center" if inside else "left", va="center",
-                          fontsize=7, color="white" if inside else BAD)  # fmt: skip
+            left = not inside and span.end_s > end_s - length_s / 15
+            where = span.start_s + span.seconds / 2 if inside else span.start_s if left else span.end_s
+            plot.annotate(f"{span.seconds:.2f} s", (where, at), xytext=(0 if inside else -3 if left else 5, 0),
+                          textcoords="offset points", ha="center" if inside else "right" if left else "left",
+                          va="center", fontsize=7, color="white" if inside else BAD)  # fmt: skip
     if not found:
-        plot.annotate(f"no client went without a success for {as_time(OUTAGE_SHOWN_S)}", (0.5, 0.5), ha="center",
-                      va="center", xycoords="axes fraction", color=LABEL)  # fmt: skip
+        text = f"no client went without a success for {as_time(OUTAGE_SHOWN_S)} or longer"
+        plot.annotate(text, (0.5, 0.5), ha="center", va="center", xycoords="axes fraction", color=LABEL)
     plot.set_yticks(range(len(rows)), list(rows))
     plot.tick_params(axis="y", length=0, labelsize=7.5)
     plot.set_ylim(len(rows) - 0.4, -0.6)

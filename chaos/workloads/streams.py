@@ -20,23 +20,22 @@ from chaos.workloads.workload import Findings, Workload
 NAMES = 4
 PACE_S = 0.25
 TIMEOUT_S = 3.0
-NOT_FOUND = 10059
+NOT_FOUND, NAME_IN_USE = 10059, 10058
 MESSAGES = 5  # published before a purge
 SETTLE_S = 10.0
 
 
 class Streams(Workload):
-    """M."""
+    """M. What is struck is the leader of the meta group, which all of this goes through."""
 
-    stream = "M0"
+    stream = ""
 
     def __init__(self, field: Any) -> None:
         super().__init__(field)
         self.done: list[StreamOperation] = []
 
     async def prepare(self) -> None:
-        client = await self.client(0)
-        await self._ask(client, "m0", "M0", "create", "STREAM.CREATE", config("M0", 0))
+        """Nothing to begin with: making streams is what this is about."""
 
     async def start(self) -> None:
         for number in range(NAMES):
@@ -44,13 +43,11 @@ class Streams(Workload):
             self.spawn(self._live(await self.client(number), f"m{number}", f"M{number}", rng))
 
     async def _live(self, client: Client, worker: str, name: str, rng: random.Random) -> None:
-        """M0 is never deleted: it is the stream whose leader is struck."""
         age = 0
         while not self.stopping:
             await self.pause(PACE_S)
             age += 1
-            kinds = ["create", "update", "purge", "info"] + (["delete"] if name != self.stream else [])
-            kind = rng.choice(kinds)
+            kind = rng.choice(("create", "create", "update", "purge", "info", "delete"))
             if kind in ("create", "update"):
                 body = config(name, 0 if kind == "create" else age)
                 await self._ask(client, worker, name, kind, f"STREAM.{kind.upper()}", body)
@@ -69,8 +66,9 @@ class Streams(Workload):
         async def work() -> int:
             answer = await client.request(f"$JS.API.{verb}.{name}", json.dumps(body).encode(), timeout=TIMEOUT_S)
             reply = json.loads(answer.data)
-            asked.not_found = reply.get("error", {}).get("err_code") == NOT_FOUND
-            if not asked.not_found:  # which is an answer as good as any, and for the checker to judge
+            code = reply.get("error", {}).get("err_code")
+            asked.not_found, asked.in_use = code == NOT_FOUND, code == NAME_IN_USE
+            if not (asked.not_found or asked.in_use):  # which are answers as good as any, and for the checker to judge
                 checked(reply)
             return 0
 

@@ -112,8 +112,8 @@ def test_a_job_that_nobody_sent_is_found() -> None:
 # The life of streams.
 
 
-def did(kind: str, outcome: str = OK, *, not_found: bool = False) -> StreamOperation:
-    return StreamOperation("M1", kind, Operation("m", kind, "M1", 0, 1, outcome), not_found)
+def did(kind: str, outcome: str = OK, *, not_found: bool = False, in_use: bool = False) -> StreamOperation:
+    return StreamOperation("M1", kind, Operation("m", kind, "M1", 0, 1, outcome), not_found, in_use)
 
 
 def held(*names: str) -> dict[str, list[str]]:
@@ -124,6 +124,7 @@ def test_a_life_that_makes_sense_has_no_complaint() -> None:
     life = [did("create"), did("update"), did("delete"), did("info", FAILED, not_found=True), did("create")]
     assert found(check_streams(life, held("M1"))) == {}
     assert found(check_streams([*life, did("delete")], held())) == {}
+    assert found(check_streams([*life, did("create", in_use=True)], held("M1"))) == {}
 
 
 def test_a_stream_that_vanished_is_found() -> None:
@@ -134,6 +135,8 @@ def test_a_stream_that_vanished_is_found() -> None:
 def test_a_stream_that_came_back_is_found() -> None:
     assert found(check_streams([did("create"), did("delete"), did("info")], held("M1"))) == {"came back": 1}
     assert found(check_streams([did("create"), did("delete")], held("M1"))) == {"nodes hold other streams": 3}
+    again = [did("create"), did("delete"), did("create", in_use=True)]
+    assert found(check_streams(again, held("M1"))) == {"came back": 1}
 
 
 def test_silence_leaves_a_stream_unsure() -> None:
