@@ -15,10 +15,10 @@ from broker.jetstream.api_errors import (
     STREAM_SEALED,
     ApiError,
 )
+from broker.jetstream.ops import HEADERS_MAX
 from broker.jetstream.stream_state import StreamState
 
-HEADERS_MAX: Final = 0xFFFF
-SUBJECT_MAX: Final = 0xFFFF
+SUBJECT_MAX: Final = 0x4000  # bytes; a dead letter's subject and headers quote it, and must fit as well
 FAST_BATCH_REPLY: Final = b".$FI"
 
 

@@ -23,6 +23,7 @@ from broker.jetstream.api_types import (
 from broker.jetstream.go_time import ZERO_TIME, format_time, format_time_or_zero
 from broker.jetstream.ops import OP_PURGE, PurgeOp, encode_purge
 from broker.jetstream.publish_headers import header_value
+from broker.jetstream.store import SEQUENCE_MAX
 from broker.jetstream.stream_state import StreamState
 
 SUBJECT_DETAILS_MAX: Final = 100_000
@@ -144,6 +145,8 @@ def _purge(request: ApiRequest, leader: StreamLeader) -> ApiAnswer:
         return Reply(error_answer(_PURGE, STREAM_SEALED))
     if config.deny_purge:
         return Reply(error_answer(_PURGE, PURGE_FAILED.of(err="stream purge not permitted")))
+    if sequence > SEQUENCE_MAX:
+        return Reply(error_answer(_PURGE, PURGE_FAILED.of(err=f"sequence can not be larger than {SEQUENCE_MAX}")))
     return Propose(OP_PURGE, encode_purge(leader.wall_ns, PurgeOp(subject, sequence, keep)), respond_purged)
 
 

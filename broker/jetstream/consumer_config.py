@@ -26,6 +26,7 @@ from broker.jetstream.api_types import (
     unmarshal_error,
     without_nulls,
 )
+from broker.jetstream.durations import DURATION_NS_MAX
 from broker.jetstream.go_json import quoted
 from broker.jetstream.go_time import format_time, parse_time
 from broker.jetstream.stream_config import client_metadata
@@ -41,6 +42,8 @@ ACK_NONE: Final = "none"
 ACK_ALL: Final = "all"
 ACK_EXPLICIT: Final = "explicit"
 ACK_FLOW_CONTROL: Final = "flow_control"
+
+WAIT_NS_MAX: Final = DURATION_NS_MAX >> 2
 
 REPLAY_INSTANT: Final = "instant"
 REPLAY_ORIGINAL: Final = "original"
@@ -150,10 +153,11 @@ class ConsumerConfig:
         return [self.filter_subject] if self.filter_subject else []
 
     def wait_ns(self, deliveries: int) -> int:
-        """How long the ack of the `deliveries`-th delivery is waited for."""
+        """How long the ack of the `deliveries`-th delivery is waited for; decades at most, as times are added to it."""
+        wait_ns = self.ack_wait_ns
         if self.backoff_ns:
-            return self.backoff_ns[min(deliveries, len(self.backoff_ns)) - 1]
-        return self.ack_wait_ns
+            wait_ns = self.backoff_ns[min(deliveries, len(self.backoff_ns)) - 1]
+        return wait_ns if wait_ns < WAIT_NS_MAX else WAIT_NS_MAX
 
     def to_json(self) -> dict[str, object]:
         """The fields nats-server prints: empty ones are left out but for four."""

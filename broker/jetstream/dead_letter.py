@@ -15,6 +15,7 @@ from typing import Final
 import cbor2
 
 from broker.jetstream.go_time import format_time
+from broker.jetstream.ops import HEADERS_MAX
 from broker.jetstream.publish_headers import PREAMBLE
 from broker.jetstream.stream_config import DISCARD_NEW, RETENTION_LIMITS, StreamConfig
 
@@ -29,7 +30,6 @@ MODE_TERMINATED: Final = "terminated"
 MODE_BOTH: Final = "both"
 MODES: Final = (MODE_OFF, MODE_MAX_DELIVER, MODE_TERMINATED, MODE_BOTH)
 
-HEADERS_MAX: Final = 0xFFFF
 ERROR_MAX: Final = 1024
 _TIME: Final = struct.Struct("<q")
 

@@ -17,6 +17,7 @@ NO_TTL: Final = 0
 NEVER: Final = -1
 INVALID_TTL: Final = -2
 
+DEADLINE_NS_MAX: Final = (1 << 63) - 1  # the year 2262; a snapshot keeps it as a signed number of 64 bits
 _COMPACT_MIN: Final = 4096
 _SECONDS_MAX: Final = (1 << 63) - 1
 
@@ -54,7 +55,7 @@ class TtlTable:
                 self.never = {known: True for known in self.never if store.get(known) is not None}
             return
         deadlines = self._deadlines
-        heappush(deadlines, (timestamp_ns + seconds * SECOND_NS, sequence))
+        heappush(deadlines, (min(timestamp_ns + seconds * SECOND_NS, DEADLINE_NS_MAX), sequence))
         self.next_ns = deadlines[0][0]
         if len(deadlines) > _COMPACT_MIN + 2 * store.messages:
             self._compact(store)

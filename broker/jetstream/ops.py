@@ -33,6 +33,8 @@ OP_ACKS: Final = 13
 OP_CONSUMER_PAUSE: Final = 14
 OP_CONSUMER_RESET: Final = 15
 
+HEADERS_MAX: Final = 0xFFFF  # bytes of one message's headers, here and in blocks
+
 SLOT_OWN: Final = 0
 SLOT_DEAD_LETTERS: Final = 1
 

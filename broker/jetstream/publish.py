@@ -25,7 +25,7 @@ from broker.jetstream.api_errors import MESSAGE_TOO_LARGE, MESSAGE_TTL_INVALID, 
 from broker.jetstream.durations import SECOND_NS
 from broker.jetstream.effects import EffectSink
 from broker.jetstream.message_ttl import INVALID_TTL, NO_TTL, parse_ttl
-from broker.jetstream.ops import PublishOp, PurgeOp
+from broker.jetstream.ops import HEADERS_MAX, PublishOp, PurgeOp
 from broker.jetstream.publish_checks import check_enabled, check_expectations, check_rollup
 from broker.jetstream.publish_headers import (
     ABSENT,
@@ -287,7 +287,10 @@ class _Admission:
             # A marker that is there already must not outlive this message.
             ttl = shortest
             self._flush()
-            headers = add_header(remove_header(self.op.headers(index), b"Nats-TTL"), b"Nats-TTL", b"%d" % ttl)
+            headers = self.op.headers(index)
+            raised = add_header(remove_header(headers, b"Nats-TTL"), b"Nats-TTL", b"%d" % ttl)
+            if len(raised) <= HEADERS_MAX:  # otherwise they say the old one, and the new one counts
+                headers = raised
             state.ttl.add(self.next_sequence, self.time_ns, ttl, state.store)
             self._store_changed(index, message_id, headers, self.op.payload(index))
             return

@@ -11,6 +11,7 @@ from broker.core.subjects import SubjectMatcher, is_literal
 from broker.jetstream.consumer import Consumer
 from broker.jetstream.effects import EffectSink
 from broker.jetstream.ops import PurgeOp
+from broker.jetstream.store import SEQUENCE_MAX
 from broker.jetstream.stream_config import FILE_STORAGE, StreamConfig
 from broker.jetstream.stream_state import StreamState
 
@@ -91,7 +92,7 @@ def purge(state: StreamState, op: PurgeOp, sink: EffectSink) -> int:
         if op.keep:
             first = _first_kept(state, op.keep)
         elif op.sequence:
-            first = op.sequence
+            first = min(op.sequence, SEQUENCE_MAX)
         else:
             first = store.last_sequence + 1
         store.truncate_front(min(first, store.last_sequence + 1))

@@ -4,13 +4,16 @@ Not here: any implementation. Sequences of a store only grow; timestamps grow wi
 """
 
 from array import array
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from mypy_extensions import mypyc_attr
 
 from broker.jetstream.stream_config import StreamConfig
 
 Bytes: TypeAlias = bytes  # a store has an attribute `bytes`
+
+SEQUENCE_MAX: Final = 1 << 62
+"""No stream is set to begin beyond: what it counts on from there must stay a signed number of 64 bits."""
 
 
 class SubjectMatcher(Protocol):

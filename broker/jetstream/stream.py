@@ -53,7 +53,7 @@ from broker.jetstream.retention import (
     is_needed,
     purge,
 )
-from broker.jetstream.store import MessageStore, StoreMaker
+from broker.jetstream.store import SEQUENCE_MAX, MessageStore, StoreMaker
 from broker.jetstream.stream_config import RETENTION_INTEREST, RETENTION_LIMITS, StreamConfig
 from broker.jetstream.stream_state import StreamState
 
@@ -69,7 +69,7 @@ class StreamMachine(StreamState):
         self.dead: StreamMachine | None = None
         self.dead_group: int = 0
         if config.first_sequence > 1 and store.last_sequence == 0:
-            store.skip_to(config.first_sequence - 1)
+            store.skip_to(min(config.first_sequence, SEQUENCE_MAX) - 1)
 
     def apply_slot(self, slot: int, kind: int, body: bytes, ordinal: int, sink: EffectSink) -> None:
         """`apply`, to the stream that `slot` says."""

@@ -24,6 +24,7 @@ from broker.jetstream.api_errors import (
 )
 from broker.jetstream.durations import MILLISECOND_NS, MINUTE_NS, SECOND_NS, format_duration
 from broker.jetstream.mapping_rules import complete_mapping
+from broker.jetstream.store import SEQUENCE_MAX
 from broker.jetstream.stream_config import (
     DISCARD_NEW,
     METADATA_LEVEL,
@@ -176,6 +177,8 @@ def _complete_limits(config: StreamConfig, limits: StreamServerLimits, pedantic:
             if pedantic and value < -1:
                 return PEDANTIC.of(err=f"{attribute} must be set to -1")
             setattr(config, attribute, -1)
+    if config.first_sequence > SEQUENCE_MAX:
+        return INVALID_CONFIG.of(err=f"first sequence can not be larger than {SEQUENCE_MAX}")
     if config.max_age_ns < 0:
         return INVALID_CONFIG.of(err="max age can not be negative")
     if 0 < config.max_age_ns < _SHORTEST_NS:

@@ -6,6 +6,7 @@ Real processes, as a package would start them. What each malformed line is answe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import random
@@ -116,6 +117,40 @@ def test_garbage_on_each_port(cluster: Cluster) -> None:
 def hello(name: str, cluster: str) -> bytes:
     body = {"name": name, "cluster": cluster, "port": 1, "meta": False, "user": "", "pass": "", "store": "s"}
     return b"TERNMQ/1 " + json.dumps(body).encode() + b"\r\n"
+
+
+async def ask(client: nats.NATS, subject: str, body: dict[str, object]) -> None:
+    """A request; refused or not answered is as good as done."""
+    with contextlib.suppress(nats.errors.Error):
+        await client.request(subject, json.dumps(body).encode(), timeout=1)
+
+
+@pytest.mark.parametrize("number", [(1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+def test_numbers_at_the_end_of_their_range(server: Node, number: int) -> None:
+    """In the API and in headers; the node does what it can, stops cleanly, and comes back."""
+
+    async def story() -> None:
+        client = await nats.connect(server.url)
+        for name, config in [("A", {"first_seq": number}), ("B", {"max_age": number}), ("C", {"allow_msg_ttl": True})]:
+            await ask(client, f"$JS.API.STREAM.CREATE.{name}", {"name": name, "subjects": [f"{name}.>"], **config})
+        for consumer in ({"ack_wait": number}, {"backoff": [number], "max_deliver": 3}, {"opt_start_seq": number}):
+            config = {"durable_name": "D", "ack_policy": "explicit", **consumer}
+            await ask(client, "$JS.API.CONSUMER.CREATE.C.D", {"stream_name": "C", "config": config})
+            await client.publish("C.a", b"x", headers={"Nats-TTL": str(number)})
+            await ask(client, "$JS.API.CONSUMER.MSG.NEXT.C.D", {"batch": 1, "expires": 100_000_000})
+            await ask(client, "$JS.API.CONSUMER.DELETE.C.D", {})
+        await ask(client, "$JS.API.STREAM.PURGE.C", {"seq": number})
+        for _ in range(3):
+            for name in "ABC":
+                await client.publish(f"{name}.a", b"x")
+        await client.close()
+
+    asyncio.run(story())
+    unharmed(server)
+    server.stop()
+    server.start()
+    wait_until("healthy", server.healthy, PATIENCE_S)
+    unharmed(server)
 
 
 def test_strangers_on_the_cluster_port(cluster: Cluster, tmp_path: Path) -> None:

@@ -1,0 +1,90 @@
+"""Numbers and texts at the end of their range: whatever a client may say, applying it ends no replica.
+
+What does not fit into 64 bits (or 16, for headers) fails in the compiled program only in part: the bounds are asserted.
+"""
+
+import pytest
+
+from broker.jetstream.admission import SUBJECT_MAX, admit
+from broker.jetstream.dead_letter import DeadLetter, letter_headers
+from broker.jetstream.ops import HEADERS_MAX, OP_PURGE, PurgeOp, encode_purge
+from broker.jetstream.store import SEQUENCE_MAX
+from broker.jetstream.stream_config import StreamConfig
+from broker.jetstream.stream_rules import StreamServerLimits, complete_new
+from jetstream.consumer_world import MS, SECOND, WALL, World
+
+SIGNED_MAX = (1 << 63) - 1
+UNSIGNED_MAX = (1 << 64) - 1
+
+
+def header(*fields: bytes) -> bytes:
+    return b"NATS/1.0\r\n" + b"\r\n".join(fields) + b"\r\n\r\n"
+
+
+@pytest.mark.parametrize("ttl", [b"9223372036854775807", b"9223372037", b"2562047h"])
+def test_a_time_to_live_of_centuries_is_kept_by_a_snapshot(ttl: bytes) -> None:
+    world = World(allow_msg_ttl=True)
+    world.publish(header=header(b"Nats-TTL: " + ttl))
+    machine = world.machine
+    machine.restore(machine.snapshot())
+    assert 0 < machine.next_expiry_ns() <= SIGNED_MAX
+    assert machine.store.messages == 1
+
+
+def test_headers_without_room_for_a_longer_time_to_live_stay_as_they_are() -> None:
+    hour = 3600
+    world = World(allow_msg_ttl=True, allow_rollup_hdrs=True, subject_delete_marker_ttl=hour * SECOND)
+    short = header(b"Nats-TTL: 1", b"X: ")
+    full = header(b"Nats-TTL: 1", b"X: " + b"x" * (HEADERS_MAX - len(short)))
+    assert len(full) == HEADERS_MAX
+    world.publish(header=full)
+    message = world.machine.store.get(1)
+    assert message is not None and message.data == full + b"x"
+    assert world.machine.next_expiry_ns() == WALL + hour * SECOND
+
+
+@pytest.mark.parametrize("config", [{"ack_wait": SIGNED_MAX}, {"backoff": [SIGNED_MAX], "max_deliver": 3}])
+def test_an_ack_may_be_waited_for_longer_than_a_life(config: dict[str, object]) -> None:
+    world = World()
+    world.create(**config)
+    world.publish(3)
+    got = world.pull(batch=3)
+    world.ack(got[0], b"+WPI")
+    world.ack(got[1], b'-NAK {"delay": 9223372036854775807}')
+    world.change_leader()
+    world.advance(100 * MS)
+    lead = world.delivery.lead("C")
+    assert lead is not None
+    assert [0 <= int(entry.deadline_ns) <= SIGNED_MAX for entry in lead.acks.out.entries.values()] == [True] * 3
+    world.machine.restore(world.machine.snapshot())
+    for pending in world.consumer().pending.values():
+        assert -SIGNED_MAX <= pending.timestamp_ns <= SIGNED_MAX
+
+
+@pytest.mark.parametrize("sequence", [SIGNED_MAX, UNSIGNED_MAX])
+def test_no_stream_begins_where_sequences_end(sequence: int) -> None:
+    config = StreamConfig.from_json({"name": "S", "subjects": ["s.>"], "first_seq": sequence})
+    assert isinstance(config, StreamConfig)
+    refusal = complete_new(config, StreamServerLimits(clustered=True))
+    assert refusal is not None and "first sequence" in refusal.description
+
+
+@pytest.mark.parametrize("sequence", [SIGNED_MAX, UNSIGNED_MAX])
+def test_no_purge_goes_where_sequences_end(sequence: int) -> None:
+    world = World()
+    world.publish(2)
+    purge = encode_purge(world.wall_ns, PurgeOp("", sequence, 0))
+    world.proposed.append((OP_PURGE, purge, True, None))  # of a log written before this was refused
+    world.commit()
+    world.publish(2)
+    assert world.machine.store.last_sequence == SEQUENCE_MAX + 1
+
+
+def test_a_dead_letter_has_room_for_the_longest_subject() -> None:
+    world = World()
+    subject = b"s." + b"\xff" * (SUBJECT_MAX - 2)
+    assert admit(world.machine, subject, 0, b"") is None
+    assert admit(world.machine, subject + b"x", 0, b"") is not None
+    letter = DeadLetter(1 << 31, True, "€" * 5000, WALL, WALL)
+    headers = letter_headers(b"", "S" * 255, "C" * 255, SEQUENCE_MAX, subject, letter)
+    assert len(headers) <= HEADERS_MAX
