@@ -113,6 +113,13 @@ class BrokerNode:
 
     # Connections.
 
+    def arrive(self, now_ns: int, wall_ns: int) -> None:
+        """The time at which what is told next arrived: how long a client took to answer is measured with it."""
+        self.clock.set(now_ns, wall_ns)
+        self.clients.services.now_ns = now_ns
+        if self.routes is not None:
+            self.routes.now_ns = now_ns
+
     def connection_opened(self, cid: int, kind: int, remote: tuple[str, int], token: str = "") -> None:
         """A socket is connected. `token` is that of the dial."""
         now_ns = self.clock.now_ns

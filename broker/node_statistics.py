@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 DETAIL_CONNECTIONS: Final = "connections"
 DETAIL_STREAMS: Final = "streams"
+DETAIL_SUBLIST: Final = "sublist"
 
 
 def statistics(node: "BrokerNode", detail: str) -> Statistics:
@@ -59,11 +60,12 @@ def statistics(node: "BrokerNode", detail: str) -> Statistics:
         "routes": route_rows,
         "sublist": {
             "num_subscriptions": node.router.count(),
-            "num_cache": 0,
-            "num_inserts": 0,
-            "num_removes": 0,
-            "num_matches": 0,
-            "cache_hits": 0,
+            "num_cache": node.router.remembered(),
+            "num_inserts": node.router.inserts,
+            "num_removes": node.router.generation - node.router.inserts,
+            "num_matches": int(node.router.lookups),
+            "cache_hits": int(node.router.lookups - node.router.misses),
+            "fanouts": node.router.fanouts() if detail in (DETAIL_CONNECTIONS, DETAIL_SUBLIST) else [],
         },
         "jetstream": None if jetstream is None else _jetstream(node, jetstream, detail == DETAIL_STREAMS),
         "health": _health(jetstream),
@@ -96,6 +98,7 @@ def _connection(session: ClientSession, offset_ns: int, stop_ns: int, reason: st
                 "queue": subscription.queue.decode("utf-8", "replace"),
                 "sid": subscription.sid.decode("utf-8", "replace"),
                 "msgs": int(subscription.delivered),
+                "max": int(subscription.max),
             }
             for subscription in session.subscriptions.values()
         ],
@@ -108,7 +111,6 @@ def _date(row: dict[str, object], offset_ns: int) -> None:
     assert isinstance(opened_ns, int) and isinstance(active_ns, int)
     row["start_ns"] = opened_ns + offset_ns
     row["last_activity_ns"] = active_ns + offset_ns
-    row["rtt_ns"] = 0
 
 
 def _server(node: "BrokerNode", routes: list[RouteStatistics]) -> ServerStatistics:

@@ -57,7 +57,8 @@ LAYERS = (
           ("broker.wire", "broker.core", "broker.jetstream", "broker.cluster", "broker.config",
            "broker.monitor.statistics", "broker.node", "broker.node_statistics", "raft", "storage"),
           ("mypy_extensions", "cbor2"), PURE | {"os"}, random_module=False),
-    Layer(("broker.monitor",), ("broker.config",), ("prometheus_client",), NO_IO | CLOCKS),
+    # /subsz says which subscriptions a subject would reach.
+    Layer(("broker.monitor",), ("broker.config", "broker.core.subjects"), ("prometheus_client",), NO_IO | CLOCKS),
     # A file that cannot be read is told in Go's words.
     Layer(("broker.config", "broker.flags"), ("broker.config", "broker.flags", "broker.os_errors"), (), NO_IO | CLOCKS),
     Layer(("broker",), OURS, ("trio", "cbor2", "structlog", "prometheus_client", "h11", "bcrypt", "mypy_extensions")),

@@ -59,9 +59,9 @@ class RouterTraffic(RouteTraffic):
     ) -> None:
         self._router.route_message(self._peer(session), subject, reply, queues, header_length, data)
 
-    def interest_of(self, session: RouteSession) -> list[bytes]:
+    def interest_of(self, session: RouteSession) -> list[tuple[bytes, bytes]]:
         peer = self._peers.get(session.cid)
-        return [] if peer is None else [subscription.subject for subscription in peer.subscriptions.values()]
+        return [] if peer is None else [(each.subject, each.queue) for each in peer.subscriptions.values()]
 
     def interest_count(self, session: RouteSession) -> int:
         peer = self._peers.get(session.cid)

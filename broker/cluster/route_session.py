@@ -45,6 +45,7 @@ class RouteOwner:
         self.server_name: Final = server_name
         self.cluster_name: str = options.cluster.name
         self.cluster_dynamic: bool = False
+        self.now_ns: int = 0  # of what arrives
 
     def mark_dirty(self, cid: int) -> None:
         raise NotImplementedError
@@ -102,6 +103,8 @@ class RouteLink:
         self.opened_ns: Final = now_ns
         self._next_ping_ns: int = now_ns + PING_FIRST_NS
         self._pings_out: int = 0
+        self._ping_sent_ns: int = 0
+        self.rtt_ns: int = 0  # 0: not known yet
 
     # Output
 
@@ -254,6 +257,8 @@ class RouteLink:
 
     def on_pong(self) -> None:
         self._pings_out = 0
+        if self._ping_sent_ns:
+            self.rtt_ns = max(self.owner.now_ns - self._ping_sent_ns, 1)
 
     def on_error(self, text: str) -> None:
         """The other side says what it minds, and will close."""
@@ -279,6 +284,7 @@ class RouteLink:
             self.close("Stale Connection", "Stale Connection")
             return
         self._pings_out += 1
+        self._ping_sent_ns = now_ns
         self.write(b"PING\r\n")
 
 

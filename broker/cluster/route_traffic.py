@@ -49,8 +49,8 @@ class RouteTraffic:
         """A peer wants (weight above zero, again for a changed weight) or no longer wants (zero) a subject."""
         raise NotImplementedError
 
-    def interest_of(self, session: "RouteSession") -> list[bytes]:
-        """The subjects that a peer wants, for people."""
+    def interest_of(self, session: "RouteSession") -> list[tuple[bytes, bytes]]:
+        """The subjects that a peer wants, each with its queue, for people."""
         raise NotImplementedError
 
     def interest_count(self, session: "RouteSession") -> int:

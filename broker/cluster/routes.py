@@ -175,16 +175,18 @@ class RouteTable(RouteOwner):
                 "port": session.remote[1],
                 "opened_ns": session.opened_ns,
                 "last_activity_ns": session.last_activity_ns,
+                "rtt_ns": session.rtt_ns,
                 "pending_bytes": session.pending_bytes(),
                 "in_msgs": session.in_messages,
                 "in_bytes": session.in_bytes,
                 "out_msgs": self.traffic.messages_out(session),
                 "out_bytes": session.out_bytes,
+                "num_subscriptions": self.traffic.interest_count(session),
                 "subscriptions": [],
             }
             if with_subjects:
                 row["subscriptions"] = [
-                    subject.decode("utf-8", "replace") for subject in self.traffic.interest_of(session)
+                    _subscription_row(subject, queue) for subject, queue in self.traffic.interest_of(session)
                 ]
             rows.append(row)
         return rows
@@ -329,3 +331,15 @@ class RouteTable(RouteOwner):
         """The local interest in a subject began (or its weight changed), or ended (weight 0)."""
         for session in self.routes.values():
             session.send_interest(subject, queue, weight)
+
+
+def _subscription_row(subject: bytes, queue: bytes) -> dict[str, object]:
+    """As the monitoring pages have it; everything is in the one account."""
+    key = b" ".join([b"R $G", subject, queue]) if queue else b"R $G " + subject
+    return {
+        "subject": subject.decode("utf-8", "replace"),
+        "queue": queue.decode("utf-8", "replace"),
+        "sid": key.decode("utf-8", "replace"),
+        "msgs": 0,
+        "max": 0,
+    }

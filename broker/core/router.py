@@ -18,6 +18,8 @@ Read next: `delivery.py`, `session.py`.
 import random
 from typing import Final
 
+from mypy_extensions import i64
+
 from broker.core.delivery import Delivery
 from broker.core.interest import InterestListener, InterestWatcher, LocalInterest, Watchers
 from broker.core.outbox import Outbox
@@ -53,6 +55,9 @@ class Router:
         self.in_messages: int = 0  # published by clients of this node
         self.in_bytes: int = 0
         self.generation: int = 0  # counts every change of interest
+        self.inserts: int = 0  # the changes that added some
+        self.lookups: i64 = 0
+        self.misses: i64 = 0  # look-ups that nothing remembered
         self._sublist: Final = Sublist()
         self._results: Final[dict[bytes, SublistResult]] = {}
         # What all subjects lead to that differ in their last token only, by everything before it.
@@ -147,9 +152,18 @@ class Router:
         """Subscriptions of all kinds."""
         return self._sublist.count
 
+    def remembered(self) -> int:
+        """How many results."""
+        return len(self._results) + len(self._prefix_results)
+
+    def fanouts(self) -> list[int]:
+        """To how many each remembered result leads."""
+        return [result.fanout() for result in [*self._results.values(), *self._prefix_results.values()]]
+
     def _insert(self, subscription: Subscription) -> bool:
         if not self._sublist.insert(subscription):
             return False
+        self.inserts += 1
         self._changed(subscription.subject)
         return True
 
@@ -192,6 +206,7 @@ class Router:
 
         Subjects that nobody distinguishes (unique inboxes, acks, one subject per order) share a result.
         """
+        self.lookups += 1
         result = self._results.get(subject)
         if result is not None:
             return result
@@ -211,6 +226,7 @@ class Router:
             return result
         if len(self._results) + len(self._prefix_results) >= _RESULTS_MAX:
             self._forget_all()
+        self.misses += 1
         result = SublistResult(self._sublist.match(subject))
         if prefix and len(prefix) < len(subject) and self._sublist.is_uniform(prefix):
             self._prefix_results[prefix] = result

@@ -268,6 +268,7 @@ class ClientSession(Subscriber):
         services = self.services
         options = self.options
         self._auth_deadline_ns = 0
+        self.rtt_ns = max(services.now_ns - self.started_ns, 1)  # an estimate, until a ping is answered
         self._ping_due_ns = services.now_ns + services.first_ping_after_ns()
         self._set_deadline()
         try:
@@ -346,7 +347,7 @@ class ClientSession(Subscriber):
     def _on_pong(self) -> None:
         self._pings_out = 0
         if self._ping_sent_ns:
-            self.rtt_ns = self.services.now_ns - self._ping_sent_ns
+            self.rtt_ns = max(self.services.now_ns - self._ping_sent_ns, 1)
 
     def _on_ping_timer(self, now_ns: int) -> None:
         """Ping, unless the client was heard lately and its round trip is known; too many unanswered: stale."""

@@ -58,6 +58,10 @@ class SublistResult:
         self.is_plain: Final = not self.groups and not self.services and not has_stream
         self.is_stream_only: Final = has_stream and len(found) == 1
 
+    def fanout(self) -> int:
+        """How many get a message; a queue group counts as one."""
+        return len(self.plain) + len(self.groups) + len(self.services) + len(self.peers) + int(self._has_stream())
+
     def _has_stream(self) -> bool:
         return self.ingress is not None
 
@@ -276,5 +280,3 @@ class Sublist:
             if level.any is not None:
                 levels.append(level.any)
         return found
-
-

@@ -9,10 +9,11 @@ from typing import Any, Final
 
 from broker.monitor.go_text import duration_text, time_text, uptime_text
 from broker.monitor.query import BadQuery, Query
-from broker.monitor.statistics import ConnectionStatistics, Statistics
+from broker.monitor.statistics import ConnectionStatistics, Statistics, SubscriptionStatistics
 
 LIMIT_DEFAULT: Final = 1024
 ACCOUNT: Final = "$G"
+MICROSECOND_NS: Final = 1_000
 STATES: Final = {"": "open", "open": "open", "closed": "closed", "any": "any", "all": "any"}
 SORTS: Final = (
     *("cid", "start", "subs", "pending", "msgs_to", "msgs_from", "bytes_to", "bytes_from"),
@@ -24,25 +25,27 @@ def connz(statistics: Statistics, query: Query) -> dict[str, Any]:
     """The page. Errors: BadQuery."""
     sort = query.text("sort") or "cid"
     with_user = query.boolean("auth")
-    with_detail = query.text("subs") == "detail"
+    with_detail = query.text("subs").lower() == "detail"
     with_subjects = not with_detail and query.boolean("subs")
-    offset, limit, cid = max(0, query.integer("offset")), query.integer("limit"), query.integer("cid")
+    offset, limit, cid = max(0, query.integer("offset")), query.integer("limit"), query.unsigned("cid")
     state = STATES.get(query.text("state").lower())
     if state is None:
         raise BadQuery(f"Error decoding state for {query.text('state')}")
     if sort not in SORTS:
         raise BadQuery(f"invalid sorting option: {sort}")
-    if sort in ("stop", "reason") and state == "open":
+    if sort in ("stop", "reason") and state != "closed":
         raise BadQuery(f"sort by {sort} only valid on closed connections")
-    if sort == "uptime" and state == "closed":
-        raise BadQuery("sort by uptime only valid on open connections")
     limit = limit if limit > 0 else LIMIT_DEFAULT
+    if cid:
+        limit = 1
     rows: list[ConnectionStatistics] = []
     if state != "closed":
         rows += statistics["connections"]
     if state != "open":
         rows += statistics["closed_connections"]
-    rows = [row for row in rows if _is_wanted(row, cid, query.text("user"), query.text("acc"))]
+    rows = rows if query.text("acc") in ("", ACCOUNT) else []
+    total = len(rows)
+    rows = [row for row in rows if _is_wanted(row, cid, query.text("user"), query.text("mqtt_client"))]
     _sort(rows, sort)
     now_ns = statistics["now_ns"]
     shown = rows[offset : offset + limit]
@@ -50,26 +53,26 @@ def connz(statistics: Statistics, query: Query) -> dict[str, Any]:
         "server_id": statistics["server"]["server_id"],
         "now": time_text(now_ns),
         "num_connections": len(shown),
-        "total": len(rows),
+        "total": total,
         "offset": offset,
         "limit": limit,
         "connections": [_row(row, now_ns, with_user, with_subjects, with_detail) for row in shown],
     }
 
 
-def _is_wanted(row: ConnectionStatistics, cid: int, user: str, account: str) -> bool:
+def _is_wanted(row: ConnectionStatistics, cid: int, user: str, mqtt_client: str) -> bool:
     if cid and row["cid"] != cid:
         return False
-    return (not user or row["user"] == user) and account in ("", ACCOUNT)
+    return (not user or row["user"] == user) and not mqtt_client
 
 
 def _sort(rows: list[ConnectionStatistics], sort: str) -> None:
-    """Counts: most first. Names and beginnings: ascending."""
+    """Counts: most first. Names and beginnings: ascending; by uptime, which is no count, the youngest first."""
     rows.sort(key=lambda row: row["cid"])
     if sort == "reason":
         rows.sort(key=lambda row: row["reason"])
     elif sort in ("start", "uptime"):
-        rows.sort(key=lambda row: row["start_ns"])
+        rows.sort(key=lambda row: row["start_ns"], reverse=sort == "uptime")
     elif sort == "idle":
         rows.sort(key=lambda row: row["last_activity_ns"])
     elif sort != "cid":
@@ -105,8 +108,8 @@ def _row(row: ConnectionStatistics, now_ns: int, user: bool, subjects: bool, det
     if row["stop_ns"]:
         end_ns = row["stop_ns"]
         page |= {"stop": time_text(end_ns), "reason": row["reason"]}
-    if row["rtt_ns"]:
-        page["rtt"] = duration_text(row["rtt_ns"])
+    if row["rtt_ns"] or row["stop_ns"]:
+        page["rtt"] = duration_text(row["rtt_ns"] // MICROSECOND_NS * MICROSECOND_NS)
     page |= {
         "uptime": uptime_text(end_ns - row["start_ns"]),
         "idle": uptime_text(end_ns - row["last_activity_ns"]),
@@ -120,21 +123,23 @@ def _row(row: ConnectionStatistics, now_ns: int, user: bool, subjects: bool, det
     for key, value in (("name", row["name"]), ("lang", row["lang"]), ("version", row["version"])):
         if value:
             page[key] = value
-    if user:
-        if row["user"]:
-            page["authorized_user"] = row["user"]
-        page["account"] = ACCOUNT
+    if user and row["user"]:
+        page["authorized_user"] = row["user"]
     if subjects and row["subscriptions"]:
         page["subscriptions_list"] = [each["subject"] for each in row["subscriptions"]]
     if detail and row["subscriptions"]:
-        page["subscriptions_list_detail"] = [
-            {
-                "subject": each["subject"],
-                **({"qgroup": each["queue"]} if each["queue"] else {}),
-                "sid": each["sid"],
-                "msgs": each["msgs"],
-                "cid": row["cid"],
-            }
-            for each in row["subscriptions"]
-        ]
+        page["subscriptions_list_detail"] = [subscription_detail(each, row["cid"]) for each in row["subscriptions"]]
+    if user and not row["stop_ns"]:
+        page["name_tag"] = ACCOUNT
     return page
+
+
+def subscription_detail(subscription: SubscriptionStatistics, cid: int) -> dict[str, Any]:
+    """One subscription as /connz, /routez and /subsz show it."""
+    page: dict[str, Any] = {"subject": subscription["subject"]}
+    if subscription["queue"]:
+        page["qgroup"] = subscription["queue"]
+    page |= {"sid": subscription["sid"], "msgs": subscription["msgs"]}
+    if subscription["max"]:
+        page["max"] = subscription["max"]
+    return page | {"cid": cid}

@@ -12,6 +12,7 @@ from broker.monitor.statistics import Statistics
 
 OK, ERROR, UNAVAILABLE = "ok", "error", "unavailable"
 ACCOUNT = "$G"
+KINDS = ("ACCOUNT", "STREAM", "CONSUMER")  # of what is looked for, from the outside in
 
 
 def healthz(statistics: Statistics, is_jetstream_configured: bool, query: Query) -> tuple[int, dict[str, Any]]:
@@ -39,25 +40,28 @@ def healthz(statistics: Statistics, is_jetstream_configured: bool, query: Query)
     if meta_only:
         return 200, {"status": OK}
     if account not in ("", ACCOUNT):
-        return _answer(404, UNAVAILABLE, "ACCOUNT", f'JetStream account "{account}" not found', details)
-    missing = _missing(statistics, stream, consumer)
+        missing, kind = f'JetStream account "{account}" not found', "ACCOUNT"
+    else:
+        missing, kind = _missing(statistics, stream, consumer)
     if missing:
-        kind = "CONSUMER" if consumer else "STREAM"
-        return _answer(404, UNAVAILABLE, kind, missing, details)
+        names = {"account": account, "stream": stream, "consumer": consumer}
+        known = ("account", "stream", "consumer")[: KINDS.index(kind) + 1]
+        return _answer(404, UNAVAILABLE, kind, missing, details, {key: names[key] for key in known})
     return _assets(statistics, stream, consumer, details)
 
 
-def _missing(statistics: Statistics, stream: str, consumer: str) -> str:
+def _missing(statistics: Statistics, stream: str, consumer: str) -> tuple[str, str]:
+    """What is not there, and what kind of thing that is; "" when all is."""
     jetstream = statistics["jetstream"]
     if not stream or jetstream is None:
-        return ""
+        return "", ""
     for each in jetstream["streams"]:
         if each["info"]["config"]["name"] == stream:
-            names = [row["info"]["name"] for row in each["consumers"]]
-            return f"JetStream consumer '{ACCOUNT} > {stream} > {consumer}' not found" * (
-                consumer != "" and consumer not in names
-            )
-    return f"JetStream stream '{ACCOUNT} > {stream}' not found"
+            if not consumer or consumer in [row["info"]["name"] for row in each["consumers"]]:
+                return "", ""
+            where = f'for stream "{stream}" on account "{ACCOUNT}"'
+            return f'JetStream consumer "{consumer}" not found {where}', "CONSUMER"
+    return f'JetStream stream "{stream}" not found on account "{ACCOUNT}"', "STREAM"
 
 
 def _assets(statistics: Statistics, stream: str, consumer: str, details: bool) -> tuple[int, dict[str, Any]]:
@@ -79,7 +83,9 @@ def _assets(statistics: Statistics, stream: str, consumer: str, details: bool) -
     return 503, {"status": ERROR, "errors": errors}
 
 
-def _answer(code: int, status: str, kind: str, error: str, details: bool) -> tuple[int, dict[str, Any]]:
+def _answer(
+    code: int, status: str, kind: str, error: str, details: bool, names: dict[str, str] | None = None
+) -> tuple[int, dict[str, Any]]:
     if details:
-        return code, {"status": ERROR, "errors": [{"type": kind, "error": error}]}
+        return code, {"status": ERROR, "errors": [{"type": kind, **(names or {}), "error": error}]}
     return code, {"status": status, "error": error}

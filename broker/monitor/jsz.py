@@ -16,8 +16,8 @@ from broker.monitor.statistics import JetStreamStatistics, MetaStatistics, Stati
 
 ACCOUNT: Final = "$G"
 API_LEVEL: Final = 5
+ADDED_METADATA: Final = ("_nats.ver", "_nats.level")
 UNLIMITED: Final = 18_446_744_073_709_551_615  # uint64(-1), which is how nats-server says "nothing reserved"
-LIMIT_DEFAULT: Final = 1024
 
 
 def jsz(statistics: Statistics, options: config.Options, query: Query) -> dict[str, Any]:
@@ -28,25 +28,24 @@ def jsz(statistics: Statistics, options: config.Options, query: Query) -> dict[s
     wants_accounts = query.boolean("accounts") or wants_streams or account != ""
     wants_config, wants_raft = query.boolean("config"), query.boolean("raft")
     leaders_only = query.boolean("stream-leader-only")
-    offset = query.integer("offset")
-    limit = query.integer("limit", LIMIT_DEFAULT) or LIMIT_DEFAULT
+    offset = max(0, query.integer("offset"))
+    query.integer("limit")  # of accounts, of which there is one; refused when it is no number
     jetstream = statistics["jetstream"]
     head = {"server_id": statistics["server"]["server_id"], "now": time_text(statistics["now_ns"])}
     if jetstream is None:
         return {**_stats_disabled(), **head, "disabled": True, "config": _config_disabled(), **_counts([]), "total": 0}
     if query.boolean("leader-only") and not _leads_meta(statistics):
-        raise BadQuery("filtered response")
+        raise BadQuery("filtered response: not leader")
     page: dict[str, Any] = {**jetstream_stats(jetstream), **head, "config": jetstream_config(options)}
     page["limits"] = {}
     page |= _counts(jetstream["streams"])
     if jetstream["meta"] is not None:
         page["meta_cluster"] = meta_cluster(jetstream["meta"])
-    if account not in ("", ACCOUNT):
-        raise BadQuery(f"account {account!r} not found".replace("'", '"'))
-    if wants_accounts and offset == 0 and limit > 0:
+    if wants_accounts and offset == 0 and account in ("", ACCOUNT):
         detail = _account(jetstream)
         if wants_streams:
             streams = [each for each in jetstream["streams"] if each["is_leader"] or not leaders_only]
+            wants_raft = wants_raft and jetstream["meta"] is not None
             detail["stream_detail"] = [_stream(each, wants_consumers, wants_config, wants_raft) for each in streams]
         page["account_details"] = [detail]
     page["total"] = 1
@@ -137,17 +136,31 @@ def _stream(stream: StreamStatistics, consumers: bool, configs: bool, raft: bool
     if info.get("cluster"):
         page["cluster"] = info["cluster"]
     if configs:
-        page["config"] = info["config"]
+        page["config"] = _config(info["config"])
     page["state"] = info["state"]
     if consumers:
         page["consumer_detail"] = [_consumer(each["info"], configs) for each in stream["consumers"]]
     if raft:
         page["stream_raft_group"] = stream["raft_group"]
+        if consumers and stream["consumers"]:  # they ride in their stream's group
+            names = [each["info"]["name"] for each in stream["consumers"]]
+            page["consumer_raft_groups"] = [{"name": name, "raft_group": stream["raft_group"]} for name in names]
     return page
 
 
 def _consumer(info: dict[str, Any], configs: bool) -> dict[str, Any]:
-    return {key: value for key, value in info.items() if configs or key != "config"}
+    page = {key: value for key, value in info.items() if configs or key != "config"}
+    if configs:
+        page["config"] = _config(info["config"])
+    return page
+
+
+def _config(config: dict[str, Any]) -> dict[str, Any]:
+    """As it was asked for, without what API answers add to the metadata."""
+    if "metadata" not in config:
+        return config
+    metadata = {key: value for key, value in config["metadata"].items() if key not in ADDED_METADATA}
+    return {**config, "metadata": metadata}
 
 
 def _stats_disabled() -> dict[str, Any]:

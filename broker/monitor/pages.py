@@ -6,17 +6,20 @@ Read next: `varz.py`, `connz.py`, `routez.py`, `jsz.py`, `healthz.py`, `metrics.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from broker import config
+from broker.monitor.accountz import accountz, accstatz, gatewayz, leafz
 from broker.monitor.connz import connz
 from broker.monitor.go_text import json_text
 from broker.monitor.healthz import healthz
 from broker.monitor.jsz import jsz
 from broker.monitor.query import BadQuery, Query
-from broker.monitor.routez import routez, subsz
+from broker.monitor.routez import routez
 from broker.monitor.statistics import ServerFacts, Statistics
+from broker.monitor.subsz import subsz
 from broker.monitor.varz import varz
 
 JSON: Final = "application/json"
@@ -26,11 +29,29 @@ INDEX: Final = (
     ("General", "varz"),
     ("JetStream", "jsz"),
     ("Connections", "connz"),
+    ("Accounts", "accountz"),
+    ("Account Stats", "accstatz"),
     ("Subscriptions", "subsz"),
     ("Routes", "routez"),
+    ("LeafNodes", "leafz"),
+    ("Gateways", "gatewayz"),
     ("Health Probe", "healthz"),
     ("Metrics", "metrics"),
 )
+
+
+Maker = Callable[[Statistics, config.Options, ServerFacts, Query], dict[str, Any]]
+TREES: Final[dict[str, Maker]] = {
+    "/varz": lambda statistics, options, facts, _query: varz(statistics, options, facts),
+    "/connz": lambda statistics, _options, _facts, query: connz(statistics, query),
+    "/routez": lambda statistics, _options, _facts, query: routez(statistics, query),
+    "/subsz": lambda statistics, _options, _facts, query: subsz(statistics, query),
+    "/jsz": lambda statistics, options, _facts, query: jsz(statistics, options, query),
+    "/accountz": lambda statistics, _options, facts, query: accountz(statistics, facts, query),
+    "/accstatz": lambda statistics, _options, _facts, query: accstatz(statistics, query),
+    "/leafz": lambda statistics, _options, _facts, _query: leafz(statistics),
+    "/gatewayz": lambda statistics, _options, _facts, _query: gatewayz(statistics),
+}
 
 
 class Answer(NamedTuple):
@@ -46,13 +67,14 @@ class Answer(NamedTuple):
 DETAILS: Final = {
     "/connz": "connections",
     "/subsz": "connections",
-    "/subscriptionsz": "connections",
+    "/accountz": "sublist",
     "/routez": "routes",
     "/jsz": "streams",
     "/healthz": "streams",
     "/metrics": "streams",
 }
-PATHS: Final = ("/", "/varz", "/connz", "/routez", "/jsz", "/healthz", "/subsz", "/subscriptionsz", "/metrics")
+ALIASES: Final = {"/subscriptionsz": "/subsz"}
+PATHS: Final = ("/", "/healthz", "/metrics", *TREES)
 
 
 def detail(path: str, query: Query) -> str:
@@ -64,6 +86,8 @@ def detail(path: str, query: Query) -> str:
 
 def split_target(target: str) -> tuple[str, Query]:
     """Path and parameters of a request; the path is "" when it is nonsense."""
+    if target.startswith("//"):
+        return "", Query({})  # not the name of a host
     try:
         parts = urlsplit(target)
         values: dict[str, str] = {}
@@ -71,7 +95,7 @@ def split_target(target: str) -> tuple[str, Query]:
             values.setdefault(name, value)
     except ValueError:
         return "", Query({})
-    return parts.path or "/", Query(values)
+    return ALIASES.get(parts.path, parts.path or "/"), Query(values)
 
 
 def page(path: str, query: Query, statistics: Statistics, options: config.Options, facts: ServerFacts) -> Answer:
@@ -86,27 +110,13 @@ def page(path: str, query: Query, statistics: Statistics, options: config.Option
         if path == "/healthz":
             status, tree = healthz(statistics, options.jetstream.enabled, query)
             return Answer(status, JSON, json_text(tree, indent=None).encode(), True)
-        return Answer(200, JSON, json_text(_tree(path, query, statistics, options, facts)).encode(), True)
+        return Answer(200, JSON, json_text(TREES[path](statistics, options, facts, query)).encode(), True)
     except BadQuery as error:
         return Answer(400, TEXT, str(error).encode(), False)
 
 
 def not_found() -> Answer:
     return Answer(404, TEXT, b"404 page not found\n", False)
-
-
-def _tree(
-    path: str, query: Query, statistics: Statistics, options: config.Options, facts: ServerFacts
-) -> dict[str, Any]:
-    if path == "/varz":
-        return varz(statistics, options, facts)
-    if path == "/connz":
-        return connz(statistics, query)
-    if path == "/routez":
-        return routez(statistics, query)
-    if path == "/jsz":
-        return jsz(statistics, options, query)
-    return subsz(statistics, query)
 
 
 def _index() -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 TRUE: Final = ("1", "t", "T", "TRUE", "true", "True")
+UNSIGNED_BOUND: Final = 2**64
 FALSE: Final = ("0", "f", "F", "FALSE", "false", "False")
 
 
@@ -33,6 +34,19 @@ class Query:
         raise BadQuery(
             f"Error decoding boolean for '{name}': strconv.ParseBool: parsing {_quoted(value)}: invalid syntax"
         )
+
+    def unsigned(self, name: str) -> int:
+        """0 when it is not given."""
+        value = self._values.get(name, "")
+        if not value:
+            return 0
+        if not (value.isascii() and value.isdigit()):
+            reason = "invalid syntax"
+        elif int(value) >= UNSIGNED_BOUND:
+            reason = "value out of range"
+        else:
+            return int(value)
+        raise BadQuery(f"Error decoding uint64 for '{name}': strconv.ParseUint: parsing {_quoted(value)}: {reason}")
 
     def integer(self, name: str, otherwise: int = 0) -> int:
         value = self._values.get(name, "")

@@ -1,73 +1,33 @@
-"""`/routez` and `/subsz`: the routes to other nodes, and how subscriptions are looked up.
+"""`/routez`: the routes to other nodes.
 
-Read next: `jsz.py`.
+Read next: `subsz.py`.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
+from broker.monitor.connz import MICROSECOND_NS, subscription_detail
 from broker.monitor.go_text import duration_text, time_text, uptime_text
 from broker.monitor.query import Query
 from broker.monitor.statistics import RouteStatistics, Statistics
 
-LIMIT_DEFAULT: Final = 1024
-
 
 def routez(statistics: Statistics, query: Query) -> dict[str, Any]:
     """The page. Errors: BadQuery."""
-    subjects = query.text("subs") == "detail" or query.boolean("subs")
+    with_detail = query.text("subs").lower() == "detail"
+    with_subjects = not with_detail and query.boolean("subs")
     now_ns = statistics["now_ns"]
     return {
         "server_id": statistics["server"]["server_id"],
         "server_name": statistics["server"]["server_name"],
         "now": time_text(now_ns),
         "num_routes": len(statistics["routes"]),
-        "routes": [_route(route, now_ns, subjects) for route in statistics["routes"]],
+        "routes": [_route(route, now_ns, with_subjects, with_detail) for route in statistics["routes"]],
     }
 
 
-def subsz(statistics: Statistics, query: Query) -> dict[str, Any]:
-    """The page's totals and, with `subs`, the clients' subscriptions. Errors: BadQuery."""
-    wanted = query.boolean("subs")
-    offset = max(0, query.integer("offset"))
-    limit = query.integer("limit", LIMIT_DEFAULT) or LIMIT_DEFAULT
-    sublist = statistics["sublist"]
-    matches = sublist["num_matches"]
-    page: dict[str, Any] = {
-        "server_id": statistics["server"]["server_id"],
-        "now": time_text(statistics["now_ns"]),
-        "num_subscriptions": sublist["num_subscriptions"],
-        "num_cache": sublist["num_cache"],
-        "num_inserts": sublist["num_inserts"],
-        "num_removes": sublist["num_removes"],
-        "num_matches": matches,
-        "cache_hit_rate": sublist["cache_hits"] / matches if matches else 0,
-        "max_fanout": 0,
-        "avg_fanout": 0,
-        "total": 0,
-        "offset": offset,
-        "limit": limit,
-    }
-    if wanted:
-        rows = [
-            {
-                "account": "$G",
-                "subject": each["subject"],
-                **({"qgroup": each["queue"]} if each["queue"] else {}),
-                "sid": each["sid"],
-                "msgs": each["msgs"],
-                "cid": connection["cid"],
-            }
-            for connection in statistics["connections"]
-            for each in connection["subscriptions"]
-        ]
-        page["total"] = len(rows)
-        page["subscriptions_list"] = rows[offset : offset + limit]
-    return page
-
-
-def _route(route: RouteStatistics, now_ns: int, subjects: bool) -> dict[str, Any]:
+def _route(route: RouteStatistics, now_ns: int, subjects: bool, detail: bool) -> dict[str, Any]:
     page: dict[str, Any] = {
         "rid": route["rid"],
         "remote_id": route["remote_id"],
@@ -80,7 +40,7 @@ def _route(route: RouteStatistics, now_ns: int, subjects: bool) -> dict[str, Any
         "last_activity": time_text(route["last_activity_ns"]),
     }
     if route["rtt_ns"]:
-        page["rtt"] = duration_text(route["rtt_ns"])
+        page["rtt"] = duration_text(route["rtt_ns"] // MICROSECOND_NS * MICROSECOND_NS)
     page |= {
         "uptime": uptime_text(now_ns - route["start_ns"]),
         "idle": uptime_text(now_ns - route["last_activity_ns"]),
@@ -89,8 +49,10 @@ def _route(route: RouteStatistics, now_ns: int, subjects: bool) -> dict[str, Any
         "out_msgs": route["out_msgs"],
         "in_bytes": route["in_bytes"],
         "out_bytes": route["out_bytes"],
-        "subscriptions": len(route["subscriptions"]),
+        "subscriptions": route["num_subscriptions"],
     }
     if subjects and route["subscriptions"]:
-        page["subscriptions_list"] = route["subscriptions"]
+        page["subscriptions_list"] = [each["subject"] for each in route["subscriptions"]]
+    if detail and route["subscriptions"]:
+        page["subscriptions_list_detail"] = [subscription_detail(each, route["rid"]) for each in route["subscriptions"]]
     return page | {"compression": "off"}

@@ -43,6 +43,7 @@ class SubscriptionStatistics(TypedDict):
     queue: str
     sid: str
     msgs: int
+    max: int  # ends with so many messages; 0: never
 
 
 class ConnectionStatistics(TrafficStatistics):
@@ -74,16 +75,18 @@ class RouteStatistics(TrafficStatistics):
     last_activity_ns: int
     rtt_ns: int
     pending_bytes: int
-    subscriptions: list[str]
+    num_subscriptions: int
+    subscriptions: list[SubscriptionStatistics]
 
 
 class SublistStatistics(TypedDict):
     num_subscriptions: int
-    num_cache: int
+    num_cache: int  # subjects whose result is remembered
     num_inserts: int
     num_removes: int
-    num_matches: int
+    num_matches: int  # look-ups; messages of a run share one
     cache_hits: int
+    fanouts: list[int]  # receivers of each remembered result
 
 
 class ReplicaStatistics(TypedDict):

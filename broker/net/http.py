@@ -1,6 +1,6 @@
 """A small HTTP/1.1 server for pages that are made on the spot: h11 for the protocol, trio for the rest.
 
-Is: reading requests within limits, answering GET and HEAD, keeping connections alive for a while.
+Is: reading requests within limits, answering them all like GET or HEAD, keeping connections alive for a while.
 Is not: what the pages say (`monitor/pages.py`), TLS, bodies of requests (they are read and forgotten, up to a limit).
 Invariants: whatever arrives, a connection costs one task, 16 KiB of request and a bounded time of patience; what is no
 request gets 400 and the connection is closed. Only `make_page` can raise into the server.
@@ -100,10 +100,7 @@ class HttpServer:
                 return None
 
     async def _answer(self, protocol: h11.Connection, stream: trio.abc.Stream, request: h11.Request) -> None:
-        if request.method not in (b"GET", b"HEAD"):
-            page = Page(405, "text/plain; charset=utf-8", b"Method Not Allowed")
-        else:
-            page = self._make_page(request.target.decode("ascii", "replace"))
+        page = self._make_page(request.target.decode("ascii", "replace"))  # whatever the method, as nats-server does
         headers = [
             ("Content-Type", page.media_type),
             ("Date", formatdate(usegmt=True)),
@@ -111,6 +108,8 @@ class HttpServer:
         ]
         if page.is_public:
             headers.insert(0, ("Access-Control-Allow-Origin", "*"))
+        if page.status == 404 and not page.is_public:
+            headers.insert(1, ("X-Content-Type-Options", "nosniff"))
         await self._send(protocol, stream, page, headers, b"" if request.method == b"HEAD" else page.body)
 
     async def _refuse(self, protocol: h11.Connection, stream: trio.abc.Stream) -> None:

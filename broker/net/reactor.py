@@ -152,6 +152,7 @@ class Reactor:
         is_due = now_ns >= self._next_tick_ns or 0 < self._next_deadline_ns <= now_ns
         if not ready and not is_due:
             return False
+        self._node.arrive(now_ns, self._clock.wall_ns())
         by_fd = self.sockets.by_fd
         for fd, mask in ready:
             connection = by_fd.get(fd)

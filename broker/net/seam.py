@@ -77,6 +77,8 @@ class Turn(Protocol):
 class Node(Protocol):
     """`broker.node.BrokerNode`, as seen from the rim."""
 
+    def arrive(self, now_ns: int, wall_ns: int) -> None: ...  # the time of what is told next, until the turn
+
     def connection_opened(self, cid: int, kind: int, remote: tuple[str, int], token: str = "") -> None: ...
 
     def connection_bytes(self, cid: int, data: bytes) -> None: ...

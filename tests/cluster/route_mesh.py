@@ -36,8 +36,8 @@ class SmallRouter(RouteTraffic):
         else:
             wanted.pop(session.info.server_id, None)
 
-    def interest_of(self, session: RouteSession) -> list[bytes]:
-        return [key[0] for key, wanted in self.remote.items() if session in [each for each, _ in wanted.values()]]
+    def interest_of(self, session: RouteSession) -> list[tuple[bytes, bytes]]:
+        return [key for key, wanted in self.remote.items() if session in [each for each, _ in wanted.values()]]
 
     def interest_count(self, session: RouteSession) -> int:
         return len(self.interest_of(session))

@@ -167,6 +167,7 @@ def test_statistics_of_a_route() -> None:
     pair.run()
     (row,) = pair.tables[0].statistics(True)
     assert (row["remote_name"], row["did_solicit"], row["is_configured"], row["out_msgs"]) == ("n1", True, True, 1)
-    assert row["subscriptions"] == [b"orders".decode()]
+    assert (row["num_subscriptions"], row["rtt_ns"]) == (1, 0)
+    assert row["subscriptions"] == [{"subject": "orders", "queue": "", "sid": "R $G orders", "msgs": 0, "max": 0}]
     (row,) = pair.tables[1].statistics(False)
     assert (row["in_msgs"], row["in_bytes"], row["did_solicit"]) == (1, 5, False)

@@ -15,6 +15,7 @@ from types import TracebackType
 NATS_SERVER = Path(sys.executable).parent / "nats-server"
 PATIENCE_S = 10.0
 _PONGS = re.compile(rb"(?:^|\r\n)PONG(?=\r\n)")
+_MONITOR = re.compile(rb"Starting http monitor on \S*:(\d+)")
 _LISTENING = re.compile(rb"Listening for client connections on \S*:(\d+)")
 
 
@@ -43,6 +44,12 @@ class ReferenceServer:
         self.process.kill()
         raise AssertionError(f"no port: {log!r}")
 
+    def monitor_port(self) -> int:
+        """Where the pages are, with the flags `-m -1`."""
+        found = _MONITOR.search(os.pread(self.log.fileno(), 65536, 0))
+        assert found is not None, "started without monitoring"
+        return int(found[1])
+
     def __enter__(self) -> ReferenceServer:
         return self
 
@@ -68,6 +75,10 @@ class ReferenceClient:
         """Until so many PONGs came, or the end."""
         while len(_PONGS.findall(self.received)) < count and self._read():
             pass
+
+    def read_some(self) -> None:
+        """What comes next; the end is a failure."""
+        assert self._read(), "the connection ended"
 
     def read_rest(self) -> None:
         while self._read():

@@ -69,18 +69,21 @@ def test_connz_pages_sorts_and_filters() -> None:
     assert [row["cid"] for row in get("/connz?sort=msgs_from", tree)[1]["connections"]] == [2, 4, 1, 3, 5]
     page = get("/connz?offset=1&limit=2", tree)[1]
     assert [page[key] for key in ("num_connections", "total", "offset", "limit")] == [2, 5, 1, 2]
-    assert get("/connz?cid=4", tree)[1]["total"] == 1
+    page = get("/connz?cid=4", tree)[1]
+    assert [page[key] for key in ("num_connections", "total", "limit")] == [1, 5, 1]
     row = get("/connz?user=u&auth=1", tree)[1]["connections"][0]
-    assert (row["authorized_user"], row["account"], row["rtt"], row["idle"]) == ("u", "$G", "664µs", "1s")
+    assert (row["authorized_user"], row["name_tag"], row["rtt"], row["idle"]) == ("u", "$G", "664µs", "1s")
+    assert get("/connz?acc=other", tree)[1]["connections"] == []
+    assert get("/connz?mqtt_client=m", tree)[1]["connections"] == []
 
 
 def test_connz_shows_closed_connections_and_subscriptions() -> None:
-    subscriptions = [{"subject": "foo.>", "queue": "q", "sid": "3", "msgs": 7}]
+    subscriptions = [{"subject": "foo.>", "queue": "q", "sid": "3", "msgs": 7, "max": 9}]
     gone = connection(cid=9, stop_ns=1_790_000_000_000_000_000, reason="Client Closed")
     tree = standalone(connections=[connection(subscriptions=subscriptions)], closed_connections=[gone])
     assert get("/connz?subs=1", tree)[1]["connections"][0]["subscriptions_list"] == ["foo.>"]
     detail = get("/connz?subs=detail", tree)[1]["connections"][0]["subscriptions_list_detail"]
-    assert detail == [{"subject": "foo.>", "qgroup": "q", "sid": "3", "msgs": 7, "cid": 1}]
+    assert detail == [{"subject": "foo.>", "qgroup": "q", "sid": "3", "msgs": 7, "max": 9, "cid": 1}]
     assert get("/connz?state=closed", tree)[1]["connections"][0]["reason"] == "Client Closed"
     assert get("/connz?state=any", tree)[1]["total"] == 2
 
@@ -97,6 +100,10 @@ def test_connz_shows_closed_connections_and_subscriptions() -> None:
         ("/connz?state=zz", "Error decoding state for zz"),
         ("/healthz?details=maybe", None),
         ("/connz?cid=" + "9" * 40, None),
+        ("/connz?cid=-1", "Error decoding uint64 for 'cid': strconv.ParseUint: parsing \"-1\": invalid syntax"),
+        ("/connz?sort=stop&state=any", "sort by stop only valid on closed connections"),
+        ("/subsz?test=a.*", "invalid test subject, must be valid publish subject: a.*"),
+        ("/accountz?acc=x", "Account x does not exist"),
     ],
 )
 def test_a_parameter_that_makes_no_sense_is_refused_as_nats_server_does(target: str, text: str | None) -> None:
@@ -113,6 +120,7 @@ def test_jsz_nests_accounts_streams_and_consumers_on_request() -> None:
     first = account["stream_detail"][0]
     assert (first["name"], first["stream_raft_group"], first["cluster"]["leader"]) == ("S", "S-R3F-MZ2dDMUo", "n1")
     assert first["config"]["metadata"] == {"a": "b"}
+    assert first["consumer_raft_groups"] == [{"name": "D", "raft_group": "S-R3F-MZ2dDMUo"}]
     assert first["consumer_detail"][0]["config"] == {"durable_name": "D"}
     without = get("/jsz?consumers=true")[1]["account_details"][0]["stream_detail"][0]
     assert "config" not in without and "config" not in without["consumer_detail"][0]
@@ -132,7 +140,9 @@ def test_jsz_sums_up() -> None:
         "lag": 4,
         "peer": "BXScrY9i",
     }
-    assert get("/jsz?leader-only=true") == (400, "filtered response")
+    assert get("/jsz?leader-only=true") == (400, "filtered response: not leader")
+    assert "account_details" in get("/jsz?accounts=1&offset=-1&limit=-1")[1]
+    assert "account_details" not in get("/jsz?acc=nope&streams=1")[1]
     assert get("/jsz", standalone())[1]["disabled"] is True
 
 
@@ -144,6 +154,15 @@ def test_healthz_says_what_is_wrong() -> None:
     assert get("/healthz?account=$G&stream=S&consumer=D")[0] == 200
     assert get("/healthz?account=$G&stream=S&consumer=E")[0] == 404
     assert get("/healthz?account=$G&stream=missing")[0] == 404
+    missing = get("/healthz?account=$G&stream=missing&consumer=D&details=1")[1]["errors"]
+    assert missing == [
+        {
+            "type": "STREAM",
+            "account": "$G",
+            "stream": "missing",
+            "error": 'JetStream stream "missing" not found on account "$G"',
+        }
+    ]
     starting = clustered(health={"ready": False, "meta_error": "", "faults": []})
     assert get("/healthz", starting)[0] == 500
 
@@ -182,6 +201,7 @@ def test_every_path_answers_whatever_the_server_is() -> None:
 
 def test_a_target_that_is_nonsense_is_no_path() -> None:
     assert pages.split_target("//[::1")[0] not in pages.PATHS
+    assert pages.split_target("//varz")[0] not in pages.PATHS
     assert pages.split_target("/varz?" + "a=1&" * 1000)[0] not in pages.PATHS
 
 
@@ -203,3 +223,48 @@ def test_a_stream_without_replicas_has_no_cluster_block_to_trip_over() -> None:
     tree["jetstream"]["streams"] = [row]
     detail = get("/jsz?streams=true", tree)[1]["account_details"][0]["stream_detail"][0]
     assert "cluster" not in detail
+
+
+def test_subsz_says_what_a_subject_would_reach() -> None:
+    subjects = [("foo.*", ""), ("bar", "q"), (">", ""), ("foo.bar.>", "")]
+    rows = [{"subject": subject, "queue": queue, "sid": "1", "msgs": 0, "max": 0} for subject, queue in subjects]
+    sublist = standalone()["sublist"] | {"num_matches": 4, "cache_hits": 3, "fanouts": [2, 1]}
+    tree = standalone(connections=[connection(subscriptions=rows)], sublist=sublist)
+
+    def reached(query: str) -> list[str]:
+        return [row["subject"] for row in get("/subsz?subs=1" + query, tree)[1].get("subscriptions_list", [])]
+
+    assert reached("&test=foo.bar") == ["foo.*", ">"]
+    assert reached("&test=bar") == ["bar", ">"]
+    assert reached("&offset=1&limit=2") == ["bar", ">"]
+    assert reached("&acc=other") == []
+    page = get("/subscriptionsz", tree)[1]
+    assert [page[key] for key in ("cache_hit_rate", "max_fanout", "avg_fanout", "total")] == [0.75, 2, 1.5, 0]
+    assert "subscriptions_list" not in page
+
+
+def test_the_one_account_and_what_is_not_there() -> None:
+    tree = clustered()
+    tree["server"] |= {"num_connections": 3, "out_msgs": 9, "out_client_msgs": 7}  # type: ignore[typeddict-item]
+    assert get("/accountz", tree)[1]["accounts"] == ["$G"]
+    detail = get("/accountz?acc=$G", tree)[1]["account_detail"]
+    assert (detail["jetstream_enabled"], detail["client_connections"]) == (True, 3)
+    (row,) = get("/accstatz", tree)[1]["account_statz"]
+    assert (row["conns"], row["sent"]["msgs"], row["sent"]["routes"]["msgs"]) == (3, 9, 2)
+    assert get("/accstatz")[1]["account_statz"] == []
+    assert len(get("/accstatz?unused=1")[1]["account_statz"]) == 1
+    assert (get("/leafz")[1]["leafs"], get("/gatewayz")[1]["outbound_gateways"]) == ([], {})
+
+
+def test_routez_shows_what_a_route_wants() -> None:
+    row = {"subject": "a", "queue": "q", "sid": "R $G a q", "msgs": 0, "max": 0}
+    traffic = dict.fromkeys(("in_msgs", "in_bytes", "out_msgs", "out_bytes", "pending_bytes", "start_ns"), 0)
+    route = traffic | {"rid": 7, "remote_id": "N", "remote_name": "n2", "did_solicit": True, "is_configured": True}
+    route |= {"ip": "1.2.3.4", "port": 6222, "last_activity_ns": 0, "rtt_ns": 136_999, "num_subscriptions": 1}
+    tree = standalone(routes=[route | {"subscriptions": [row]}])
+    (listed,) = get("/routez?subs=1", tree)[1]["routes"]
+    assert (listed["subscriptions"], listed["subscriptions_list"], listed["rtt"]) == (1, ["a"], "136µs")
+    (listed,) = get("/routez?subs=detail", tree)[1]["routes"]
+    assert listed["subscriptions_list_detail"] == [
+        {"subject": "a", "qgroup": "q", "sid": "R $G a q", "msgs": 0, "cid": 7}
+    ]

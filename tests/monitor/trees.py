@@ -69,7 +69,7 @@ def standalone(**changes: Any) -> Statistics:
         "connections": [],
         "closed_connections": [],
         "routes": [],
-        "sublist": dict.fromkeys(sublist, 0),
+        "sublist": dict.fromkeys(sublist, 0) | {"fanouts": []},
         "jetstream": None,
         "health": {"ready": True, "meta_error": "", "faults": []},
     }

@@ -67,6 +67,9 @@ class EchoNode:
     def dial_failed(self, address: tuple[str, int], token: str = "") -> None:
         self.note("dial_failed", address, token)
 
+    def arrive(self, now_ns: int, wall_ns: int) -> None:
+        self.arrived_ns = now_ns
+
     def tick(self, now_ns: int, wall_ns: int) -> None:
         self.ticks += 1
 
