@@ -20,8 +20,9 @@ from broker.cluster.route_bridge import open_routes
 from broker.cluster.route_session import HANDED_OVER
 from broker.cluster.route_traffic import RouteSession
 from broker.cluster.routes import RouteTable
-from broker.cluster.service import WAL_DIRECTORY, JetStreamService
+from broker.cluster.service import JetStreamService
 from broker.cluster.services import AckService, ApiService
+from broker.cluster.store_opening import WAL_DIRECTORY
 from broker.cluster.transport import Dial, LinkTable
 from broker.cluster.turn_clock import TurnClock
 from broker.config import VERSION, Options

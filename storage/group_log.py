@@ -63,6 +63,7 @@ class GroupLog:
         self.last_term: int = 0
         self.hard_term: int = 0
         self.vote: str = ""
+        self.damage: str = ""  # why what the log held of the group is not to be trusted; until the group is removed
         self._files = files
         self._recent_bytes_max = recent_bytes_max
         self._recent_bytes: int = 0
@@ -87,7 +88,7 @@ class GroupLog:
 
     def blank(self) -> bool:
         """Was nothing ever said about the group?"""
-        return self.last_index == 0 and self.hard_term == 0 and not self.vote
+        return self.last_index == 0 and self.hard_term == 0 and not self.vote and not self.damage
 
     def term(self, index: int) -> int:
         """The term of an entry, or of the position right before the first. Raises IndexError for any other."""
@@ -113,6 +114,10 @@ class GroupLog:
                 data = self._read_file(index, slot)
             records.append(LogRecord(index, self._terms[slot], self._kinds[slot], data))
         return records
+
+    def has_kind(self, kind: int) -> bool:
+        """Is there an entry of this kind?"""
+        return kind in self._kinds[self._skip :]
 
     def forget_data(self) -> None:
         """Drop from memory all data that lies in a file."""

@@ -16,6 +16,7 @@ from storage.group_log import GroupLog, LogFiles
 from storage.hard_state import GroupState, encode_group_state
 from storage.identity import StoreIdentity, claim
 from storage.wal_batch import (
+    RECORD_DAMAGED,
     RECORD_ENTRY,
     RECORD_HARD_STATE,
     RECORD_LENGTH,
@@ -272,4 +273,6 @@ class Wal:
             )
             body = encode_group_state(state)
             head.add(RECORD_TABLE, group_id, log.snapshot_index, log.snapshot_term, 0, body)
+            if log.damage:
+                head.add(RECORD_DAMAGED, group_id, 0, 0, 0, log.damage.encode())
         return head

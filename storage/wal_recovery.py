@@ -13,12 +13,13 @@ import zlib
 from typing import Final
 
 from storage.disk import Disk
-from storage.errors import CorruptLog, DamagedRange
+from storage.errors import DamagedRange
 from storage.frame import HEADER_LENGTH, FrameHeader, find_header, read_header
 from storage.group_log import GroupLog, LogFiles
 from storage.hard_state import decode_group_state
 from storage.wal_batch import (
     RECORD,
+    RECORD_DAMAGED,
     RECORD_ENTRY,
     RECORD_HARD_STATE,
     RECORD_LENGTH,
@@ -29,6 +30,7 @@ from storage.wal_batch import (
     START_KEEP,
     log_path,
 )
+from storage.wal_damage import LogDamage, mended
 
 SUFFIX: Final = ".wal"
 SPARE_SUFFIX: Final = ".spare"
@@ -48,14 +50,25 @@ class Recovery:
         self._seed = seed
         self._files = files
         self._recent_bytes_max = recent_bytes_max
-        self._damage: list[DamagedRange] = []
-        self._complete: bool = True
-        self._bad_path: str = ""
-        self._bad_offset: int = 0
-        self._bad_reason: str = ""
+        self.damage: Final = LogDamage()
+        self._sequences: list[int] = []
+        self._garbage: list[int] = []
 
     def run(self) -> None:
         """Read everything. Raises CorruptLog and leaves the files alone then."""
+        self.read()
+        error = self.damage.error()
+        if error is not None:
+            raise error
+        if self._sequences:
+            self._cut_end()
+        for sequence in self._garbage:
+            self._disk.remove(log_path(self._directory, sequence))
+        if self._garbage:
+            self._disk.sync_directory(self._directory)
+
+    def read(self) -> None:
+        """Read everything; nothing is changed. What is damaged is in `damage` then."""
         sequences = self._list()
         strays = self._before_hole(sequences)
         discard = self._drop_unborn(sequences)
@@ -68,11 +81,12 @@ class Recovery:
         if sequences:
             self.oldest = sequences[0]
             self.newest = sequences[-1]
-            self._cut_end()
-        for sequence in strays + discard:
-            self._disk.remove(log_path(self._directory, sequence))
-        if strays or discard:
-            self._disk.sync_directory(self._directory)
+        self._sequences = sequences
+        self._garbage = strays + discard
+
+    def newest_number(self) -> int:
+        """The highest number of a file that is there, whatever is in it."""
+        return max([0, *self._sequences, *self._garbage])
 
     def _list(self) -> list[int]:
         sequences = []
@@ -103,7 +117,7 @@ class Recovery:
         sequences.pop()
         if not sequences and newest > 1:
             self._note(newest, 0, "the only file has no readable head, though there were files before it")
-            self._complete = False
+            self.damage.blind(newest, 0)
         return [newest]
 
     def _content(self, sequence: int) -> bytes:
@@ -157,7 +171,13 @@ class Recovery:
                 self._apply(data, header, sequence, first)
                 offset = header.end
                 continue
-            self._complete = False
+            header = mended(data, offset, self._seed, sequence)
+            if header is not None and self._body_sound(data, header):
+                self._note_mended(header)
+                self._apply(data, header, sequence, first)
+                offset = header.end
+                continue
+            self.damage.blind(sequence, offset)
             following = self._following(data, offset, sequence)
             if following is None:
                 self.end = offset
@@ -198,13 +218,17 @@ class Recovery:
         for at in self._bad_records(data, header):
             group, index, _, _, _, kind_of_record, _, _, _ = RECORD.unpack_from(header.meta, at)
             last = index if kind_of_record == RECORD_ENTRY else 0
-            self._damage.append(DamagedRange(group, last, last))
+            self.damage.add(group, last, last)
+
+    def _note_mended(self, header: FrameHeader) -> None:
+        for at in range(0, len(header.meta), RECORD_LENGTH):
+            group, index, _, _, _, kind_of_record, _, _, _ = RECORD.unpack_from(header.meta, at)
+            last = index if kind_of_record == RECORD_ENTRY else 0
+            if kind_of_record != RECORD_PREVIOUS:
+                self.damage.mended.append(DamagedRange(group, last, last))
 
     def _note(self, sequence: int, offset: int, reason: str) -> None:
-        if not self._bad_path:
-            self._bad_path = log_path(self._directory, sequence)
-            self._bad_offset = offset
-            self._bad_reason = reason
+        self.damage.note(log_path(self._directory, sequence), offset, reason)
 
     def _apply(self, data: bytes, header: FrameHeader, sequence: int, first: bool) -> None:
         meta = header.meta
@@ -218,6 +242,8 @@ class Recovery:
                 log = self._group(group)
                 if index > log.last_index + 1 or index <= log.snapshot_index:
                     self._gap(log, index, sequence, header.offset)
+                elif index == log.last_index + 1:
+                    self.damage.confirmed[group] = (sequence, header.offset)
                 log.recovered(index, term, kind, sequence, offset, length, crc)
             elif kind_of_record == RECORD_HARD_STATE:
                 log = self._group(group)
@@ -230,6 +256,8 @@ class Recovery:
                 removed = self.groups.pop(group, None)
                 if removed is not None:
                     removed.drop()
+            elif kind_of_record == RECORD_DAMAGED:
+                self._group(group).damage = data[offset : offset + length].decode("utf-8", "replace")
             elif kind_of_record == RECORD_TABLE:
                 tabled.add(group)
                 self._apply_table(group, index, term, data[offset : offset + length], first, sequence)
@@ -238,7 +266,7 @@ class Recovery:
             for group in sorted(self.groups):
                 if group not in tabled and not self.groups[group].blank():
                     self._note(sequence, 0, "the table of groups does not follow from the files before")
-                    self._damage.append(DamagedRange(group, 0, 0))
+                    self.damage.add(group, 0, 0)
 
     def _group(self, group: int) -> GroupLog:
         log = self.groups.get(group)
@@ -249,7 +277,7 @@ class Recovery:
 
     def _gap(self, log: GroupLog, index: int, sequence: int, offset: int) -> None:
         self._note(sequence, offset, "entries before these are missing")
-        self._damage.append(DamagedRange(log.group, log.last_index + 1, index - 1))
+        self.damage.add(log.group, log.last_index + 1, index - 1)
         log.start_at(index - 1, 0, False)
 
     def _apply_table(self, group: int, index: int, term: int, body: bytes, first: bool, sequence: int) -> None:
@@ -264,11 +292,12 @@ class Recovery:
                 and log.last_index == state.last_index
                 and log.last_term == state.last_term
             ):
+                self.damage.confirmed[group] = (sequence, 0)
                 return
         if not first:
             self._note(sequence, 0, "the table of groups does not follow from the files before")
             low = min(log.last_index, state.last_index) + 1 if log is not None else index + 1
-            self._damage.append(DamagedRange(group, low, max(low, state.last_index)))
+            self.damage.add(group, low, max(low, state.last_index))
         log = self._group(group)
         log.start_at(index, term, False)
         log.hard_term = state.hard_term
@@ -284,9 +313,7 @@ class Recovery:
             if missing is not None:
                 reason = "a file before this one is missing" if strays else "entries before this file are missing"
                 self._note(sequences[0], 0, reason)
-                self._damage.append(DamagedRange(group, missing[0], missing[1]))
-        if self._bad_path:
-            raise CorruptLog(self._bad_path, self._bad_offset, self._bad_reason, self._damage, self._complete)
+                self.damage.add(group, missing[0], missing[1])
 
     def _cut_end(self) -> None:
         """The newest file ends with its last frame, and all of it is durable: it is what this node vouches for."""

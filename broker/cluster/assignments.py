@@ -85,17 +85,18 @@ class Assignments(MetaListener):
 
     def open(self, stored: list[GroupSnapshot], damaged: dict[int, str]) -> None:
         """Start what the store holds; `damaged` says what is wrong with groups that cannot be opened."""
-        for group_id, error in damaged.items():
-            self._damaged(group_id, "_meta_" if group_id == META_GROUP else str(group_id), error)
+        names = {found.group: decode_assignment(found.about).config.name for found in stored if found.about}
+        names[META_GROUP] = "_meta_"
+        for group_id, reason in damaged.items():
+            self._damaged(group_id, names.get(group_id, str(group_id)), reason)
         for snapshot in stored:
-            if snapshot.group != META_GROUP:
+            if snapshot.group != META_GROUP and snapshot.group not in damaged:
                 try:
                     self._begin(self._factory.stream(snapshot))
                 except StorageError as error:
-                    name = decode_assignment(snapshot.about).config.name
-                    self._damaged(snapshot.group, name, str(error))
+                    self._damaged(snapshot.group, names[snapshot.group], str(error))
         for snapshot in stored:
-            if snapshot.group == META_GROUP:
+            if snapshot.group == META_GROUP and META_GROUP not in damaged:
                 self._open_meta(snapshot)
 
     def _open_meta(self, snapshot: GroupSnapshot) -> None:

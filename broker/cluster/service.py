@@ -24,7 +24,7 @@ from broker.cluster.dispatch import Dispatch
 from broker.cluster.engine import FULL_RETRY_NS, Engine
 from broker.cluster.forward import Forwarder
 from broker.cluster.frames import FRAME_VIEW
-from broker.cluster.group_store import GROUPS_DIRECTORY, FoundGroupJob, RemoveGroupJob, stored_groups
+from broker.cluster.group_store import FoundGroupJob, GroupSnapshot, RemoveGroupJob
 from broker.cluster.groups import GroupFactory, founding_meta
 from broker.cluster.hand_over import HandOver
 from broker.cluster.identity import META_GROUP
@@ -32,16 +32,15 @@ from broker.cluster.jobs import Job, WalJob
 from broker.cluster.peer_frames import PeerFrames
 from broker.cluster.readmission import Readmission
 from broker.cluster.repair import DiscardJob, Repairs
+from broker.cluster.store_opening import open_store
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
 from broker.config import Options
 from broker.core.router import Router
 from storage.disk import Disk
-from storage.errors import CorruptSnapshot, DiskFull, StorageError
-from storage.wal import Wal
+from storage.errors import DiskFull, StorageError
 
 CAMPAIGN_SPREAD_TICKS: Final = 4
-WAL_DIRECTORY: Final = "wal"
 
 
 class JetStreamService:
@@ -67,9 +66,10 @@ class JetStreamService:
         self.jobs: list[Job] = []
         self._disk: Final = disk
         self._rng: Final = rng
-        file_bytes = options.jetstream.log_file_bytes
-        wal = Wal.open(disk, WAL_DIRECTORY, links.name, file_bytes, store_id=links.store_id)
-        self.engine: Final = Engine(wal, links, options.jetstream.sync_interval_ns)
+        store = open_store(disk, links, options.jetstream.log_file_bytes, self.clustered)
+        if store.error:
+            self.events.append(("error", "log_damaged", {"error": store.error}))
+        self.engine: Final = Engine(store.wal, links, options.jetstream.sync_interval_ns)
         self.answers: Final = Answers(router, links)
         dead_letters = DeadLetters(clock)
         allowed = options.ternmq.dead_letter
@@ -99,20 +99,10 @@ class JetStreamService:
         self._full_told: bool = False
         self._retry_at_ns: int = 0
         self._stopping: bool = False
-        self._open()
+        self._open(store.groups, store.damaged)
 
-    def _open(self) -> None:
+    def _open(self, stored: list[GroupSnapshot], damaged: dict[int, str]) -> None:
         """Start every group that the store holds; a lone server founds its meta group at once."""
-        stored, damaged = stored_groups(self._disk)
-        if META_GROUP in damaged and not self.clustered:
-            raise CorruptSnapshot(damaged[META_GROUP])
-        wal = self.engine.wal
-        promised = wal.has_group(META_GROUP) and wal.group(META_GROUP).last_index > 0
-        if promised and META_GROUP not in damaged and META_GROUP not in [found.group for found in stored]:
-            raise StorageError(
-                f"{GROUPS_DIRECTORY}: the log knows groups whose files are missing; bring them back, or give this "
-                "server an empty store directory"
-            )
         if not stored and not self.clustered:
             job = FoundGroupJob(self._disk, founding_meta({self.peer: self.links.name}))
             job.run()

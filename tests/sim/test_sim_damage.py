@@ -6,7 +6,7 @@ from sim.client import Message
 from sim.judge import contents
 from sim.plan import SECOND_NS
 from sim.stage import NODES, Stage
-from sim.test_sim_readmission import is_whole
+from sim.test_sim_readmission import is_whole, publish
 
 
 class Damage:
@@ -237,3 +237,72 @@ def test_a_stream_with_one_replica_stays_away_and_says_why() -> None:
     assert len(stage.events(node, "stream_damaged")) == 1
     assert stage.machines[node].disk.list("groups/1/blocks")
     stage.publish(stage.client(node), "S.a", 3)
+
+
+# The log.
+
+
+def log_file(stage: Stage, node: str) -> str:
+    disk = stage.machines[node].disk
+    return "wal/" + [name for name in disk.list("wal") if name.endswith(".wal")][-1]
+
+
+def frames(data: bytes) -> list[int]:
+    return [at for at in range(0, len(data), 8) if data[at : at + 4] == b"TmqF"]
+
+
+def invariants_know(stage: Stage, node: str, *groups: int) -> None:
+    """What a disk had of these groups is gone, and that is nobody's fault."""
+    machine = stage.machines[node]
+    for group in groups:
+        stage.cluster.checks.disks[machine.node.links.peer].groups.pop(group, None)
+
+
+def test_a_bit_that_flips_in_the_log_hits_one_stream_and_only_that_one() -> None:
+    damage = Damage()
+    stage = damage.stage
+    node = stage.others(damage.leader)[0]
+    stage.publish(stage.client(damage.leader), "S.b", 3, b"the one that is hit")
+    stage.publish(stage.client(damage.leader), "T.b", 3)
+    stage.rest(2 * SECOND_NS)
+    machine = stage.machines[node]
+    group, other = stage.group(node, "S").id, stage.group(node, "T").id
+    invariants_know(stage, node, group)
+    machine.crash(False)
+    path = log_file(stage, node)
+    machine.disk.flip_bit(path, 8 * machine.disk.content(path).find(b"the one that is hit"))
+    machine.start()
+    jetstream = machine.node.jetstream
+    assert list(jetstream.assignments.damaged) == [group]
+    assert other in jetstream.assignments.groups and 0 in jetstream.engine.groups
+    publish(stage, stage.client(node), "T.a", 3)
+    publish(stage, stage.client(node), "S.a", 3)
+    stage.wait(lambda: is_whole(stage, "S", "T"))
+    assert equal_files(stage, "S")
+    assert len(stage.events(node, "log_damaged")) == len(stage.events(node, "stream_damaged")) == 1
+    assert not jetstream.engine.wal.group(group).damage
+    machine.crash(True)
+    machine.start()
+    stage.wait(lambda: is_whole(stage, "S", "T"))
+    assert len(stage.events(node, "log_damaged")) == 1, "and it is over"
+
+
+def test_a_log_that_lost_the_directory_of_a_frame_is_made_anew_from_the_others() -> None:
+    damage = Damage()
+    stage = damage.stage
+    node = stage.others(damage.leader)[0]
+    stage.publish(stage.client(damage.leader), "T.b", 3)
+    stage.rest(2 * SECOND_NS)
+    machine = stage.machines[node]
+    invariants_know(stage, node, 0, 1, 2)
+    machine.crash(False)
+    path = log_file(stage, node)
+    starts = frames(machine.disk.content(path))
+    for bit in range(64):
+        machine.disk.flip_bit(path, 8 * (starts[len(starts) // 2] + 44) + 3 * bit)
+    machine.start()
+    assert sorted(machine.node.jetstream.assignments.damaged) == [0, 1, 2]
+    stage.wait(lambda: is_whole(stage, "S", "T"))
+    assert equal_files(stage, "S") and equal_files(stage, "T")
+    stage.create(stage.client(node), "U")
+    assert not health(stage, node)
