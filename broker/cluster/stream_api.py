@@ -14,7 +14,7 @@ from broker.cluster.stream_group import StreamGroup
 from broker.cluster.stream_list import unless_lone
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
-from broker.jetstream.api import ApiSubject, Propose, Reply, no_responders
+from broker.jetstream.api import ApiSubject, Propose, Replies, Reply, no_responders
 from broker.jetstream.api_consumers import handle_consumer
 from broker.jetstream.api_messages import handle_message
 from broker.jetstream.api_streams import handle_stream, stream_info
@@ -22,6 +22,7 @@ from broker.jetstream.api_types import ApiRequest, answer, error_answer
 from broker.jetstream.consumer_errors import CONSUMER_NOT_FOUND
 from broker.jetstream.delivery import Delivery
 from broker.jetstream.delivery_output import OpWaiter
+from broker.jetstream.direct_get import handle_direct_get
 from broker.jetstream.ops import OP_STREAM_CONFIG, encode_config
 from broker.jetstream.stream import StreamMachine
 
@@ -99,16 +100,24 @@ class StreamApi:
             return
         if verb.startswith("CONSUMER."):
             found = handle_consumer(verb, request, leader)
-        elif verb in ("STREAM.MSG.GET", "STREAM.MSG.DELETE", "DIRECT.GET"):
+        elif verb == "DIRECT.GET":
+            found = handle_direct_get(request, leader)
+        elif verb in ("STREAM.MSG.GET", "STREAM.MSG.DELETE"):
             found = handle_message(verb, request, leader)
         else:
             found = handle_stream(verb, request, leader)
         if isinstance(found, Reply):
-            if request.reply:
-                data = found.headers + found.payload
-                self._answers.send(request.origin, request.reply, b"", b"", len(found.headers), data)
+            self._answer(request, found)
+        elif isinstance(found, Replies):
+            for reply in found.replies:
+                self._answer(request, reply)
         elif isinstance(found, Propose):
             group.propose(found.kind, found.body, ApiWaiter(self._answers, request, found.respond), True)
+
+    def _answer(self, request: ApiRequest, reply: Reply) -> None:
+        if request.reply:
+            data = reply.headers + reply.payload
+            self._answers.send(request.origin, request.reply, b"", b"", len(reply.headers), data)
 
     def _nobody(self, request: ApiRequest) -> None:
         """A consumer that is not there, or a stream that allows no direct gets, is as nobody who answers."""

@@ -124,7 +124,14 @@ class Propose:
         self.respond: Final = respond
 
 
-ApiAnswer = Reply | Propose | None
+class Replies:
+    """Answer now, with several messages in order."""
+
+    def __init__(self, replies: list[Reply]) -> None:
+        self.replies: Final = replies
+
+
+ApiAnswer = Reply | Replies | Propose | None
 
 
 class StreamLeader(Protocol):

@@ -36,7 +36,7 @@ def consumer_info(consumer: Consumer, leader: StreamLeader, listed: bool = False
     cluster = leader.cluster_info()
     if cluster is not None and "raft_group" in cluster:  # a lone server says nothing of its leader here
         info["cluster"] = cluster
-    if lead is not None and lead.push is not None and lead.push.active:
+    if lead is not None and lead.push is not None and lead.push.is_bound():
         info["push_bound"] = True
     left_ns = consumer.config.pause_until_ns - leader.wall_ns
     if left_ns > 0:

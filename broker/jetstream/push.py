@@ -55,6 +55,10 @@ class PushLink:
             self.heartbeat_ns = now_ns + self.heartbeat_every_ns
         return True
 
+    def is_bound(self) -> bool:
+        """Whether somebody is there, also where nobody has looked yet."""
+        return self.active or self.output.has_interest(self.subject, self.group)
+
     def may_send(self) -> bool:
         """Whether the next message may leave."""
         return self.active and (self.window_bytes == 0 or self.unanswered_bytes <= self.window_bytes)

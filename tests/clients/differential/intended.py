@@ -23,6 +23,11 @@ INTENDED: list[tuple[str, str, str]] = [
         "a retry whose first PubAck was lost gets its sequence, as nats-server has it for replicated streams; a lone "
         "nats-server looks at the last sequence first",
     ),
+    (
+        "a batch from a sequence on",
+        'DIRECT.GET.S {"seq":1,"batch":2,"no_hdr":true}',
+        "nats-server does not count down what is left when headers are not wanted; here the end of a batch tells it",
+    ),
     *(
         (
             "consumer limits that consumers exceed",
