@@ -225,13 +225,11 @@ def _replica(replica: dict[str, object]) -> ReplicaStatistics:
 
 def _health(service: JetStreamService | None) -> HealthStatistics:
     if service is None:
-        return {"ready": True, "meta_error": "", "faults": []}
+        return {"ready": True, "stopped": "", "meta_error": "", "faults": []}
     meta = service.assignments.meta
     meta_error = ""
     damaged = service.assignments.damaged
-    if service.engine.failed:
-        meta_error = f"JetStream stopped: {service.engine.failed}"
-    elif META_GROUP in damaged:
+    if META_GROUP in damaged:
         meta_error = f"JetStream meta group is damaged here: {damaged[META_GROUP].error}"
     elif meta is None or not meta.raft.is_member():
         meta_error = "JetStream has not established contact with a meta leader"
@@ -245,7 +243,7 @@ def _health(service: JetStreamService | None) -> HealthStatistics:
         if error:
             faults.append({"stream": group.machine.config.name, "consumer": "", "error": error})
     faults.extend(_missing(service))
-    return {"ready": True, "meta_error": meta_error, "faults": faults}
+    return {"ready": True, "stopped": service.engine.failed, "meta_error": meta_error, "faults": faults}
 
 
 def _missing(service: JetStreamService) -> list[AssetFault]:

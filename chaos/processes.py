@@ -41,6 +41,13 @@ class ChaosNode(Node):
         """SIGCONT."""
         os.kill(self.pid(), signal.SIGCONT)
 
+    def is_alive(self) -> bool:
+        """What the liveness probe of the chart would say; where it says no, the container is restarted."""
+        try:
+            return bool(self.get("/healthz?js-enabled-only=true")["status"] == "ok")
+        except OSError:
+            return False
+
     def is_paused(self) -> bool:
         """Whether the kernel says that the process is stopped."""
         return process_state(self.pid()) == "T"

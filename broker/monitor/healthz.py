@@ -33,6 +33,8 @@ def healthz(statistics: Statistics, is_jetstream_configured: bool, query: Query)
         return 200, {"status": OK}
     if jetstream is None:
         return _answer(503, UNAVAILABLE, "JETSTREAM", "JetStream is not enabled", details)
+    if health["stopped"]:  # the probe that restarts a container must see it: nothing else brings this node back
+        return _answer(503, UNAVAILABLE, "JETSTREAM", f"JetStream stopped: {health['stopped']}", details)
     if enabled_only or server_only:
         return 200, {"status": OK}
     if health["meta_error"]:

@@ -140,6 +140,7 @@ class AssetFault(TypedDict):
 
 class HealthStatistics(TypedDict):
     ready: bool  # clients are served
+    stopped: str  # why the log cannot be written any more; only a restart helps. "": it can
     meta_error: str  # "": the meta group has a leader and we are current with it, or there is none
     faults: list[AssetFault]  # assigned here and not well
 

@@ -154,6 +154,7 @@ class Injected(Fault):
         self.title = title
         self.node = node
         self._tracer = Tracer(node, inject, directory / f"{node.name}.strace")
+        self._restarted = ""
 
     def begin(self) -> None:
         self._tracer.attach()
@@ -163,9 +164,15 @@ class Injected(Fault):
         return f"{self.node.name}: calls that met the fault are counted"
 
     def end(self) -> None:
+        """A server that ended itself, or says that it cannot go on, is started again, as its supervisor would."""
         self._tracer.detach()
         if not self.node.running():
+            self._restarted = f"{self.node.name} had ended and was started again; "
+        elif not self.node.is_alive():
+            self.node.stop()
+            self._restarted = f"{self.node.name} failed its liveness probe and was restarted; "
+        if self._restarted:
             self.node.start()
 
     def aftermath(self) -> str:
-        return f"{self._tracer.injected()} calls met the fault"
+        return f"{self._restarted}{self._tracer.injected()} calls met the fault"

@@ -163,12 +163,12 @@ def test_healthz_says_what_is_wrong() -> None:
             "error": 'JetStream stream "missing" not found on account "$G"',
         }
     ]
-    starting = clustered(health={"ready": False, "meta_error": "", "faults": []})
+    starting = clustered(health={"ready": False, "stopped": "", "meta_error": "", "faults": []})
     assert get("/healthz", starting)[0] == 500
 
 
 def test_healthz_probes_of_the_chart_do_not_depend_on_the_quorum() -> None:
-    tree = clustered(health={"ready": True, "meta_error": "JetStream has no meta leader", "faults": []})
+    tree = clustered(health={"ready": True, "stopped": "", "meta_error": "JetStream has no meta leader", "faults": []})
     assert get("/healthz", tree) == (503, {"status": "unavailable", "error": "JetStream has no meta leader"})
     assert get("/healthz?js-server-only=true", tree)[0] == 200
     assert get("/healthz?js-enabled-only=true", tree)[0] == 200
@@ -176,9 +176,16 @@ def test_healthz_probes_of_the_chart_do_not_depend_on_the_quorum() -> None:
     assert get("/healthz?js-enabled-only=true", standalone(), CLUSTERED)[0] == 503
 
 
+def test_healthz_of_a_node_that_cannot_write_its_log_fails_every_probe_so_that_it_is_restarted() -> None:
+    tree = clustered(health={"ready": True, "stopped": "sync failed", "meta_error": "", "faults": []})
+    for query in ("", "?js-enabled-only=true", "?js-server-only=true", "?js-meta-only=true"):
+        status, page = get(f"/healthz{query}", tree)
+        assert (status, page["error"]) == (503, "JetStream stopped: sync failed")
+
+
 def test_healthz_lists_faults_in_detail() -> None:
     fault = {"stream": "S", "consumer": "", "error": "JetStream stream '$G > S' is not current"}
-    tree = clustered(health={"ready": True, "meta_error": "", "faults": [fault]})
+    tree = clustered(health={"ready": True, "stopped": "", "meta_error": "", "faults": [fault]})
     assert get("/healthz", tree)[0] == 503
     status, page = get("/healthz?details=true", tree)
     assert (status, page["status"], page["errors"][0]["type"]) == (503, "error", "STREAM")

@@ -71,7 +71,7 @@ def standalone(**changes: Any) -> Statistics:
         "routes": [],
         "sublist": dict.fromkeys(sublist, 0) | {"fanouts": []},
         "jetstream": None,
-        "health": {"ready": True, "meta_error": "", "faults": []},
+        "health": {"ready": True, "stopped": "", "meta_error": "", "faults": []},
     }
     return tree | changes  # type: ignore[no-any-return]
 

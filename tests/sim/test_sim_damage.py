@@ -94,6 +94,7 @@ def test_a_log_that_cannot_be_written_ends_every_group_of_the_node_and_its_clien
     stage.request(client, "S.a", b"x")
     stage.rest(3 * SECOND_NS)
     assert [fields for _, _, name, fields in stage.machines[node].events if name == "write_error"]
+    assert "sync" in stage.machines[node].node.statistics("")["health"]["stopped"]
     stage.publish(client, "S.a", 3)
 
 
