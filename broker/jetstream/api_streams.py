@@ -6,6 +6,7 @@ Not here: create, update, delete, names and list (the meta group's, `broker/clus
 from typing import Final
 
 from broker.core.subjects import SubjectMatcher
+from broker.jetstream.admission import SUBJECT_MAX
 from broker.jetstream.api import ApiAnswer, Propose, Reply, StreamLeader
 from broker.jetstream.api_errors import BAD_REQUEST, PURGE_FAILED, STREAM_SEALED, ApiError
 from broker.jetstream.api_types import (
@@ -147,7 +148,10 @@ def _purge(request: ApiRequest, leader: StreamLeader) -> ApiAnswer:
         return Reply(error_answer(_PURGE, PURGE_FAILED.of(err="stream purge not permitted")))
     if sequence > SEQUENCE_MAX:
         return Reply(error_answer(_PURGE, PURGE_FAILED.of(err=f"sequence can not be larger than {SEQUENCE_MAX}")))
-    return Propose(OP_PURGE, encode_purge(leader.wall_ns, PurgeOp(subject, sequence, keep)), respond_purged)
+    purge = PurgeOp(subject.encode(), sequence, keep)
+    if len(purge.subject) > SUBJECT_MAX:
+        return Reply(respond_purged(0))  # longer than any subject that could match
+    return Propose(OP_PURGE, encode_purge(leader.wall_ns, purge), respond_purged)
 
 
 def respond_purged(result: object) -> bytes:

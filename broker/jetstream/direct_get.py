@@ -11,12 +11,12 @@ whatever was asked for; its EOB tells how many messages are left and where to go
 Not here: STREAM.MSG.GET (`api_messages`), which replica answers (`broker/cluster`).
 """
 
-import json
 from typing import Final
 
 from broker.core.subjects import SubjectMatcher, is_literal
 from broker.jetstream.api import ApiAnswer, Replies, Reply, StreamLeader, parse
 from broker.jetstream.api_types import ApiRequest, fits, required_level_error
+from broker.jetstream.go_json import JsonError, decode
 from broker.jetstream.go_time import format_time, parse_time
 from broker.jetstream.message_query import QUERY_FIELDS, MessageQuery
 from broker.jetstream.store import MessageStore, StoredMessage
@@ -92,16 +92,17 @@ def _is_contradictory(query: MessageQuery, batch: BatchQuery) -> bool:
 
 def _read_leniently(payload: bytes) -> dict[str, object] | None:
     """The fields of a direct get; unknown ones are ignored there. None when it is no request."""
-    if not payload.strip():
+    if not payload:
         return {}
     try:
-        value = json.loads(payload)
-    except (ValueError, RecursionError):
+        values = decode(payload)
+    except JsonError:
         return None
-    if value is None:
+    if values == [None]:
         return {}
-    if not isinstance(value, dict):
+    if len(values) != 1 or not isinstance(values[0], dict):
         return None
+    value = values[0]
     fields: dict[str, object] = {}
     for key, item in value.items():
         kind = QUERY_FIELDS.get(key)

@@ -198,25 +198,24 @@ def decode_config(body: bytes) -> tuple[int, bytes]:
 
 
 class PurgeOp:
-    """What to purge: all, or what matches `subject` ("" = everything), before `sequence` (0 = no bound) or but the
-    last `keep`."""
+    """What to purge: all, or what matches `subject` (b"" = everything; it need not be UTF-8), before `sequence` (0 = no
+    bound) or but the last `keep`."""
 
-    def __init__(self, subject: str, sequence: int, keep: int) -> None:
-        self.subject: str = subject
+    def __init__(self, subject: bytes, sequence: int, keep: int) -> None:
+        self.subject: bytes = subject
         self.sequence: int = sequence
         self.keep: int = keep
 
 
 def encode_purge(timestamp_ns: int, purge: PurgeOp) -> bytes:
     """OP_PURGE: `i64 time | u64 sequence | u64 keep | u16 subject length | subject`."""
-    subject = purge.subject.encode()
-    return _PURGE.pack(timestamp_ns, purge.sequence, purge.keep, len(subject)) + subject
+    return _PURGE.pack(timestamp_ns, purge.sequence, purge.keep, len(purge.subject)) + purge.subject
 
 
 def decode_purge(body: bytes) -> PurgeOp:
     """Inverse of `encode_purge`."""
     _, sequence, keep, length = _PURGE.unpack_from(body)
-    return PurgeOp(body[_PURGE.size : _PURGE.size + length].decode(), sequence, keep)
+    return PurgeOp(body[_PURGE.size : _PURGE.size + length], sequence, keep)
 
 
 def encode_delete(timestamp_ns: int, sequence: int) -> bytes:

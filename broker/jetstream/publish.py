@@ -273,7 +273,7 @@ class _Admission:
             self._accept_with_ttl(index, headers.message_id, ttl)
         if headers.rollup and outcome != _REFUSED:
             self._flush()
-            subject = self.op.subject(index).decode() if headers.rollup == b"sub" else ""
+            subject = self.op.subject(index) if headers.rollup == b"sub" else b""
             purge(state, PurgeOp(subject, 0, 1 if outcome == _ACCEPTED else 0), self.sink)
 
     def _accept_with_ttl(self, index: int, message_id: bytes, ttl: int) -> None:

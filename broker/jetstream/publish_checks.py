@@ -68,11 +68,7 @@ def _last_sequence_for(state: StreamState, subject: bytes) -> int:
     store = state.store
     if is_literal(subject):
         return store.last_sequence_for(subject)
-    try:
-        matcher = SubjectMatcher([subject.decode()])
-    except UnicodeDecodeError:
-        return 0
-    return store.previous_sequence(store.last_sequence, matcher)
+    return store.previous_sequence(store.last_sequence, SubjectMatcher([subject]))
 
 
 def check_rollup(config: StreamConfig, headers: PublishHeaders) -> ApiError | None:

@@ -88,7 +88,7 @@ def purge(state: StreamState, op: PurgeOp, sink: EffectSink) -> int:
     """Returns how many messages were removed."""
     store = state.store
     before = store.messages
-    if op.subject in ("", ">"):
+    if op.subject in (b"", b">"):
         if op.keep:
             first = _first_kept(state, op.keep)
         elif op.sequence:
@@ -121,8 +121,8 @@ def _first_kept(state: StreamState, keep: int) -> int:
 def _purge_subject(state: StreamState, op: PurgeOp, sink: EffectSink) -> int:
     store = state.store
     matcher = SubjectMatcher([op.subject])
-    if op.keep and is_literal(op.subject.encode()):
-        excess = store.count_for(op.subject.encode()) - op.keep
+    if op.keep and is_literal(op.subject):
+        excess = store.count_for(op.subject) - op.keep
     elif op.keep:
         excess = sum([count for _, count in store.subjects(matcher)]) - op.keep
     else:

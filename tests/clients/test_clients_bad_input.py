@@ -131,7 +131,8 @@ def test_numbers_at_the_end_of_their_range(server: Node, number: int) -> None:
 
     async def story() -> None:
         client = await nats.connect(server.url)
-        for name, config in [("A", {"first_seq": number}), ("B", {"max_age": number}), ("C", {"allow_msg_ttl": True})]:
+        limitless = {"allow_msg_ttl": True, "allow_direct": True}
+        for name, config in [("A", {"first_seq": number}), ("B", {"max_age": number}), ("C", limitless)]:
             await ask(client, f"$JS.API.STREAM.CREATE.{name}", {"name": name, "subjects": [f"{name}.>"], **config})
         for consumer in ({"ack_wait": number}, {"backoff": [number], "max_deliver": 3}, {"opt_start_seq": number}):
             config = {"durable_name": "D", "ack_policy": "explicit", **consumer}
@@ -139,7 +140,9 @@ def test_numbers_at_the_end_of_their_range(server: Node, number: int) -> None:
             await client.publish("C.a", b"x", headers={"Nats-TTL": str(number)})
             await ask(client, "$JS.API.CONSUMER.MSG.NEXT.C.D", {"batch": 1, "expires": 100_000_000})
             await ask(client, "$JS.API.CONSUMER.DELETE.C.D", {})
+        await ask(client, "$JS.API.STREAM.PURGE.C", {"filter": "x" * 70_000})
         await ask(client, "$JS.API.STREAM.PURGE.C", {"seq": number})
+        await ask(client, "$JS.API.DIRECT.GET.C", {"last_by_subj": "\ud800"})
         for _ in range(3):
             for name in "ABC":
                 await client.publish(f"{name}.a", b"x")

@@ -53,7 +53,7 @@ def apply_local(machine: StreamMachine, kind: str, arguments: tuple, wall_ns: in
     elif kind == "delete":
         machine.apply(OP_MESSAGE_DELETE, encode_delete(wall_ns, *arguments), 0, sink)
     elif kind == "purge":
-        machine.apply(OP_PURGE, encode_purge(wall_ns, PurgeOp("", 0, 0)), 0, sink)
+        machine.apply(OP_PURGE, encode_purge(wall_ns, PurgeOp(b"", 0, 0)), 0, sink)
     elif kind == "truncate":  # as a limit would
         machine.store.truncate_front(*arguments)
 

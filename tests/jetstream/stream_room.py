@@ -270,7 +270,7 @@ class Room:
 
     def do_purge(self, words: list[str]) -> str:
         fields = dict(word.split("=") for word in words)
-        op = PurgeOp(fields.get("subject", ""), int(fields.get("seq", 0)), int(fields.get("keep", 0)))
+        op = PurgeOp(fields.get("subject", "").encode(), int(fields.get("seq", 0)), int(fields.get("keep", 0)))
         return self.apply(OP_PURGE, encode_purge(self.wall_ns, op))
 
     def do_delete(self, words: list[str]) -> str:
@@ -341,7 +341,7 @@ class Room:
 
     def do_dead_purge(self, words: list[str]) -> str:
         """`dead-purge [seq]`: of the dead-letter stream."""
-        op = PurgeOp("", int(words[0]) if words else 0, 0)
+        op = PurgeOp(b"", int(words[0]) if words else 0, 0)
         return self.apply(OP_PURGE, encode_purge(self.wall_ns, op), SLOT_DEAD_LETTERS)
 
     def do_waiting(self, words: list[str]) -> str:

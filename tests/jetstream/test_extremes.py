@@ -7,7 +7,7 @@ import pytest
 
 from broker.jetstream.admission import SUBJECT_MAX, admit
 from broker.jetstream.dead_letter import DeadLetter, letter_headers
-from broker.jetstream.ops import HEADERS_MAX, OP_PURGE, PurgeOp, encode_purge
+from broker.jetstream.ops import HEADERS_MAX, OP_PUBLISH, OP_PURGE, PublishBatch, PurgeOp, encode_purge
 from broker.jetstream.store import SEQUENCE_MAX
 from broker.jetstream.stream_config import StreamConfig
 from broker.jetstream.stream_rules import StreamServerLimits, complete_new
@@ -73,11 +73,28 @@ def test_no_stream_begins_where_sequences_end(sequence: int) -> None:
 def test_no_purge_goes_where_sequences_end(sequence: int) -> None:
     world = World()
     world.publish(2)
-    purge = encode_purge(world.wall_ns, PurgeOp("", sequence, 0))
+    purge = encode_purge(world.wall_ns, PurgeOp(b"", sequence, 0))
     world.proposed.append((OP_PURGE, purge, True, None))  # of a log written before this was refused
     world.commit()
     world.publish(2)
     assert world.machine.store.last_sequence == SEQUENCE_MAX + 1
+
+
+ROLL_UP = [b"Nats-Rollup: sub"]
+EXPECT = [b"Nats-Expected-Last-Subject-Sequence: 0", b"Nats-Expected-Last-Subject-Sequence-Subject: \xff.*"]
+
+
+@pytest.mark.parametrize("fields", [ROLL_UP, EXPECT])
+def test_a_subject_need_not_be_text(fields: list[bytes]) -> None:
+    world = World(allow_rollup_hdrs=True)
+    batch = PublishBatch()
+    own = header(*fields)
+    batch.add(b"s.\xff", 0, b"x")
+    batch.add(b"s.\xff", len(own), own + b"y")
+    world.proposed.append((OP_PUBLISH, batch.encode(world.wall_ns), True, None))
+    world.commit()
+    assert world.machine.store.last_sequence == 2
+    assert world.machine.store.messages == (1 if b"Rollup" in own else 2)
 
 
 def test_a_dead_letter_has_room_for_the_longest_subject() -> None:

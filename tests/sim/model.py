@@ -214,7 +214,7 @@ class Model:
 
     def _purge(self, body: bytes) -> None:
         op = decode_purge(body)
-        matcher = SubjectMatcher([op.subject or ">"])
+        matcher = SubjectMatcher([op.subject or b">"])
         found = sorted(s for s, message in self.messages.items() if matcher.matches(message.subject.encode()))
         if op.sequence:
             found = [sequence for sequence in found if sequence < op.sequence]
