@@ -129,6 +129,8 @@ class Options:
 
     debug: bool = False
     trace: bool = False
+    trace_headers: bool = False  # of payloads, the headers only
+    max_traced_msg_len: int = 0  # bytes of a payload; 0: all
     logtime: bool = True
     logtime_utc: bool = False
     log_file: str = ""  # "": standard error

@@ -29,7 +29,7 @@ def _words(words: str) -> frozenset[str]:
 
 # Accepted and without effect: they tune what we do not have (profiling, a cache that cannot be switched off, …).
 HARMLESS: Final = _words(
-    "disable_sublist_cache no_sublist_cache prof_port prof_block_rate max_traced_msg_len connect_error_reports "
+    "disable_sublist_cache no_sublist_cache prof_port prof_block_rate connect_error_reports "
     "reconnect_error_reports no_system_account no_system no_sys_acc no_fast_producer_stall ocsp_cache"
 )
 JETSTREAM_HARMLESS: Final = _words(
@@ -127,6 +127,11 @@ def _duration(attribute: str) -> Setter:
         setattr(options, attribute, values.duration_ns(key, node, warnings))
 
     return set_duration
+
+
+def _trace_headers(options: Options, key: str, node: Node, warnings: list[str]) -> None:
+    options.trace_headers = values.boolean(key, node)
+    options.trace = options.trace or options.trace_headers
 
 
 def _max_connections(options: Options, key: str, node: Node, warnings: list[str]) -> None:
@@ -361,7 +366,8 @@ SETTERS: Final[dict[str, Setter]] = {
     "debug": _boolean("debug"),
     "trace": _boolean("trace"),
     "trace_verbose": _boolean("trace"),
-    "trace_headers": _boolean("trace"),
+    "trace_headers": _trace_headers,
+    "max_traced_msg_len": _integer("max_traced_msg_len", -(2**31), INT32_MAX),
     "logtime": _boolean("logtime"),
     "logtime_utc": _boolean("logtime_utc"),
     "logfile": _text("log_file"),

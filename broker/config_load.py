@@ -71,6 +71,7 @@ def _apply_log_flags(options: Options, flags: FlagValues) -> None:
         options.logtime = flags.switch("logtime")
     if flags.given("logtime_utc"):
         options.logtime_utc = flags.switch("logtime_utc")
+    options.max_traced_msg_len = flags.number("max_traced_msg_len") or options.max_traced_msg_len
     options.log_file = flags.text("log") or options.log_file
     options.log_size_limit = max(0, flags.number("log_size_limit")) or options.log_size_limit
 

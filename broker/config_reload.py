@@ -18,6 +18,8 @@ from broker.config import SECOND_NS, Options
 RELOADABLE: Final = {
     "debug": "debug",
     "trace": "trace",
+    "trace_headers": "trace_headers",
+    "max_traced_msg_len": "max_traced_msg_len",
     "logtime": "logtime",
     "logtime_utc": "logtime_utc",
     "log_file": "log_file",

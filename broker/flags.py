@@ -74,7 +74,7 @@ FLAGS: Final = (
     Flag("DV", SWITCH, LOGGING, "", "Debug and trace"),
     Flag("DVV", SWITCH, LOGGING, "", "Debug and verbose trace"),
     Flag("log_size_limit", NUMBER, LOGGING, "<limit>", "Logfile size limit (default: no limit)"),
-    Flag("max_traced_msg_len", NUMBER, LOGGING, "<len>", "Accepted for compatibility, without effect"),
+    Flag("max_traced_msg_len", NUMBER, LOGGING, "<len>", "Printable length of traced messages (default: unlimited)"),
     Flag("js jetstream", SWITCH, JETSTREAM, "", "Enable JetStream functionality"),
     Flag("sd store_dir", TEXT, JETSTREAM, "<dir>", "Set the storage directory"),
     Flag("user", TEXT, AUTHORIZATION, "<user>", "User required for connections"),

@@ -68,10 +68,12 @@ SENTENCES: Final = {
     "shutdown": "Initiating Shutdown...",
     "server_exiting": "Server Exiting..",
     "client_created": "{remote} - cid:{cid} - Client connection created",
-    "client_closed": "{remote} - cid:{cid} - Client connection closed: {reason}",
-    "client_error": "{remote} - cid:{cid} - {error}",
-    "slow_consumer": "{remote} - cid:{cid} - Slow Consumer Detected: {reason}",
-    "authentication_error": "{remote} - cid:{cid} - authentication error",
+    "client_closed": "{remote} - cid:{cid}{who} - Client connection closed: {reason}",
+    "client_error": "{remote} - cid:{cid}{who} - {error}",
+    "client_trace": "{remote} - cid:{cid}{who} - {line}",
+    "slow_consumer": "{remote} - cid:{cid}{who} - Slow Consumer Detected: {reason}",
+    "authentication_error": "{remote} - cid:{cid} - authentication error{as_user}",
+    "events_lost": "More happened at once than the log has room for: {count} lines are missing",
     "route_created": "{remote} - rid:{rid} - Route connection created",
     "route_connected": "{remote} - rid:{rid} - Connected to {name} ({server_id})",
     "route_closed": "{remote} - rid:{rid} - Router connection closed: {reason}",
@@ -236,9 +238,15 @@ def sentence(name: str, fields: dict[str, object]) -> str:
     template = SENTENCES.get(name)
     if template is not None:
         try:
-            return template.format_map(fields)
+            return template.format_map({"who": _who(fields), **fields})
         except (KeyError, ValueError, IndexError, AttributeError):
             pass  # an event without the fields of its sentence still says what it knows
     words = name.replace("_", " ")
     details = ", ".join(f"{key}={value}" for key, value in fields.items())
     return f"{words[:1].upper()}{words[1:]}: {details}" if details else f"{words[:1].upper()}{words[1:]}"
+
+
+def _who(fields: dict[str, object]) -> str:
+    """What a client said of itself, behind its address."""
+    said = f' - "{fields["client"]}"' if "client" in fields else ""
+    return said + (f' - "$G/user:{fields["user"]}"' if "user" in fields else "")

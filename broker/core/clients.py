@@ -11,8 +11,8 @@ from broker.config import Options
 from broker.core.auth import Authenticator
 from broker.core.router import Router
 from broker.core.session import ClientSession
-from broker.core.session_services import SessionServices
-from broker.wire.errors import ERR_AUTHORIZATION, ERR_MAX_CONNECTIONS, STALE_CONNECTION
+from broker.core.session_services import SECOND_NS, SessionServices
+from broker.wire.errors import ERR_AUTHORIZATION, ERR_MAX_CONNECTIONS, SLOW_CONSUMER_DEADLINE, STALE_CONNECTION
 
 API_LEVEL: Final = 5
 PROTOCOL: Final = 1
@@ -64,6 +64,9 @@ class Clients:
         services.ping_interval_ns = options.ping_interval_ns
         services.ping_max = options.ping_max
         services.auth_timeout_ns = options.authorization.timeout_ns
+        services.traces = options.trace
+        services.traces_headers_only = options.trace_headers
+        services.max_traced_msg_len = options.max_traced_msg_len
 
     # Connections.
 
@@ -72,6 +75,7 @@ class Clients:
         self.services.now_ns = now_ns
         session = ClientSession(self.services, cid, remote[0], remote[1])
         self.sessions[cid] = session
+        session.log.event("debug", "client_created", {})
         session.open()
         self._counts.connections += 1
         limit = self._options.max_connections
@@ -99,9 +103,15 @@ class Clients:
         counts.out_bytes += session.out_bytes
         if session.outbox.is_slow:
             counts.slow += 1
-            self.services.event("warning", "slow_consumer", {"cid": cid, "reason": why})
+            reason = f"MaxPending of {session.outbox.max_pending} Exceeded"
+            session.log.event("info", "slow_consumer", {"reason": reason})
+        elif why == SLOW_CONSUMER_DEADLINE:
+            counts.slow += 1
+            reason = f"WriteDeadline of {self._options.write_deadline_ns / SECOND_NS:g}s exceeded"
+            session.log.event("info", "slow_consumer", {"reason": reason})
         if why == STALE_CONNECTION:
             counts.stale += 1
+        session.log.event("debug", "client_closed", {"reason": why})
         session.end(why)
         limit = self._options.max_closed_clients
         if limit > 0:
@@ -113,7 +123,12 @@ class Clients:
     def take_output(self, cid: int) -> bytes:
         """What is to be sent to a client."""
         session = self.sessions.get(cid)
-        return b"" if session is None else session.outbox.take()
+        if session is None:
+            return b""
+        output = session.outbox.take()
+        if self.services.traces:
+            session.log.output(output)
+        return output
 
     def collect(self, sends: list[int], closes: list[tuple[int, str]]) -> None:
         """Connections with output, and those that end."""
@@ -134,9 +149,7 @@ class Clients:
 
     def take_events(self) -> list[tuple[str, str, dict[str, object]]]:
         """What a person should know."""
-        events = self.services.events
-        self.services.events = []
-        return events
+        return self.services.take_events()
 
     # News for all.
 

@@ -16,6 +16,7 @@ from broker.core.connect import ConnectError, ConnectOptions, parse_object
 from broker.core.delivery import PublishMemo
 from broker.core.permissions import publish_refusal, subscribe_refusal
 from broker.core.publish_run import publish_run
+from broker.core.session_log import SessionLog
 from broker.core.session_services import RTT_INTERVAL_NS, SessionServices
 from broker.core.subjects import is_valid_literal
 from broker.core.subscription import ClientSubscription, Subscriber
@@ -47,6 +48,7 @@ class ClientSession(Subscriber):
         self.port: Final = port
         self.started_ns: Final = now_ns
         self.options: Final = ConnectOptions()
+        self.log: Final = SessionLog(services, cid, host, port, self.options)
         self.subscriptions: Final[dict[bytes, ClientSubscription]] = {}  # by sid
         self.deadline_ns: int = 0  # when `on_tick` is due
         self.last_activity_ns: int = now_ns
@@ -126,10 +128,14 @@ class ClientSession(Subscriber):
         self._last_line = b""  # its size was checked against the old limit
         self._memo = None
 
-    def close(self, error: ProtocolError) -> None:
-        """End the connection, with the error's text as the last word when it has one."""
+    def close(self, error: ProtocolError, complaint: str = "") -> None:
+        """End the connection, with the error's text as the last word when it has one; the log gets the complaint."""
         if error.text:
-            self._say(error.text)
+            self.outbox.append(error.encode())
+        if error.is_routine:
+            self.log.debug(complaint or error.text)
+        elif complaint or error.text:
+            self.log.error(complaint or error.text)
         self.end(error.close_reason)
 
     def end(self, reason: str) -> None:
@@ -150,6 +156,8 @@ class ClientSession(Subscriber):
             if memo is not None and not publish_run(self, self.services.router, parser, memo):
                 self._memo = None
             operation = parser.next()
+            if self.services.traces:
+                self.log.operation(operation, parser)
             if operation == OP_PUB:
                 self._publish()
             elif operation == OP_NONE:
@@ -169,6 +177,7 @@ class ClientSession(Subscriber):
             elif operation == OP_INFO:
                 self._on_info(parser.document)
             elif operation == OP_ERR:
+                self.log.error("Client Error " + parser.document.decode("utf-8", "backslashreplace"))
                 self.end(errors.PARSE_ERROR)
             elif operation == OP_FAILED:
                 error = parser.error
@@ -176,7 +185,7 @@ class ClientSession(Subscriber):
                 if error is errors.ERR_AUTHORIZATION:
                     self._refuse_login()
                 else:
-                    self.close(error)
+                    self.close(error, parser.complaint)
 
     def _publish(self) -> None:
         """One message whose line the parser has just read."""
@@ -188,11 +197,12 @@ class ClientSession(Subscriber):
         options = self.options
         is_usual = True
         if options.pedantic and not is_valid_literal(subject) and subject:  # none: see HMSG in the parser
-            self._say(errors.ERR_INVALID_PUBLISH_SUBJECT.text)
+            self.outbox.append(errors.ERR_INVALID_PUBLISH_SUBJECT.encode())
             is_usual = False
         refusal = publish_refusal(subject, reply)
         if refusal:
-            self._say(refusal)
+            self.outbox.append(errors.error_line(refusal))
+            self.log.publish_refused(refusal, subject, reply)
             return
         if options.verbose:
             self.outbox.append(encode.OK)
@@ -200,7 +210,7 @@ class ClientSession(Subscriber):
         router = self.services.router
         result = router.lookup(subject)
         header_length = int(parser.header_length)
-        if is_usual and not reply:
+        if is_usual and not reply and not self.services.traces:
             line = parser.line()
             if line == self._last_line and line:
                 self._memo = PublishMemo(line, subject, reply, header_length, int(parser.size), result)
@@ -236,9 +246,11 @@ class ClientSession(Subscriber):
             if services.router.subscribe(subscription):
                 self.subscriptions[sid] = subscription
             else:
-                refusal = errors.ERR_INVALID_SUBJECT.text
+                self.outbox.append(errors.ERR_INVALID_SUBJECT.encode())
+                return
         if refusal:
-            self._say(refusal)
+            self.outbox.append(errors.error_line(refusal))
+            self.log.subscription_refused(refusal, subject, queue, sid)
         elif self.options.verbose:
             self.outbox.append(encode.OK)
 
@@ -256,10 +268,14 @@ class ClientSession(Subscriber):
     def subscription_ended(self, subscription: ClientSubscription) -> None:
         self.subscriptions.pop(subscription.sid, None)
         self.services.router.unsubscribe(subscription)
+        if self.services.traces:
+            self.log.subscription_ended(subscription.sid)
 
     def _unsubscribe_all(self) -> None:
         for subscription in list(self.subscriptions.values()):
             self.services.router.unsubscribe(subscription)
+            if self.services.traces:
+                self.log.subscription_ended(subscription.sid)
         self.subscriptions.clear()
 
     # CONNECT
@@ -273,7 +289,8 @@ class ClientSession(Subscriber):
         self._set_deadline()
         try:
             options.update(document)
-        except ConnectError:
+        except ConnectError as error:
+            self.log.error(str(error))
             self.end(errors.PROTOCOL_VIOLATION)
             return
         if self._connected:
@@ -303,6 +320,7 @@ class ClientSession(Subscriber):
         if not accepted or options.names_account:
             self._refuse_login()
             return
+        self.log.is_introduced = True
         self._parser.awaits_connect = False
         if not 0 <= options.protocol <= 1:
             self.close(errors.ERR_CLIENT_PROTOCOL)
@@ -312,12 +330,9 @@ class ClientSession(Subscriber):
             self.outbox.append(encode.OK)
 
     def _refuse_login(self) -> None:
-        self.services.event("error", "authentication_error", {"remote": self.remote(), "cid": self.cid})
+        self.log.login_refused()
         self.outbox.append(errors.ERR_AUTHORIZATION.encode())
         self.end(errors.AUTHENTICATION_FAILURE)
-
-    def remote(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     # INFO, PING, PONG
 
@@ -333,7 +348,8 @@ class ClientSession(Subscriber):
         """Clients have no business saying it; the reference only minds what it cannot read."""
         try:
             parse_object(document)
-        except ConnectError:
+        except ConnectError as error:
+            self.log.error(str(error))
             self.end(errors.PROTOCOL_VIOLATION)
 
     def _on_ping(self) -> None:
@@ -356,7 +372,7 @@ class ClientSession(Subscriber):
         if wants_rtt or now_ns - self.last_activity_ns >= services.ping_interval_ns:
             if self._pings_out + 1 > services.ping_max:
                 services.stale_connections += 1
-                self.close(errors.ERR_STALE_CONNECTION)
+                self.close(errors.ERR_STALE_CONNECTION, "Stale Client Connection - Closing")
                 return
             self._pings_out += 1
             self._ping_sent_ns = now_ns
@@ -367,8 +383,3 @@ class ClientSession(Subscriber):
         self.deadline_ns = self._ping_due_ns
         if self._auth_deadline_ns:
             self.deadline_ns = min(self._auth_deadline_ns, self._ping_due_ns)
-
-    def _say(self, text: str) -> None:
-        """An -ERR, which is an event too."""
-        self.outbox.append(errors.error_line(text))
-        self.services.event("error", "client_error", {"remote": self.remote(), "cid": self.cid, "error": text})

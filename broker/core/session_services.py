@@ -16,7 +16,7 @@ from broker.core.router import Router
 SECOND_NS: Final = 1_000_000_000
 FIRST_PING_NS: Final = 2 * SECOND_NS
 RTT_INTERVAL_NS: Final = 3600 * SECOND_NS
-EVENTS_MAX: Final = 1000
+EVENTS_MAX: Final = 4000
 
 Event = tuple[str, str, dict[str, object]]
 
@@ -37,6 +37,9 @@ class SessionServices:
         self.ping_interval_ns: int = 120 * SECOND_NS
         self.ping_max: int = 2
         self.auth_timeout_ns: int = 2 * SECOND_NS
+        self.traces: bool = False  # every line of the protocol is an event
+        self.traces_headers_only: bool = False  # of payloads
+        self.max_traced_msg_len: int = 0  # bytes of a payload; 0: all
         # Slow comparisons (bcrypt) are left in `checks` for the owner, who runs them elsewhere and then calls
         # `on_password_checked`; otherwise they are made at once.
         self.defers_slow_checks: bool = False
@@ -51,6 +54,15 @@ class SessionServices:
             self.events.append((level, name, fields))
         else:
             self.events_lost += 1
+
+    def take_events(self) -> list[Event]:
+        """What was reported since the last call, and how much had no room."""
+        events = self.events
+        self.events = []
+        if self.events_lost:
+            events.append(("warning", "events_lost", {"count": self.events_lost}))
+            self.events_lost = 0
+        return events
 
     def first_ping_after_ns(self) -> int:
         """The first ping measures the round trip: two seconds (or the interval) and up to a fifth more."""

@@ -10,11 +10,15 @@ from typing import Final
 
 
 class ProtocolError:
-    """A text for the client and its fate: `close_reason` "" means that the connection stays open."""
+    """A text for the client and its fate: `close_reason` "" means that the connection stays open.
 
-    def __init__(self, text: str, close_reason: str = "") -> None:
+    `is_routine`: networks fail and clients fall silent; that is nobody's mistake, so the log has it for debugging only.
+    """
+
+    def __init__(self, text: str, close_reason: str = "", is_routine: bool = False) -> None:
         self.text: Final = text
         self.close_reason: Final = close_reason
+        self.is_routine: Final = is_routine
 
     def encode(self) -> bytes:
         return error_line(self.text)
@@ -44,14 +48,14 @@ SERVER_SHUTDOWN: Final = "Server Shutdown"
 
 ERR_UNKNOWN_OPERATION: Final = ProtocolError("Unknown Protocol Operation", PROTOCOL_VIOLATION)
 ERR_AUTHORIZATION: Final = ProtocolError("Authorization Violation", AUTHENTICATION_FAILURE)
-ERR_AUTHENTICATION_TIMEOUT: Final = ProtocolError("Authentication Timeout", AUTHENTICATION_TIMEOUT)
+ERR_AUTHENTICATION_TIMEOUT: Final = ProtocolError("Authentication Timeout", AUTHENTICATION_TIMEOUT, is_routine=True)
 ERR_MAX_CONNECTIONS: Final = ProtocolError("maximum connections exceeded", MAX_CONNECTIONS)
 ERR_MAX_SUBSCRIPTIONS: Final = ProtocolError("maximum subscriptions exceeded")
 ERR_MAX_PAYLOAD: Final = ProtocolError("Maximum Payload Violation", MAX_PAYLOAD)
 ERR_MAX_CONTROL_LINE: Final = ProtocolError("maximum control line exceeded", MAX_CONTROL_LINE)
 ERR_INVALID_PUBLISH_SUBJECT: Final = ProtocolError("Invalid Publish Subject")
 ERR_INVALID_SUBJECT: Final = ProtocolError("Invalid Subject")
-ERR_STALE_CONNECTION: Final = ProtocolError("Stale Connection", STALE_CONNECTION)
+ERR_STALE_CONNECTION: Final = ProtocolError("Stale Connection", STALE_CONNECTION, is_routine=True)
 ERR_CLIENT_PROTOCOL: Final = ProtocolError("invalid client protocol", BAD_PROTOCOL_VERSION)
 ERR_NO_RESPONDERS_HEADERS: Final = ProtocolError(
     "no responders requires headers support", NO_RESPONDERS_REQUIRES_HEADERS

@@ -20,6 +20,7 @@ from broker.wire.errors import (
     ERR_UNKNOWN_OPERATION,
     PROTOCOL_VIOLATION,
     ProtocolError,
+    go_quote,
 )
 from broker.wire.words import digits, parse_size, words_of
 
@@ -39,6 +40,7 @@ ERR_ARGUMENTS: Final = ProtocolError("", PROTOCOL_VIOLATION)  # closed without a
 
 _PUB_START: Final = 4  # length of "PUB "
 _CONTROL: Final = 32
+_SNIPPET: Final = 32  # so much of what is not understood is shown
 _VERBS: Final[dict[int, tuple[bytes, ...]]] = {
     67: (b"CONNECT",),
     72: (b"HPUB", b"HMSG"),
@@ -62,6 +64,7 @@ class Parser:
         self.awaits_connect: bool = False  # nothing but CONNECT is accepted
         self.accepts_headers: bool = False
         self.error: ProtocolError | None = None
+        self.complaint: str = ""  # with `error`: what the log should say of it
         # PUB: subject, reply, sizes. SUB: subject, queue, sid. UNSUB: sid, maximum (-1: none, or not a number).
         self.subject: bytes = b""
         self.reply: bytes = b""
@@ -253,11 +256,11 @@ class Parser:
         if body_end + 2 <= self._end:
             self._awaits_body = False
             if self._buffer[body_end] != 13 or self._buffer[body_end + 1] != 10:
-                return self._fail(ERR_UNKNOWN_OPERATION)
+                return self._fail_at(body_end)
             self._position = body_end + 2
             return OP_PUB
         if body_end < self._end and self._buffer[body_end] != 13:
-            return self._fail(ERR_UNKNOWN_OPERATION)
+            return self._fail_at(body_end)
         self._awaits_body = True
         self._held = bytearray(self._buffer[self._body_start : self._end])
         self._held_need = self.size + 2
@@ -284,7 +287,7 @@ class Parser:
             elif candidate.startswith(word):
                 may_become = True
         if not verb:
-            return OP_NONE if may_become else self._fail(ERR_UNKNOWN_OPERATION)
+            return OP_NONE if may_become else self._fail_at(start)
         position: i64 = start + len(verb)
         if verb in _BARE:
             line_end = buffer.find(b"\n", position)
@@ -299,7 +302,7 @@ class Parser:
             self._keep(verb + buffer[start + len(verb) : start + len(verb) + 1])
             return OP_NONE
         if position == start + len(verb) and verb not in _GLUED:
-            return self._fail(ERR_UNKNOWN_OPERATION)
+            return self._fail_at(start)
         return self._arguments(verb, position)
 
     def _keep(self, incomplete: bytes) -> None:
@@ -341,26 +344,29 @@ class Parser:
 
     def _publish_arguments(self, arguments: bytes, has_header: bool) -> int:
         if has_header and not self.accepts_headers:
-            return self._fail(ERR_ARGUMENTS)
+            return self._fail(ERR_ARGUMENTS, "message headers not supported")
+        name = "processHeaderPub" if has_header else "processPub"
         words = [word for word in arguments.replace(b"\t", b" ").split(b" ") if word]
         sizes = 2 if has_header else 1
         if not sizes < len(words) < sizes + 3:
-            return self._fail(ERR_ARGUMENTS)
+            return self._fail(ERR_ARGUMENTS, f"{name} Parse Error: {go_quote(arguments)}")
         self.subject = words[0]
         self.reply = words[1] if len(words) == sizes + 2 else b""
         self.size = parse_size(words[-1])
         self.header_length = parse_size(words[-2]) if has_header else 0
-        if self.size < 0 or self.header_length < 0 or self.header_length > self.size:
-            return self._fail(ERR_ARGUMENTS)
+        if self.size < 0 or self.header_length < 0:
+            return self._fail(ERR_ARGUMENTS, f"{name} Bad or Missing Size: {go_quote(arguments)}")
+        if self.header_length > self.size:
+            return self._fail(ERR_ARGUMENTS, f"{name} Header Size larger then TotalSize: {go_quote(arguments)}")
         if self.size > self.max_payload:
-            return self._fail(ERR_MAX_PAYLOAD)
+            return self._fail(ERR_MAX_PAYLOAD, f"maximum payload exceeded: {self.size} vs {self.max_payload}")
         self._line_start = -1
         self._body_start = self._position
         return self._body()
 
     def _sub_arguments(self, words: list[bytes]) -> int:
         if len(words) < 2 or len(words) > 3:
-            return self._fail(ERR_ARGUMENTS)
+            return self._fail(ERR_ARGUMENTS, f"processSub Parse Error: {go_quote(b' '.join(words))}")
         self.subject = words[0]
         self.queue = words[1] if len(words) == 3 else b""
         self.sid = words[-1]
@@ -368,13 +374,19 @@ class Parser:
 
     def _unsub_arguments(self, words: list[bytes]) -> int:
         if len(words) < 1 or len(words) > 2:
-            return self._fail(ERR_ARGUMENTS)
+            return self._fail(ERR_ARGUMENTS, f"processUnsub Parse Error: {go_quote(b' '.join(words))}")
         self.sid = words[0]
         self.maximum = parse_size(words[1]) if len(words) == 2 else -1
         return OP_UNSUB
 
-    def _fail(self, error: ProtocolError) -> int:
+    def _fail_at(self, position: i64) -> int:
+        """Nothing that begins like this is known."""
+        snippet = go_quote(self._buffer[position : min(position + _SNIPPET, self._end - 1)])
+        return self._fail(ERR_UNKNOWN_OPERATION, f"Client parser ERROR: proto='{snippet}...'")
+
+    def _fail(self, error: ProtocolError, complaint: str = "") -> int:
         self.error = error
+        self.complaint = complaint
         self._buffer = b""
         self._held = None
         self._position = 0
