@@ -24,6 +24,7 @@ from broker.cluster.stream_group import StreamGroup
 from broker.cluster.stream_leader import DeadLetterListener
 from broker.cluster.turn_clock import TurnClock
 from broker.core.router import Router
+from broker.jetstream.atomic_batches import BatchQuota
 from broker.jetstream.stream import StreamMachine
 from broker.jetstream.stream_config import MEMORY_STORAGE
 from raft.config import RaftConfig
@@ -64,6 +65,7 @@ class GroupFactory:
         self._rng: Final = rng
         self._files: Final = BlockFiles(disk)
         self._dead_letters: Final = dead_letters
+        self._batch_quota: Final = BatchQuota()
         self._allow_dead_letters: Final = allow_dead_letters
 
     def _raft(self, snapshot: GroupSnapshot) -> tuple[RaftNode, GroupLogReader]:
@@ -128,6 +130,7 @@ class GroupFactory:
             self._clock,
             random.Random(self._rng.getrandbits(64)),
             self._dead_letters,
+            self._batch_quota,
         )
         group.delivery.context.dead_letters = self._allow_dead_letters
         reader.group = group

@@ -22,7 +22,7 @@ class HostedStream(StreamGroup):
         assert store is not None
         super().__init__(
             assignment, host.raft, host.log, machine, store, host.stores, host.answers, host.router, host.clock,
-            host.rng, host.dead_letters,
+            host.rng, host.dead_letters, host.batch_quota,
         )  # fmt: skip
         self.slot = SLOT_DEAD_LETTERS
         self._host: Final = host

@@ -8,7 +8,7 @@ from typing import Final
 from broker.cluster.answers import Answers
 from broker.cluster.group import Waiter
 from broker.jetstream.api_errors import ApiError
-from broker.jetstream.api_types import pub_ack_duplicate, pub_ack_error, pub_ack_prefix
+from broker.jetstream.api_types import pub_ack_batch, pub_ack_duplicate, pub_ack_error, pub_ack_prefix
 from broker.jetstream.ops import PublishBatch
 
 BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -56,6 +56,25 @@ class PublishWaiter(Waiter):
     def abandoned(self) -> None:
         for position in range(len(self.replies)):
             self.refuse(position, self._unavailable)
+
+
+class BatchWaiter(PublishWaiter):
+    """An atomic batch: only who committed it is answered, when all of it is stored or refused."""
+
+    def __init__(self, stream: str, answers: Answers, unavailable: ApiError, batch_id: bytes, count: int) -> None:
+        """The one reply, and where it goes, is added as to any other waiter."""
+        super().__init__(stream, answers, unavailable)
+        self._batch_id: Final = batch_id
+        self._count: Final = count
+
+    def acknowledge(self, first: int, count: int, first_sequence: int) -> None:
+        """Runs come in order: the last one ends the batch."""
+        if first + count == self._count and self.replies[0]:
+            ack = pub_ack_batch(self._stream, first_sequence + count - 1, self._batch_id, self._count)
+            self._answers.send(self.origins[0], self.replies[0], _EMPTY, _EMPTY, 0, ack)
+
+    def refuse(self, position: int, error: ApiError) -> None:
+        super().refuse(0, error)
 
 
 class PublishQueue:

@@ -15,17 +15,20 @@ from broker.cluster.dead_letter_stores import DeadLetterStores, PairFlush
 from broker.cluster.group import RaftGroup, Waiter
 from broker.cluster.group_store import GroupSnapshot
 from broker.cluster.meta import Assignment
-from broker.cluster.publishing import PublishQueue
+from broker.cluster.publishing import BatchWaiter, PublishQueue
 from broker.cluster.stream_leader import DeadLetterListener, LeaderSink, OutcomeWaiter, PushWatcher, StreamOutput
 from broker.cluster.turn_clock import TurnClock
 from broker.core.router import Router
 from broker.jetstream.admission import admit
-from broker.jetstream.advisories import render
+from broker.jetstream.advisories import batch_abandoned, render
 from broker.jetstream.api_errors import CLUSTER_NOT_AVAIL, STORE_FAILED, STREAM_TOO_MANY_REQUESTS
 from broker.jetstream.api_types import pub_ack_error
+from broker.jetstream.atomic_batches import BATCH_ID, AtomicBatches, BatchQuota
+from broker.jetstream.deadlines import earlier
 from broker.jetstream.delivery import Delivery
 from broker.jetstream.delivery_output import OpWaiter
-from broker.jetstream.ops import OP_EXPIRE, OP_PUBLISH, SLOT_OWN, encode_expire, frame_op, split_ops
+from broker.jetstream.ops import OP_ATOMIC_PUBLISH, OP_EXPIRE, OP_PUBLISH, SLOT_OWN, encode_expire, frame_op, split_ops
+from broker.jetstream.publish_headers import header_value
 from broker.jetstream.stream import StreamMachine
 from raft.node import RaftNode
 from raft.types import Entry, Snapshot
@@ -57,6 +60,7 @@ class StreamGroup(RaftGroup):
         clock: TurnClock,
         rng: random.Random,
         dead_letters: DeadLetterListener,
+        quota: BatchQuota,
     ) -> None:
         super().__init__(assignment.group, raft, log)
         self.assignment = assignment
@@ -66,6 +70,8 @@ class StreamGroup(RaftGroup):
         self.clock: Final = clock
         self.delivery: Final = Delivery(machine, StreamOutput(self, router), rng)
         self._queue: PublishQueue = PublishQueue(machine.config.name, answers, CLUSTER_NOT_AVAIL)
+        self.batch_quota: Final = quota
+        self._batches: Final = AtomicBatches(quota)
         self.watcher: Final = PushWatcher(self, router)
         self.sink: Final = LeaderSink(self)
         self.router: Final = router
@@ -97,13 +103,46 @@ class StreamGroup(RaftGroup):
                 ack = pub_ack_error(self.machine.config.name, error)
                 self.answers.send(origin, reply, b"", b"", 0, ack)
             return
+        if header_length and self.machine.config.allow_atomic:
+            batch_id = header_value(data[:header_length], BATCH_ID)
+            if batch_id:
+                self._publish_in_batch(batch_id, subject, reply, header_length, data, origin)
+                return
         if self._queue.add(subject, reply, header_length, data, origin):
             self._seal()
         if not self.dirty:
             self.touch()
 
+    def _publish_in_batch(
+        self, batch_id: bytes, subject: bytes, reply: bytes, header_length: int, data: bytes, origin: str
+    ) -> None:
+        """A message of an atomic batch: it waits here until the batch is committed."""
+        batches = self._batches
+        stream = self.machine.config.name
+        error = batches.take(batch_id, subject, header_length, data, self.clock.now_ns)
+        committed = batches.committed
+        batches.committed = None
+        self._tell_abandoned()
+        if committed is not None:
+            self._seal()
+            body = committed.encode(self.clock.wall_ns)
+            waiter = BatchWaiter(stream, self.answers, CLUSTER_NOT_AVAIL, batch_id, committed.count)
+            waiter.replies.append(reply)
+            waiter.origins.append(origin)
+            self.add_op(frame_op(OP_ATOMIC_PUBLISH, body, self.slot), waiter, True)
+        elif reply:
+            answer = b"" if error is None else pub_ack_error(stream, error)
+            self.answers.send(origin, reply, b"", b"", 0, answer)
+        self.touch()
+
+    def _tell_abandoned(self) -> None:
+        abandoned, self._batches.abandoned = self._batches.abandoned, []
+        for batch_id, reason in abandoned:
+            subject, fields = batch_abandoned(self.machine.config.name, batch_id, reason)
+            self.advise(subject, fields)
+
     def _pending_bytes(self) -> int:
-        return self.raft.uncommitted_bytes + self.ops_bytes + self._queue.batch.bytes
+        return self.raft.uncommitted_bytes + self.ops_bytes + self._queue.batch.bytes + self._batches.bytes
 
     def _seal(self) -> None:
         if self._queue.batch.count:
@@ -119,7 +158,7 @@ class StreamGroup(RaftGroup):
         """A consumer waits for a time, or messages and ids grow too old."""
         if not self.was_leader:
             return 0
-        deadline_ns = self.delivery.next_deadline_ns()
+        deadline_ns = earlier(self.delivery.next_deadline_ns(), self._batches.next_deadline_ns())
         expiry_ns = self.machine.next_expiry_ns()
         if expiry_ns:
             # By the calendar, which may be set anew meanwhile.
@@ -138,6 +177,9 @@ class StreamGroup(RaftGroup):
             if delivery.dirty or 0 < delivery.next_deadline_ns() <= now_ns:
                 if delivery.pump(now_ns, self.clock.wall_ns):
                     self.touch()
+            if 0 < self._batches.next_deadline_ns() <= now_ns:
+                self._batches.expire(now_ns)
+                self._tell_abandoned()
             if now_ns >= self._expire_at_ns and self.machine.expiry_due(self.clock.wall_ns):
                 self._expire_at_ns = now_ns + EXPIRE_INTERVAL_NS
                 self.propose(OP_EXPIRE, encode_expire(self.clock.wall_ns), None, False)
@@ -186,6 +228,7 @@ class StreamGroup(RaftGroup):
         batch_waiter = self._queue.waiter
         self._queue = PublishQueue(self.machine.config.name, self.answers, CLUSTER_NOT_AVAIL)
         batch_waiter.abandoned()
+        self._batches.clear()
         self.delivery.resign()
         self.watcher.follow()
         if self.beside is not None:

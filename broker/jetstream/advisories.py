@@ -84,6 +84,15 @@ def ack_sampled(
     return f"{_METRIC}{stream}.{consumer}", fields
 
 
+def batch_abandoned(stream: str, batch_id: bytes, reason: str) -> Advisory:
+    """An atomic batch came to nothing before it was committed."""
+    fields: dict[str, object] = {
+        "type": _TYPE + "stream_batch_abandoned", "stream": stream,
+        "batch": batch_id.decode(errors="replace"), "reason": reason,
+    }
+    return f"$JS.EVENT.ADVISORY.STREAM.BATCH_ABANDONED.{stream}", fields
+
+
 def group_pinned(stream: str, consumer: str, group: str, pin: str) -> Advisory:
     """A client of a priority group gets everything from now on."""
     fields: dict[str, object] = {

@@ -88,6 +88,12 @@ def pub_ack_duplicate(stream: str, sequence: int) -> bytes:
     return pub_ack_prefix(stream) + b'%d,"duplicate": true}' % sequence
 
 
+def pub_ack_batch(stream: str, sequence: int, batch_id: bytes, count: int) -> bytes:
+    """An atomic batch is stored; `sequence` is its last one."""
+    name = json_bytes(batch_id.decode(errors="replace"))
+    return pub_ack_prefix(stream) + b'%d,"batch":%b,"count":%d}' % (sequence, name, count)
+
+
 def pub_ack_error(stream: str, error: ApiError) -> bytes:
     """The message is not stored."""
     return json_bytes({"error": error.to_json(), "stream": stream, "seq": 0})

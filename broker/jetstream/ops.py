@@ -26,6 +26,7 @@ OP_EXPIRE: Final = 5
 OP_DEAD_LETTERS: Final = 6
 OP_DEAD_STREAM: Final = 7
 OP_DEAD_STREAM_END: Final = 8
+OP_ATOMIC_PUBLISH: Final = 9  # a body as OP_PUBLISH's
 OP_CONSUMER_CREATE: Final = 10
 OP_CONSUMER_DELETE: Final = 11
 OP_DELIVERED: Final = 12
@@ -111,6 +112,19 @@ class PublishBatch:
         self.bytes += subject_length + data_length
         self.count = position + 1
         return position
+
+    def last(self) -> tuple[bytes, int, bytes]:
+        """Subject, header length and data of the message added last."""
+        return self._parts[-2], self._header_lengths[-1], self._parts[-1]
+
+    def replace_last(self, subject: bytes, header_length: int, data: bytes) -> None:
+        """Another message instead of the one added last."""
+        self.bytes += len(subject) + len(data) - len(self._parts[-2]) - len(self._parts[-1])
+        self._subject_lengths[-1] = len(subject)
+        self._header_lengths[-1] = header_length
+        self._data_lengths[-1] = len(data)
+        self._parts[-2] = subject
+        self._parts[-1] = data
 
     def encode(self, timestamp_ns: int) -> bytes:
         """The operation's body."""

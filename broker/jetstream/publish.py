@@ -57,9 +57,14 @@ def apply_publish(state: StreamState, op: PublishOp, ordinal: int, sink: EffectS
     time_ns = age(state, state.advance(op.timestamp_ns), sink)
     state.dedupe.expire(time_ns)
     if _needs_look(state, op):
-        _Admission(state, op, time_ns, ordinal, sink).run()
+        _Admission(state, op, time_ns, ordinal, sink, False).run()
     else:
         _store_all(state, op, time_ns, ordinal, sink)
+
+
+def store_checked(state: StreamState, op: PublishOp, time_ns: int, ordinal: int, sink: EffectSink) -> None:
+    """All messages of an operation which the stream is certain to take (`publish_atomic`)."""
+    _Admission(state, op, time_ns, ordinal, sink, True).run()
 
 
 def republishes_now(state: StreamState, sink: EffectSink) -> bool:
@@ -73,10 +78,10 @@ def _needs_look(state: StreamState, op: PublishOp) -> bool:
         return True
     if config.max_msg_size >= 0 and max(op.data_lengths) > config.max_msg_size:
         return True
-    return config.discard == DISCARD_NEW and _may_overflow(state, op)
+    return config.discard == DISCARD_NEW and may_overflow(state, op)
 
 
-def _may_overflow(state: StreamState, op: PublishOp) -> bool:
+def may_overflow(state: StreamState, op: PublishOp) -> bool:
     """Whether `discard: new` could refuse a message of this batch."""
     config = state.config
     store = state.store
@@ -123,9 +128,13 @@ def _enforce_subjects(state: StreamState, op: PublishOp, low: int, high: int, si
 class _Admission:
     """One batch, message by message. Accepted messages wait in `segments` until `_flush`."""
 
-    def __init__(self, state: StreamState, op: PublishOp, time_ns: int, ordinal: int, sink: EffectSink) -> None:
+    def __init__(
+        self, state: StreamState, op: PublishOp, time_ns: int, ordinal: int, sink: EffectSink, checked: bool
+    ) -> None:
+        """`checked`: that the stream takes every message is certain, limits and expectations are not looked at."""
         self.state: Final = state
         self.op: Final = op
+        self.checked: Final = checked
         self.ordinal: Final = ordinal
         self.sink: Final = sink
         self.time_ns: int = time_ns  # of the next message that is stored
@@ -137,8 +146,8 @@ class _Admission:
         self.ends: list[int] = []
         config = state.config
         self.check_interest: Final = config.retention == RETENTION_INTEREST
-        self.check_size: Final = config.max_msg_size >= 0
-        self.check_new: Final = config.discard == DISCARD_NEW and _may_overflow(state, op)
+        self.check_size: Final = config.max_msg_size >= 0 and not checked
+        self.check_new: Final = config.discard == DISCARD_NEW and not checked and may_overflow(state, op)
         self.interest: dict[bytes, bool] = {}
 
     def run(self) -> None:
@@ -252,11 +261,11 @@ class _Admission:
     def _with_expectations(self, index: int, headers: PublishHeaders) -> None:
         state = self.state
         known = state.dedupe.sequences.get(headers.message_id) if headers.message_id else None
-        error = check_enabled(state.config, headers)
+        error = None if self.checked else check_enabled(state.config, headers)
         if error is None and known is not None:
             self.sink.duplicate(self.ordinal, index, known)
             return
-        if error is None:
+        if error is None and not self.checked:
             if headers.expected_last_subject_sequence != ABSENT:
                 self._flush()
             error = check_expectations(state, self.op.subject(index), headers, self.next_sequence - 1)

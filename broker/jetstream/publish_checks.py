@@ -28,8 +28,8 @@ from broker.jetstream.stream_state import StreamState
 ROLLUP_NOT_PERMITTED: Final = ROLLUP_FAILED.of(err="rollup not permitted")
 
 
-def check_enabled(config: StreamConfig, headers: PublishHeaders) -> ApiError | None:
-    """Wrong stream, or something this stream does not do."""
+def check_enabled(config: StreamConfig, headers: PublishHeaders, in_batch: bool = False) -> ApiError | None:
+    """Wrong stream, or something this stream does not do. `in_batch`: the message came in an atomic batch."""
     if headers.increment:
         return COUNTERS_DISABLED
     if headers.expected_stream and headers.expected_stream != config.name.encode():
@@ -38,7 +38,7 @@ def check_enabled(config: StreamConfig, headers: PublishHeaders) -> ApiError | N
         return MESSAGE_TTL_DISABLED
     if headers.schedule or headers.scheduler:
         return SCHEDULES_DISABLED
-    if headers.batch_id:
+    if headers.batch_id and not in_batch:
         return ATOMIC_BATCH_DISABLED
     if headers.stream_source:
         return SOURCE_HEADER_NOT_ALLOWED

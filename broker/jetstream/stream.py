@@ -27,6 +27,7 @@ from broker.jetstream.dead_letter import decode_stream, decode_stream_end
 from broker.jetstream.dead_letter_apply import apply_dead_letters, has_waiting, settle_waiting
 from broker.jetstream.effects import EffectSink
 from broker.jetstream.ops import (
+    OP_ATOMIC_PUBLISH,
     OP_CONSUMER_CREATE,
     OP_DEAD_LETTERS,
     OP_DEAD_STREAM,
@@ -45,6 +46,7 @@ from broker.jetstream.ops import (
     op_time,
 )
 from broker.jetstream.publish import apply_publish
+from broker.jetstream.publish_atomic import apply_atomic
 from broker.jetstream.retention import (
     delete_message,
     drop_unneeded,
@@ -82,6 +84,8 @@ class StreamMachine(StreamState):
         """One committed operation. Raises MalformedOp on bytes that no leader of this version wrote."""
         if kind == OP_PUBLISH:
             apply_publish(self, PublishOp(body), ordinal, sink)
+        elif kind == OP_ATOMIC_PUBLISH:
+            apply_atomic(self, PublishOp(body), ordinal, sink)
         elif kind >= OP_CONSUMER_CREATE:
             apply_consumer_op(self, kind, body, ordinal, sink)
         else:

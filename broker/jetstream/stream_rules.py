@@ -1,9 +1,9 @@
 """Which stream configurations are good: NATS's defaults and checks on creation and update.
 
-Features this server does not have are refused with one clear error (10052), never accepted and ignored. Three are
+Features this server does not have are refused with one clear error (10052), never accepted and ignored. Two are
 accepted though:
-* `allow_atomic`, `allow_batched` permit clients to use batches; tools such as `nats bench --create` ask for both
-  whether they use them or not. A message that does use one is refused (10174, 10205), the stream works otherwise.
+* `allow_batched` permits clients to use fast batches; tools such as `nats bench --create` ask for it whether they use
+  them or not. A message that does use one is refused (10205), the stream works otherwise.
 * `compression: s2` asks for smaller files and changes no answer; blocks are written uncompressed.
 
 Not here: overlap with other streams (the meta group knows them), reading JSON (`stream_config`).

@@ -30,6 +30,7 @@ from broker.jetstream.delivered import Delivered
 from broker.jetstream.effects import EffectSink
 from broker.jetstream.ops import (
     OP_ACKS,
+    OP_ATOMIC_PUBLISH,
     OP_CONSUMER_CREATE,
     OP_CONSUMER_DELETE,
     OP_DEAD_LETTERS,
@@ -231,13 +232,20 @@ class Room:
         return self.apply(OP_STREAM_CONFIG, encode_config(self.wall_ns, 1, json.dumps(config.to_json()).encode()))
 
     def do_publish(self, words: list[str]) -> str:
+        return self._publish(OP_PUBLISH, words)
+
+    def do_atomic(self, words: list[str]) -> str:
+        """`atomic …`: as `publish`, all or nothing."""
+        return self._publish(OP_ATOMIC_PUBLISH, words)
+
+    def _publish(self, kind: int, words: list[str]) -> str:
         batch = PublishBatch()
         for message in " ".join(words).split(" | "):
             first, *rest = message.split(" ")
             subject, _, payload = first.partition("=")
             headers = headers_of([(part.partition(":")[0], part.partition(":")[2]) for part in rest])
             batch.add(subject.encode(), len(headers), headers + payload.encode())
-        return self.apply(OP_PUBLISH, batch.encode(self.wall_ns))
+        return self.apply(kind, batch.encode(self.wall_ns))
 
     def do_admit(self, words: list[str]) -> str:
         """`admit subject bytes [header bytes]`: what the leader says at once."""
