@@ -223,9 +223,10 @@ class RaftNode(RaftState):
         self.doubtful = True
 
     def silence_until(self, index: int) -> None:
-        """At the start: this peer forgot its log and its votes, and was no member when the entry at `index` was
-        committed. It neither votes nor campaigns before it has committed that far: then no vote that it forgot can
-        elect anybody any more, as who asked for it lacks that entry, and whatever it once acknowledged is here."""
+        """At the start: this peer forgot its log and its votes, was no member when the entry at `index` was committed,
+        and is in the term in which that was, at the least. It neither votes nor campaigns before its log reaches that
+        far: as only leaders of that term and later ones fill it, they all have that entry. Then no vote that it forgot
+        can elect anybody any more, as who asked for it lacks that entry, and whatever it once acknowledged is here."""
         self.voice_index = index
 
     def peer_forgot(self, peer: PeerId) -> None:

@@ -93,7 +93,7 @@ class RaftState:
         self.doubtful = False
         self.elected_in_doubt = False
 
-        # Below this commit index nobody hears a vote of ours (`silence_until` in `node.py`).
+        # With a shorter log nobody hears a vote of ours (`silence_until` in `node.py`).
         self.voice_index = 0
 
         # A candidate's.
@@ -149,7 +149,7 @@ class RaftState:
 
     def has_voice(self) -> bool:
         """Whether this peer may vote: it is no stranger, and not one that forgot what it promised."""
-        return self.commit >= self.voice_index and not self.membership.is_empty()
+        return self.log.last_index >= self.voice_index and not self.membership.is_empty()
 
     def hears_leader(self) -> bool:
         """A leader spoke within the shortest election timeout: nobody else gets a vote (thesis 4.2.3 and 6.4.1)."""

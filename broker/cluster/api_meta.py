@@ -9,12 +9,15 @@ Not here: the rules of a configuration (`jetstream.stream_rules`), lists of stre
 from collections.abc import Callable
 from typing import Final
 
+import cbor2
+
 from broker.cluster.answers import Answers
+from broker.cluster.assignment import Assignment
 from broker.cluster.assignments import Assignments
 from broker.cluster.identity import META_GROUP
-from broker.cluster.meta import Assignment, MetaChange, create_op, delete_op, update_op
+from broker.cluster.meta import MetaChange, create_op, delete_op, settled_op, update_op
 from broker.cluster.meta_group import MetaGroup, MetaWaiter
-from broker.cluster.placement import REASON_TOO_FEW, place
+from broker.cluster.placement import place, refusal, rescale
 from broker.cluster.step_down import step_down
 from broker.cluster.stream_list import StreamLists, matching_streams, page_offset, reserved_bytes
 from broker.cluster.transport import LinkTable
@@ -200,14 +203,35 @@ class MetaApi:
         if error is not None:
             self.refuse(request, kind, error)
             return
-        online = sorted({self._links.peer, *self._links.peers()} & set(self._meta().membership().voters))
-        peers = place(config.num_replicas, online, machine.held(), machine.led())
+        peers = place(config.num_replicas, self._online(), machine.held(), machine.led())
         if not peers:
-            self.refuse(request, kind, NO_SUITABLE_PEERS.of(err=REASON_TOO_FEW))
+            self.refuse(request, kind, self._too_few())
             return
         origin = request.origin or self._links.peer
         op = create_op(config, peers, self._clock.wall_ns, request.reply, origin)
         self._meta().propose(op, ConfigChangeWaiter(self, request, kind))
+
+    def _online(self) -> list[str]:
+        """The members of the meta group that are here."""
+        return sorted({self._links.peer, *self._links.peers()} & set(self._meta().membership().voters))
+
+    def _too_few(self) -> ApiError:
+        return NO_SUITABLE_PEERS.of(err=refusal(list(self._meta().membership().voters), self._online()))
+
+    def _rescaled(self, known: Assignment, config: StreamConfig) -> list[str] | None:
+        """The peers of a stream that gets another number of replicas, [] when there are not enough; None = as it is."""
+        if config.num_replicas == known.config.num_replicas:
+            return None
+        machine = self._meta().machine
+        leader = self._leader_of(known.group)
+        return rescale(known.peers, config.num_replicas, leader, self._online(), machine.held(), machine.led())
+
+    def settled(self, group: int, body: bytes) -> None:
+        """The leader of a stream's group says that its members are those that were assigned."""
+        revision, peers, log = cbor2.loads(body)
+        assignment = self._meta().machine.by_group.get(group)
+        if assignment is not None and assignment.leaving and assignment.revision == revision:
+            self._meta().propose(settled_op(group, revision, peers, log), None)
 
     def create_dead_letters(self, stream: str) -> None:
         """A stream's leader has a message to put aside. It asks again when nothing comes of it."""
@@ -253,14 +277,18 @@ class MetaApi:
             self.refuse(request, kind, refusal or STREAM_NOT_FOUND)
             return
         error = complete_update(known.config, config, self._limits, pedantic) or self._beyond_resources(config)
-        if error is None and config.num_replicas != known.config.num_replicas:
-            error = INVALID_CONFIG.of(err="changing the number of replicas is not supported yet")
         if error is None and machine.overlapping(config, config.name):
             error = STREAM_SUBJECT_OVERLAP
+        peers = None if error is not None else self._rescaled(known, config)
+        if peers is not None:
+            if known.host:
+                error = INVALID_CONFIG.of(err="dead letters have as many replicas as their stream")
+            elif not peers:
+                error = self._too_few()
         if error is not None:
             self.refuse(request, kind, error)
             return
-        op = update_op(config, request.reply, request.origin or self._links.peer)
+        op = update_op(config, request.reply, request.origin or self._links.peer, peers)
         self._meta().propose(op, ConfigChangeWaiter(self, request, kind))
 
     def _delete(self, target: ApiSubject, request: ApiRequest) -> None:

@@ -6,20 +6,24 @@ assignment also hold a group. Groups end only by committed deletion, see `groups
 
 from typing import Final
 
+from broker.cluster.assignment import Assignment, decode_assignment
 from broker.cluster.dead_letters import DeadLetters
+from broker.cluster.departures import BuryGroupJob, Departures
 from broker.cluster.engine import Engine
 from broker.cluster.forward import PUBLISH, Forwarder
-from broker.cluster.group_store import FoundGroupJob, GroupSnapshot, RemoveGroupJob
+from broker.cluster.group_store import TOMBSTONE, FoundGroupJob, GroupSnapshot, RemoveGroupJob
 from broker.cluster.groups import GroupFactory, founding_stream, stranger_meta
 from broker.cluster.identity import META_GROUP
 from broker.cluster.jobs import Job
-from broker.cluster.meta import Assignment, MetaChange, decode_assignment
+from broker.cluster.meta import MetaChange
 from broker.cluster.meta_group import MetaGroup, MetaListener
 from broker.cluster.stream_group import StreamGroup
 from broker.core.router import Router, StreamIngress
 from broker.core.subjects import matches
 from storage.disk import Disk
 from storage.errors import StorageError
+
+UNKNOWN: Final = 1 << 62
 
 
 class Ingress(StreamIngress):
@@ -41,9 +45,11 @@ class Ingress(StreamIngress):
 
 
 class Damage:
-    """A group whose data on this node is damaged. `nonce` names this loss for the leader; 0: it was not told yet."""
+    """A group whose data on this node is damaged. `nonce` names this loss for the leader; 0: it was not told yet.
+    `since`: as in `Assignment.encode`; unknown when no snapshot can be read."""
 
-    def __init__(self, title: str, error: str) -> None:
+    def __init__(self, title: str, error: str, since: int = UNKNOWN) -> None:
+        self.since: Final = since
         self.title: Final = title
         self.error: Final = error
         self.nonce: int = 0
@@ -75,6 +81,7 @@ class Assignments(MetaListener):
         self._updated: list[int] = []
         self.dead_letters: Final = dead_letters
         dead_letters.assignments = self
+        self.departures: Final = Departures(disk, engine, jobs)
         self._hosts: dict[int, int] = {}  # dead-letter stream → the group it lives in
         self._engine: Final = engine
         self._factory: Final = factory
@@ -85,16 +92,20 @@ class Assignments(MetaListener):
 
     def open(self, stored: list[GroupSnapshot], damaged: dict[int, str]) -> None:
         """Start what the store holds; `damaged` says what is wrong with groups that cannot be opened."""
-        names = {found.group: decode_assignment(found.about).config.name for found in stored if found.about}
+        held = [found for found in stored if found.about not in (b"", TOMBSTONE)]
+        names = {found.group: decode_assignment(found.about).config.name for found in held}
         names[META_GROUP] = "_meta_"
         for group_id, reason in damaged.items():
             self._damaged(group_id, names.get(group_id, str(group_id)), reason)
         for snapshot in stored:
-            if snapshot.group != META_GROUP and snapshot.group not in damaged:
+            if snapshot.about == TOMBSTONE:
+                self.departures.resume(snapshot.group, snapshot.index)
+            elif snapshot.group != META_GROUP and snapshot.group not in damaged:
                 try:
                     self._begin(self._factory.stream(snapshot))
                 except StorageError as error:
-                    self._damaged(snapshot.group, names[snapshot.group], str(error))
+                    about = decode_assignment(snapshot.about)
+                    self._damaged(snapshot.group, about.config.name, str(error), about.moved_index)
         for snapshot in stored:
             if snapshot.group == META_GROUP and META_GROUP not in damaged:
                 self._open_meta(snapshot)
@@ -114,9 +125,9 @@ class Assignments(MetaListener):
             self.meta = None
             self._engine.remove(META_GROUP)
 
-    def _damaged(self, group: int, title: str, error: str) -> None:
+    def _damaged(self, group: int, title: str, error: str, since: int = UNKNOWN) -> None:
         """The group cannot be served by this node; its files stay as they are until it goes on without them."""
-        self.damaged[group] = Damage(title, error)
+        self.damaged[group] = Damage(title, error, since)
         self.events.append(("error", "stream_damaged", {"group": title, "error": error}))
 
     def begin_again(self, snapshot: GroupSnapshot) -> None:
@@ -146,6 +157,9 @@ class Assignments(MetaListener):
         if assignment is None:
             self._jobs.append(RemoveGroupJob(self._disk, snapshot.group))  # deleted meanwhile
             return
+        if assignment.moved_index != decode_assignment(snapshot.about).moved_index:
+            self.departures.discard(snapshot.group)  # others are to hold it by now, or this node in another way
+            return
         group = self._factory.stream(snapshot)
         group.assignment = assignment
         group.revision = assignment.revision
@@ -154,7 +168,7 @@ class Assignments(MetaListener):
         if snapshot.membership.is_empty():
             return
         group.reply_due = True
-        if assignment.founders[0] == self._peer:
+        if assignment.founders[:1] == [self._peer]:
             group.campaign_in_ticks = 0 if len(assignment.founders) == 1 else 1
         if assignment.is_refounded:
             self.events.append(("error", "stream_lost", {"stream": assignment.config.name}))
@@ -173,6 +187,8 @@ class Assignments(MetaListener):
             self._delete(change.deleted.group)
         elif change.updated is not None:
             self._update(change.updated)
+            if change.updated_beside is not None:
+                self._update(change.updated_beside)
         for assignment in change.moved:
             self._hold(assignment)
 
@@ -210,10 +226,16 @@ class Assignments(MetaListener):
         if assignment.host:
             return
         group_id = assignment.group
-        is_held = self._peer in assignment.peers
+        if self._peer in assignment.left:
+            self._leave(group_id, assignment.left[self._peer])
+            return
+        if self.departures.is_leaving(group_id):
+            return  # it begins again when its old files are gone
+        is_held = self._peer in assignment.peers or self._peer in assignment.leaving
         group = self.groups.get(group_id)
         if group is not None:
             group.assignment.peers = assignment.peers
+            group.assignment.leaving = assignment.leaving
             group.assignment.founders = assignment.founders
             group.set_assigned(is_held)
             ingress = self._ingress.get(group_id)
@@ -225,6 +247,39 @@ class Assignments(MetaListener):
                 return
             self._founding[group_id] = assignment
             self._jobs.append(FoundGroupJob(self._disk, founding_stream(assignment, self._peer)))
+
+    def _leave(self, group_id: int, index: int) -> None:
+        """The meta group's entry `index` has taken this node out of the group, which goes on elsewhere. After a restart
+        that may be old news: the node may hold the group again."""
+        group = self.groups.get(group_id)
+        damage = self.damaged.get(group_id)
+        if group is not None:
+            since = group.since
+        else:
+            since = UNKNOWN if damage is None else damage.since
+        if since > index:
+            return
+        self.damaged.pop(group_id, None)
+        if group is not None:
+            del self.groups[group_id]
+            if group.beside is not None:
+                self.unbind(group.beside)
+        ingress = self._ingress.get(group_id)
+        if ingress is not None:
+            ingress.group = None
+        self.departures.leave(group_id, index)
+
+    def files_gone(self, job: Job, error: Exception | None) -> None:
+        """A step of the removal of a group's files is done."""
+        assert isinstance(job, BuryGroupJob | RemoveGroupJob)
+        if error is not None:
+            self.events.append(("error", "group_files_left", {"group": job.group, "error": str(error)}))
+        elif isinstance(job, BuryGroupJob):
+            self.departures.buried(job.group)
+        elif self.departures.removed(job.group) and self.meta is not None:
+            assignment = self.meta.machine.by_group.get(job.group)
+            if assignment is not None:
+                self._hold(assignment)
 
     def _capture(self, group_id: int, assignment: Assignment) -> None:
         """Subjects of the stream lead to its ingress, on every node."""

@@ -92,20 +92,22 @@ class InstallJob(Job):
         self.installations: list[tuple[Store, Installation]] = []
         self._parcel: Final = catch_up.parcel
         self._voice: Final = catch_up.group.raft.voice_index
+        self._about: Final = catch_up.group.about()
         self._disk: Final = disk
 
     def run(self) -> None:
         """Do the IO; the group is frozen meanwhile."""
         parcel = self._parcel
         machine = parcel.snapshot.machine
-        own, dead = self.stores
-        if own is not None and machine:
-            self._prepare(own, StreamMachine.store_state(machine), parcel.manifest)
+        store, dead = self.stores
+        if store is not None and machine:
+            self._prepare(store, StreamMachine.store_state(machine), parcel.manifest)
             found = StreamMachine.dead_store_state(machine)
             if dead is not None and found is not None:
                 self._prepare(dead, found[2], parcel.dead)
-        snapshot = with_voice(parcel.snapshot, self._voice)
-        write_snapshot(self._disk, group_directory(self.group.id), snapshot.encode())
+        whole = parcel.snapshot
+        own = GroupSnapshot(whole.group, whole.index, whole.term, whole.membership, self._about, machine, whole.voice)
+        write_snapshot(self._disk, group_directory(self.group.id), with_voice(own, self._voice).encode())
 
     def _prepare(self, store: Store, state: bytes, manifest: list[BlockInfo]) -> None:
         files = manifest if isinstance(store, FileStreamStore) else []
@@ -241,7 +243,7 @@ class CatchUps:
         if not catch_up.complete() or group.checkpoint_running:
             return  # a job uses the store: `tick` looks again
         del self._running[group.id]
-        if group.failed or not group.replaces(catch_up.message):
+        if group.failed or group.unassigned or not group.replaces(catch_up.message):
             return  # Raft has moved on; the leader sends another snapshot if it is needed
         group.frozen = True
         job = self._installing[group.id] = InstallJob(self._disk, catch_up)

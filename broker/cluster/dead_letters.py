@@ -10,10 +10,10 @@ ends only when the meta log says, or has said, that it was deleted.
 
 from typing import TYPE_CHECKING, Final
 
+from broker.cluster.assignment import Assignment
 from broker.cluster.forward import REQUEST
 from broker.cluster.hosted_stream import HostedStream
 from broker.cluster.identity import META_GROUP
-from broker.cluster.meta import Assignment
 from broker.cluster.stream_group import StreamGroup
 from broker.cluster.stream_leader import DeadLetterListener
 from broker.cluster.turn_clock import TurnClock

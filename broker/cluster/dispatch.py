@@ -17,6 +17,7 @@ from broker.cluster.dead_letters import REQUEST_PREFIX as DEAD_LETTERS_PREFIX
 from broker.cluster.engine import Engine
 from broker.cluster.forward import ACK, PUBLISH, REQUEST, Forwarder, LeaderDirectory
 from broker.cluster.identity import META_GROUP
+from broker.cluster.readmission import SETTLED_PREFIX
 from broker.cluster.stream_api import StreamApi
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
@@ -157,6 +158,9 @@ class Dispatch(LeaderDirectory):
     def _meta_request(self, request: ApiRequest) -> None:
         if request.subject.startswith(DEAD_LETTERS_PREFIX):
             self.meta_api.create_dead_letters(request.subject[len(DEAD_LETTERS_PREFIX) :].decode())
+            return
+        if request.subject.startswith(SETTLED_PREFIX):
+            self.meta_api.settled(int(request.subject[len(SETTLED_PREFIX) :]), request.payload())
             return
         target = parse(request.subject)
         if target is None:

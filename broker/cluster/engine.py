@@ -18,9 +18,9 @@ from broker.cluster.jobs import WalJob
 from broker.cluster.link import OUTPUT_BYTES_MAX
 from broker.cluster.transport import LinkTable
 from broker.jetstream.deadlines import Deadlines
-from raft.node import FOLLOWER, LEADER
+from raft.node import LEADER
 from raft.ready import Ready
-from raft.types import ENTRY_CONFIG, NO_PEER, Message
+from raft.types import ENTRY_CONFIG, Message
 from storage.errors import StorageError, is_damage
 from storage.wal import Wal
 
@@ -46,6 +46,7 @@ class Engine:
         self.held: list[tuple[RaftGroup, Message]] = []
         self.unknown_groups: dict[int, int] = {}
         self.syncs: int = 0
+        self.batches_done: int = 0
         self.leader_changes: list[int] = []
         self.urgent: bool = False
         self.lazy_since_ns: int = 0
@@ -94,44 +95,16 @@ class Engine:
         """Groups in which something happened lately."""
         return list(self._ticking.values())
 
-    def _keep_ticking(self, group: RaftGroup) -> None:
+    def keep_ticking(self, group: RaftGroup) -> None:
+        """Run the group's timers, unless it sleeps."""
         if not group.ticking and group.needs_ticks():
             group.ticking = True
             self._ticking[group.id] = group
-
-    def peer_forgot(self, peer: str) -> None:
-        """The peer came back with logs that are in doubt."""
-        for group in self.groups.values():
-            group.raft.peer_forgot(peer)
-            group.touch()
 
     def all_synced(self) -> bool:
         """Nothing is left that only the page cache has."""
         idle = not self._batch_running and self._unwritten is None
         return idle and self.wal.pending_bytes == 0 and not self.wal.unsynced
-
-    def peer_silent(self, peer: str) -> None:
-        """Nothing came from the peer for as long as a follower waits for its leader."""
-        for group in self.groups.values():
-            group.raft.peer_silent(peer)
-            self._keep_ticking(group)
-
-    def peer_back(self, peer: str) -> None:
-        """There is a new connection to the peer."""
-        for group in self.groups.values():
-            group.raft.peer_back(peer)
-            self._keep_ticking(group)
-
-    def peer_lost(self, peer: str, jitter: list[int]) -> None:
-        """The connection to a peer broke: groups it led need not wait for an election timeout."""
-        for at, group in enumerate(self.groups.values()):
-            raft = group.raft
-            raft.peer_unreachable(peer)
-            if raft.role == FOLLOWER and raft.leader == peer:
-                raft.become_follower(raft.term, NO_PEER)
-                group.campaign_in_ticks = jitter[at % len(jitter)]
-                group.touch()
-            self._keep_ticking(group)
 
     # The turn.
 
@@ -176,7 +149,7 @@ class Engine:
         if raft.role == LEADER and group.leads_term != raft.term:
             group.leads_term = raft.term
             self._tell_who_is_gone(group)
-        self._keep_ticking(group)
+        self.keep_ticking(group)
         self._deadlines.arm(group.id, group.next_deadline_ns(now_ns))
 
     def _tell_who_is_gone(self, group: RaftGroup) -> None:
@@ -306,6 +279,7 @@ class Engine:
         if self.disk_full:
             self._set_disk_full(False)
         self.wal.batch_done(job.batch)
+        self.batches_done += 1
         self._release(job.marks, job.messages)
         if self._after_sync and not self.urgent and self.wal.pending_bytes == 0:
             self._release(self._take_marks(), self._take_after_sync())
@@ -381,12 +355,25 @@ class Engine:
 
     def remove(self, group_id: int) -> None:
         """The group was deleted by a committed command."""
+        self.drop(group_id)
+        self.wal.remove_group(group_id)
+
+    def let_go(self, group_id: int) -> int:
+        """The log is to forget a group that was dropped; `batches_done` once that is durable."""
+        if not self.wal.has_group(group_id):
+            return self.batches_done
+        self.wal.remove_group(group_id)
+        self._sync_due = True
+        return self.batches_done + (2 if self._batch_running or self._unwritten is not None else 1)
+
+    def drop(self, group_id: int) -> None:
+        """The group stops; what the log has of it stays."""
         group = self.groups.pop(group_id, None)
         self._ticking.pop(group_id, None)
         if group is not None:
+            group.unassigned = True
             group.abandon_all()
             group.lost_leadership()
-        self.wal.remove_group(group_id)
 
     def forget(self, group_id: int, term: int) -> None:
         """The group's replica begins again here, without its log and its votes, in this term."""

@@ -103,6 +103,10 @@ class RaftGroup:
         """What a peer gets whose log ends before ours begins (`catch_up`); None while there is nothing to give."""
         raise NotImplementedError
 
+    def about(self) -> bytes:
+        """What a start must know of the group besides its state."""
+        return b""
+
     def title(self) -> str:
         """What people call it."""
         return "_meta_"

@@ -21,10 +21,11 @@ FOUNDING_INDEX: Final = 1
 """Groups begin with a snapshot at index 1, term 1, so that a blank peer always needs a snapshot (and its
 membership)."""
 FOUNDING_TERM: Final = 1
+TOMBSTONE: Final = b"left"
 
 
 class GroupSnapshot:
-    """Everything that a group was at `index`. `voice`: until it has committed that far, this replica keeps silent in
+    """Everything that a group was at `index`. `voice`: until its log reaches that far, this replica keeps silent in
     elections (`repair`); 0: it need not."""
 
     def __init__(
@@ -87,6 +88,12 @@ def with_voice(snapshot: GroupSnapshot, voice: int) -> GroupSnapshot:
     return GroupSnapshot(
         snapshot.group, snapshot.index, snapshot.term, snapshot.membership, snapshot.about, snapshot.machine, voice
     )
+
+
+def tombstone(group: int, index: int) -> GroupSnapshot:
+    """What stands in the place of the snapshots of a group that this node has left, by the meta group's entry `index`
+    (`departures`)."""
+    return GroupSnapshot(group, index, 0, Membership(()), TOMBSTONE, b"")
 
 
 def group_directory(group: int) -> str:

@@ -8,6 +8,7 @@ import random
 from typing import Final
 
 from broker.cluster.answers import Answers
+from broker.cluster.assignment import Assignment, decode_assignment
 from broker.cluster.dead_letter_stores import DeadLetterStores
 from broker.cluster.engine import Engine
 from broker.cluster.group_store import (
@@ -18,7 +19,7 @@ from broker.cluster.group_store import (
 )
 from broker.cluster.identity import META_GROUP
 from broker.cluster.log_reader import GroupLogReader
-from broker.cluster.meta import Assignment, MetaMachine, decode_assignment
+from broker.cluster.meta import MetaMachine
 from broker.cluster.meta_group import MetaGroup, MetaListener
 from broker.cluster.stream_group import StreamGroup
 from broker.cluster.stream_leader import DeadLetterListener
@@ -152,9 +153,10 @@ class GroupFactory:
 
 def founding_stream(assignment: Assignment, peer: str) -> GroupSnapshot:
     """The first snapshot of a stream's group on this peer."""
-    about = assignment.founding().encode()
+    about = assignment.founding().encode(assignment.moved_index)
     if peer not in assignment.founders:
-        return GroupSnapshot(assignment.group, 0, 0, STRANGER, about, b"")
+        voice, term = assignment.voices.get(peer, (0, 0))
+        return GroupSnapshot(assignment.group, 0, term, STRANGER, about, b"", voice)
     membership = Membership(tuple(assignment.founders))
     return GroupSnapshot(assignment.group, FOUNDING_INDEX, FOUNDING_TERM, membership, about, b"")
 

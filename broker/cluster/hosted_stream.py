@@ -7,8 +7,8 @@ leadership is its host's. Not here: the move of a message (`jetstream.dead_lette
 
 from typing import Final
 
+from broker.cluster.assignment import Assignment
 from broker.cluster.group import Waiter
-from broker.cluster.meta import Assignment
 from broker.cluster.stream_group import StreamGroup
 from broker.jetstream.ops import SLOT_DEAD_LETTERS
 from broker.jetstream.stream import StreamMachine

@@ -7,11 +7,11 @@ An entry is one CBOR map with a key ``op``. `apply` returns what changed, or an 
 alike. Read next: `meta_group` (the group around this machine), `api_meta` (who proposes).
 """
 
-import json
-from typing import Final
+from typing import Any, Final
 
 import cbor2
 
+from broker.cluster.assignment import Assignment, config_of
 from broker.core.subjects import overlaps
 from broker.jetstream.api_errors import STREAM_NAME_EXIST, STREAM_NOT_FOUND, STREAM_SUBJECT_OVERLAP, ApiError
 from broker.jetstream.stream_config import StreamConfig
@@ -21,85 +21,7 @@ OP_UPDATE: Final = "update"
 OP_DELETE: Final = "delete"
 OP_PEERS: Final = "peers"
 OP_REPLACE: Final = "replace"
-
-
-class Assignment:
-    """One stream: its configuration, its group, and the peers that hold it. `peers[0]` campaigns first.
-
-    `founders` began the group together; a peer that was assigned later waits to be taken in. `is_refounded`: the only
-    replica's store was lost, and the stream began again, empty.
-    """
-
-    def __init__(
-        self,
-        config: StreamConfig,
-        group: int,
-        peers: list[str],
-        created_ns: int,
-        revision: int,
-        founders: list[str] | None = None,
-        is_refounded: bool = False,
-    ) -> None:
-        self.config = config
-        self.founding_config: StreamConfig = config  # every replica begins with it, whenever it begins
-        self.group: Final = group
-        self.peers = peers
-        self.founders = peers if founders is None else founders
-        self.is_refounded = is_refounded
-        self.created_ns: Final = created_ns
-        self.revision = revision
-        self.created_revision: int = revision
-        self.host: int = 0  # of a dead-letter stream: the group it lives in; 0 = a group of its own
-        self.reply: bytes = b""  # who waits for the last change; answered by the stream's leader
-        self.origin: str = ""
-
-    def config_bytes(self) -> bytes:
-        """The configuration as JSON."""
-        return json.dumps(self.config.to_json(), separators=(",", ":")).encode()
-
-    def origin_for(self, peer: str) -> str:
-        """The node to answer through, as `peer` sees it."""
-        return "" if self.origin == peer else self.origin
-
-    def founding(self) -> "Assignment":
-        """The assignment as it was when the stream was created: the log of its group says what changed since."""
-        return Assignment(
-            self.founding_config,
-            self.group,
-            self.peers,
-            self.created_ns,
-            self.created_revision,
-            self.founders,
-            self.is_refounded,
-        )
-
-    def encode(self) -> bytes:
-        """What a group must know of its assignment to start without the meta group."""
-        return _encode(
-            {
-                "config": self.config.to_json(),
-                "group": self.group,
-                "peers": self.peers,
-                "created": self.created_ns,
-                "revision": self.revision,
-                "founders": self.founders,
-                "refounded": self.is_refounded,
-            }
-        )
-
-
-def decode_assignment(data: bytes) -> Assignment:
-    """The inverse of `Assignment.encode`."""
-    state = cbor2.loads(data)
-    return Assignment(
-        _config(state["config"]),
-        state["group"],
-        state["peers"],
-        state["created"],
-        state["revision"],
-        state.get("founders"),
-        state.get("refounded", False),
-    )
+OP_SETTLED: Final = "settled"
 
 
 class MetaChange:
@@ -108,6 +30,7 @@ class MetaChange:
     def __init__(self) -> None:
         self.created: Assignment | None = None
         self.updated: Assignment | None = None
+        self.updated_beside: Assignment | None = None  # the dead-letter stream of what was updated
         self.deleted: Assignment | None = None
         self.deleted_beside: Assignment | None = None  # the dead-letter stream of what was deleted
         self.moved: list[Assignment] = []
@@ -132,9 +55,15 @@ def create_op(
     )
 
 
-def update_op(config: StreamConfig, reply: bytes, origin: str) -> bytes:
-    """The entry that gives a stream a new configuration."""
-    return _encode({"op": OP_UPDATE, "config": config.to_json(), "reply": reply, "origin": origin})
+def update_op(config: StreamConfig, reply: bytes, origin: str, peers: list[str] | None = None) -> bytes:
+    """The entry that gives a stream a new configuration, and other peers where they are given."""
+    return _encode({"op": OP_UPDATE, "config": config.to_json(), "reply": reply, "origin": origin, "peers": peers})
+
+
+def settled_op(group: int, revision: int, peers: list[str], log: list[int]) -> bytes:
+    """The entry that says: these peers, sorted, and nobody else, are members of the group since that revision.
+    `log`: an index of the group's log behind the change, and the term in which it was committed."""
+    return _encode({"op": OP_SETTLED, "group": group, "revision": revision, "peers": peers, "log": log})
 
 
 def delete_op(name: str, reply: bytes, origin: str) -> bytes:
@@ -187,13 +116,15 @@ class MetaMachine:
             self.names = dict(sorted({**self.names, **entry["names"]}.items()))
             change.peers_changed = True
         elif op == OP_REPLACE:
-            self._replace(entry["old"], entry["new"], change)
+            self._replace(index, entry["old"], entry["new"], change)
+        elif op == OP_SETTLED:
+            self._settled(index, entry, change)
         else:
             raise AssertionError(f"unknown meta operation {op!r}: written by a newer version?")
         return change
 
     def _create(self, index: int, entry: dict[str, object], change: MetaChange) -> None:
-        config = _config(entry["config"])
+        config = config_of(entry["config"])
         if config.name in self.streams:
             change.error = STREAM_NAME_EXIST
             return
@@ -226,7 +157,7 @@ class MetaMachine:
         return None
 
     def _update(self, index: int, entry: dict[str, object], change: MetaChange) -> None:
-        config = _config(entry["config"])
+        config = config_of(entry["config"])
         assignment = self.streams.get(config.name)
         if assignment is None:
             change.error = STREAM_NOT_FOUND
@@ -240,12 +171,44 @@ class MetaMachine:
             assignment.reply = reply
             assignment.origin = origin
             change.updated = assignment
+            peers = entry.get("peers")
+            if isinstance(peers, list):
+                assignment.assign(peers, index)
+                change.updated_beside = self._follow(index, assignment)
 
-    def _replace(self, old: str, new: str, change: MetaChange) -> None:
+    def _follow(self, index: int, host: Assignment) -> Assignment | None:
+        """A dead-letter stream has the replicas of the group it lives in."""
         for assignment in self.streams.values():
+            if assignment.host == host.group:
+                assignment.assign(host.peers, index)
+                assignment.config = assignment.config.copy()
+                assignment.config.num_replicas = host.config.num_replicas
+                assignment.revision = index
+                assignment.reply = b""
+                return assignment
+        return None
+
+    def _settled(self, index: int, entry: dict[str, Any], change: MetaChange) -> None:
+        assignment = self.by_group.get(entry["group"])
+        if assignment is None or assignment.revision != entry["revision"]:
+            return
+        if sorted(assignment.peers) == entry["peers"]:
+            assignment.left |= dict.fromkeys(assignment.leaving, index)
+            assignment.left = {peer: at for peer, at in assignment.left.items() if peer in self.names}
+            assignment.voices |= dict.fromkeys(assignment.leaving, entry["log"])
+            assignment.voices = {peer: at for peer, at in assignment.voices.items() if peer in self.names}
+            assignment.leaving = []
+            assignment.founders = []  # whoever begins to hold the stream from now on is a stranger to its group
+            change.moved.append(assignment)
+
+    def _replace(self, index: int, old: str, new: str, change: MetaChange) -> None:
+        for assignment in self.streams.values():
+            assignment.leaving = [peer for peer in assignment.leaving if peer != old]
             if old in assignment.peers and new not in assignment.peers:
                 assignment.peers = [new if peer == old else peer for peer in assignment.peers]
-                if len(assignment.peers) == 1:
+                assignment.left.pop(new, None)
+                assignment.moved_index = index
+                if len(assignment.peers) == 1 and not assignment.leaving:
                     assignment.founders = assignment.peers
                     assignment.is_refounded = True
                     assignment.founding_config = assignment.config
@@ -299,6 +262,10 @@ class MetaMachine:
                 a.founders,
                 a.is_refounded,
                 a.host,
+                a.leaving,
+                a.left,
+                a.moved_index,
+                a.voices,
             ]
             for _, a in sorted(self.streams.items())
         ]
@@ -314,17 +281,11 @@ class MetaMachine:
         for row in state["streams"]:
             config, group, peers, created_ns, revision, founding_config, created_revision = row[:7]
             founders, is_refounded = (row[7], row[8]) if len(row) > 7 else (peers, False)
-            assignment = Assignment(_config(config), group, peers, created_ns, revision, founders, is_refounded)
+            assignment = Assignment(config_of(config), group, peers, created_ns, revision, founders, is_refounded)
             if founding_config is not None:
-                assignment.founding_config = _config(founding_config)
+                assignment.founding_config = config_of(founding_config)
             assignment.created_revision = created_revision
             assignment.host = row[9] if len(row) > 9 else 0
+            if len(row) > 10:
+                assignment.leaving, assignment.left, assignment.moved_index, assignment.voices = row[10:14]
             self._add(assignment)
-
-
-def _config(value: object) -> StreamConfig:
-    """A configuration that this cluster accepted before; it cannot be wrong now."""
-    assert isinstance(value, dict)
-    config = StreamConfig.from_json(value)
-    assert isinstance(config, StreamConfig), config
-    return config

@@ -5,7 +5,7 @@ The first peer returned is the one that campaigns first, so that leaders spread 
 
 from typing import Final
 
-REASON_TOO_FEW: Final = "no suitable peers for placement, not enough peers are online"
+REASON: Final = "no suitable peers for placement"
 
 
 def place(replicas: int, online: list[str], held: dict[str, int], led: dict[str, int]) -> list[str]:
@@ -18,3 +18,21 @@ def place(replicas: int, online: list[str], held: dict[str, int], led: dict[str,
     chosen = sorted(online, key=lambda peer: (held.get(peer, 0), led.get(peer, 0), peer))[:replicas]
     first = min(chosen, key=lambda peer: (led.get(peer, 0), held.get(peer, 0), peer))
     return [first, *sorted(peer for peer in chosen if peer != first)]
+
+
+def rescale(
+    peers: list[str], replicas: int, leader: str, online: list[str], held: dict[str, int], led: dict[str, int]
+) -> list[str]:
+    """The peers of a stream with more or fewer replicas; [] when there are not enough.
+
+    Whoever leads stays, then those who are online; those who have least come in.
+    """
+    kept = sorted(peers, key=lambda peer: (peer != leader, peer not in online))[:replicas]
+    others = [peer for peer in online if peer not in peers]
+    added = sorted(others, key=lambda peer: (held.get(peer, 0), led.get(peer, 0), peer))[: replicas - len(kept)]
+    return kept + added if len(kept) + len(added) == replicas else []
+
+
+def refusal(members: list[str], online: list[str]) -> str:
+    """Why there are not enough, in nats-server's words."""
+    return REASON if len(online) == len(members) else f"{REASON}, peer offline"

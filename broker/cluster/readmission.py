@@ -12,18 +12,24 @@ Not here: the first boot (`bootstrap`), changes of membership (`replicas`), carr
 
 from typing import Final
 
+import cbor2
+
 from broker.cluster.assignments import Assignments
 from broker.cluster.engine import Engine
+from broker.cluster.forward import REQUEST
 from broker.cluster.group import RaftGroup
+from broker.cluster.identity import META_GROUP
 from broker.cluster.meta import MetaMachine, peers_op, replace_op
 from broker.cluster.meta_group import MetaGroup
 from broker.cluster.removal import Removals
 from broker.cluster.replicas import change_members
+from broker.cluster.stream_group import StreamGroup
 from broker.cluster.transport import LinkTable
 from raft.membership import ADD_LEARNER, PROMOTE
 from raft.quorum import majority
 
 STEP_NS: Final = 200_000_000
+SETTLED_PREFIX: Final = b"$TMQ.SETTLED."
 
 
 class Readmission:
@@ -52,14 +58,26 @@ class Readmission:
             if group.assignment.host:
                 continue  # dead letters are where their host is
             self._tell_lost_quorum(group, meta.machine)
-            if group.was_leader:
-                wanted = self.removals.wanted(group, group.assignment.peers)
-                membership = group.membership()
-                if membership.learners or sorted(wanted) != list(membership.voters):
-                    change_members(group, wanted, connected)
+            if group.was_leader and group.is_current():
+                self._follow(group, connected)
         self._tell_lost_quorum(meta, meta.machine)
         if meta.was_leader and meta.raft.last_index == meta.raft.applied:
             self._step(meta, connected)
+
+    def _follow(self, group: StreamGroup, connected: list[str]) -> None:
+        """Bring the members of a stream's group to what is assigned; say when that is done and others may forget it."""
+        assignment = group.assignment
+        membership = group.membership()
+        wanted = sorted(self.removals.wanted(group, assignment.peers))
+        raft = group.raft
+        if wanted != list(membership.voters) or membership.learners:
+            change_members(group, wanted, connected)
+        elif assignment.leaving and len(wanted) == len(assignment.peers) and raft.history.latest_index() <= raft.commit:
+            forwarder = self._assignments.forwarder
+            assert forwarder is not None
+            body = bytes(cbor2.dumps([assignment.revision, list(membership.voters), [raft.commit, raft.term]]))
+            subject = SETTLED_PREFIX + str(group.id).encode()
+            forwarder.submit(META_GROUP, REQUEST, subject, b"", 0, body, "", "")
 
     def _step(self, meta: MetaGroup, connected: list[str]) -> None:
         machine = meta.machine

@@ -9,7 +9,7 @@ a stranger, which is assigned to this node all the same and so is taken in like 
 Nothing is discarded while nobody leads the group: with too many replicas damaged at once, what this one still has may
 be all there is. A stream with one replica has nobody to ask; it stays away until an operator decides.
 
-What keeps promises: the replica forgets its votes, so it keeps silent until it has committed an entry that was proposed
+What keeps promises: the replica forgets its votes, so it keeps silent until its log has an entry that was proposed
 after it had left (`GroupSnapshot.voice`), and begins in the term of the leader that removed it (`GroupSnapshot.term`).
 Order on disk: the stranger's snapshot, then everything else of the group goes, then the log forgets the group. A crash
 in between leaves a log that begins behind the snapshot: damage, to be repaired once more.
@@ -136,7 +136,7 @@ class Repairs:
             assignment = None if meta is None else meta.machine.by_group.get(group_id)
             if assignment is None:
                 return
-            about = assignment.founding().encode()
+            about = assignment.founding().encode(assignment.moved_index)
         damage.discarding = True
         self._catch_ups.forget(group_id)
         snapshot = GroupSnapshot(group_id, 0, term, STRANGER, about, machine, index)

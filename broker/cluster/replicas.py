@@ -26,7 +26,7 @@ def changes(membership: Membership, wanted: list[str], connected: Collection[str
     for peer in absent:
         if peer in connected:
             return [MembershipChange(ADD_LEARNER, peer)]
-    leaving = [peer for peer in voters if peer not in wanted]
+    leaving = sorted([peer for peer in voters if peer not in wanted], key=lambda peer: peer in connected)
     joining = [peer for peer in learners if peer in connected]
     for peer in leaving:
         if peer not in connected and joining:
@@ -39,13 +39,19 @@ def changes(membership: Membership, wanted: list[str], connected: Collection[str
 
 
 def change_members(group: RaftGroup, wanted: list[str], connected: Collection[str]) -> MembershipChange | None:
-    """Propose the next step, if there is one and it is not too early; what was proposed."""
+    """Propose the next step, if there is one and it is not too early; what was proposed. Who leads is not removed
+    by itself: it hands over to one of those who stay."""
     raft = group.raft
-    if raft.history.latest_index() > raft.commit:
+    if not group.leads() or raft.history.latest_index() > raft.commit:
         return None
-    for change in changes(raft.membership, wanted, connected):
+    found = changes(raft.membership, wanted, connected)
+    for change in sorted(found, key=lambda change: change.peer == raft.peer_id):
         try:
-            raft.propose_membership(change)
+            if change.peer == raft.peer_id:
+                # With its removal only in its own log it could be needed for a majority, and not be able to ask for it.
+                raft.transfer_leadership("")
+            else:
+                raft.propose_membership(change)
         except ProposalDropped:
             continue
         group.touch()

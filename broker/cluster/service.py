@@ -20,6 +20,7 @@ from broker.cluster.bootstrap import Bootstrap
 from broker.cluster.catch_up import CatchUps, InstallJob
 from broker.cluster.checkpoint import CheckpointJob, Checkpoints
 from broker.cluster.dead_letters import DeadLetters
+from broker.cluster.departures import BuryGroupJob
 from broker.cluster.dispatch import Dispatch
 from broker.cluster.engine import FULL_RETRY_NS, Engine
 from broker.cluster.forward import Forwarder
@@ -30,6 +31,7 @@ from broker.cluster.hand_over import HandOver
 from broker.cluster.identity import META_GROUP
 from broker.cluster.jobs import Job, WalJob
 from broker.cluster.peer_frames import PeerFrames
+from broker.cluster.peer_news import peer_back, peer_forgot, peer_lost, peer_silent
 from broker.cluster.readmission import Readmission
 from broker.cluster.repair import DiscardJob, Repairs
 from broker.cluster.store_opening import open_store
@@ -127,18 +129,18 @@ class JetStreamService:
             self._bootstrap.peer_lost(peer)
             if peer not in self.links.links:
                 jitter = [self._rng.randrange(CAMPAIGN_SPREAD_TICKS) for _ in range(16)]
-                self.engine.peer_lost(peer, jitter)
+                peer_lost(self.engine, peer, jitter)
                 self.forwarder.link_lost(peer)
         self.links.lost = []
         if self.links.arrived:
             self._bootstrap.peer_arrived()
             for peer in self.links.arrived:
-                self.engine.peer_back(peer)
+                peer_back(self.engine, peer)
                 if self.links.hellos[peer].has_doubts:
-                    self.engine.peer_forgot(peer)
+                    peer_forgot(self.engine, peer)
             self.links.arrived = []
         for peer in self.links.silent:
-            self.engine.peer_silent(peer)
+            peer_silent(self.engine, peer)
         self.links.silent = []
 
     # Time and turns.
@@ -148,6 +150,7 @@ class JetStreamService:
         self.engine.tick(self.clock.now_ns)
         self.forwarder.tick()
         self.assignments.dead_letters.tick()
+        self.assignments.departures.tick()
         self._boot_mark.tick(self.assignments.groups)
         self.links.has_doubts = bool(self._boot_mark.doubted)
         self.catch_ups.tick(self.clock.now_ns, self.links.links)
@@ -259,14 +262,13 @@ class JetStreamService:
         elif isinstance(job, DiscardJob):
             self._repairs.discarded(job, error)
             self._note_meta()
-        elif isinstance(job, RemoveGroupJob):
-            if error is not None:
-                self.events.append(("error", "group_files_left", {"group": job.group, "error": str(error)}))
         elif isinstance(error, DiskFull):
             if not self._full_told:
                 self._full_told = True
                 self.events.append(("error", "disk_full", {}))
             self._on_full_disk.append(job)
+        elif isinstance(job, BuryGroupJob | RemoveGroupJob):
+            self.assignments.files_gone(job, error)
         elif error is not None:
             self.engine.fail(str(error))
         elif isinstance(job, FoundGroupJob):

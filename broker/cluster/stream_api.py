@@ -145,7 +145,7 @@ class StreamApi:
         machine = group.machine
         if not group.was_leader or assignment.revision < machine.config_revision:
             return
-        if machine.config.to_json() != assignment.config.to_json():
+        if not group.is_current():
             body = encode_config(self._clock.wall_ns, assignment.revision, assignment.config_bytes())
             group.propose(OP_STREAM_CONFIG, body, ConfigWaiter(self, group, "stream_update_response"), True)
         elif group.reply_due:

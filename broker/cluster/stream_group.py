@@ -10,11 +10,11 @@ import random
 from typing import Final
 
 from broker.cluster.answers import Answers
+from broker.cluster.assignment import Assignment
 from broker.cluster.catch_up import decode_parcel, parcel_snapshot
 from broker.cluster.dead_letter_stores import DeadLetterStores, PairFlush
 from broker.cluster.group import RaftGroup, Waiter
 from broker.cluster.group_store import GroupSnapshot
-from broker.cluster.meta import Assignment
 from broker.cluster.publishing import BatchWaiter, PublishQueue
 from broker.cluster.stream_leader import DeadLetterListener, LeaderSink, OutcomeWaiter, PushWatcher, StreamOutput
 from broker.cluster.turn_clock import TurnClock
@@ -81,6 +81,7 @@ class StreamGroup(RaftGroup):
         self.dead_letters: Final = dead_letters
         self.beside: StreamGroup | None = None  # the dead-letter stream in this group (`hosted_stream`)
         self._expire_at_ns: int = 0
+        self.since: int = assignment.moved_index  # it did not begin on this node before that entry of the meta group
         self.revision: int = assignment.revision  # of the assignment that was acted upon last
         self.reply_due: bool = False
 
@@ -209,6 +210,13 @@ class StreamGroup(RaftGroup):
         if self.was_leader and self.delivery.dirty:
             self.touch()
 
+    def is_current(self) -> bool:
+        """Whether the log knows of the latest assignment. Only then does the group follow it in who is a member: a
+        leader that is behind must not lead it back."""
+        assignment = self.assignment
+        told = self.machine.config_revision
+        return assignment.revision == told or (told < assignment.revision == assignment.created_revision)
+
     def advise(self, subject: str, fields: dict[str, object]) -> None:
         """Publish an advisory, if anybody listens."""
         inbox = subject.encode()
@@ -245,10 +253,13 @@ class StreamGroup(RaftGroup):
             applied,
             self.raft.log.term(applied),
             self.raft.membership_at(applied),
-            self.assignment.encode(),
+            self.about(),
             self.machine.snapshot(),
             self.raft.voice_index if applied < self.raft.voice_index else 0,
         )
+
+    def about(self) -> bytes:
+        return self.assignment.encode(self.since)
 
     def raft_snapshot(self) -> Snapshot | None:
         found = parcel_snapshot(self)
@@ -292,3 +303,4 @@ class StreamGroup(RaftGroup):
     def restore(self, snapshot: Snapshot) -> None:
         self.installed_message = None
         self.machine.restore(decode_parcel(snapshot.data).snapshot.machine)
+        self.dead_letters.changed(self)  # it came, or went, with the snapshot

@@ -152,6 +152,8 @@ class StreamMachine(StreamState):
         if config.max_msgs_per_subject > 0 and config.max_msgs_per_subject != before.max_msgs_per_subject:
             enforce_subject_limits(self, sink)
         enforce_limits(self)
+        for consumer in self.consumers.values():
+            consumer.config.num_replicas = min(consumer.config.num_replicas, config.num_replicas)
         if config.retention == RETENTION_INTEREST and before.retention != RETENTION_INTEREST:
             drop_unneeded(self, None)
         sink.config_changed()

@@ -1,6 +1,7 @@
 """Which change of membership comes next: learners first, the gone go before they vote, nobody who is needed goes."""
 
-from broker.cluster.meta import MetaMachine, create_op, peers_op, replace_op
+from broker.cluster.groups import founding_stream
+from broker.cluster.meta import MetaMachine, create_op, peers_op, replace_op, settled_op, update_op
 from broker.cluster.replicas import changes
 from broker.jetstream.stream_config import StreamConfig
 from raft.membership import ADD_LEARNER, PROMOTE, REMOVE
@@ -68,3 +69,52 @@ def test_of_the_stores_that_had_a_name_only_the_last_two_are_remembered() -> Non
     machine.apply(4, peers_op({"newest": "n3"}))
     machine.apply(5, replace_op("new", "newest"))
     assert sorted(machine.names) == ["a", "b", "new", "newest"]
+
+
+def rescaled(machine: MetaMachine, index: int, peers: list[str]) -> None:
+    config = machine.streams["S"].config.copy()
+    config.num_replicas = len(peers)
+    assert machine.apply(index, update_op(config, b"", "", peers)).error is None
+
+
+def test_who_leaves_goes_on_until_the_group_has_followed() -> None:
+    machine = machine_with(3)
+    rescaled(machine, 3, ["a"])
+    stream = machine.streams["S"]
+    assert (stream.peers, stream.leaving, stream.left) == (["a"], ["old", "b"], {})
+    assert machine.apply(4, settled_op(1, 2, ["a"], [30, 2])).moved == [], "of another time"
+    assert machine.apply(5, settled_op(1, 3, ["b"], [30, 2])).moved == [], "others are assigned"
+    assert machine.apply(6, settled_op(1, 3, ["a"], [30, 2])).moved == [stream]
+    again = MetaMachine({})
+    again.restore(machine.snapshot())
+    stream = again.streams["S"]
+    assert (stream.peers, stream.leaving, stream.left) == (["a"], [], {"old": 6, "b": 6})
+    rescaled(again, 7, ["a", "b"])
+    assert (stream.leaving, stream.left) == ([], {"old": 6})
+
+
+def test_who_comes_back_is_a_stranger_though_it_founded_the_group() -> None:
+    machine = machine_with(3)
+    stream = machine.streams["S"]
+    assert founding_stream(stream, "b").membership.voters == ("a", "b", "old")
+    rescaled(machine, 3, ["a"])
+    machine.apply(4, settled_op(1, 3, ["a"], [30, 2]))
+    rescaled(machine, 5, ["a", "b"])
+    assert founding_stream(stream, "b").membership.is_empty()
+
+
+def test_a_stream_whose_lost_replica_was_its_last_one_is_not_begun_anew_while_others_still_have_it() -> None:
+    machine = machine_with(3)
+    rescaled(machine, 3, ["old"])
+    machine.apply(4, replace_op("old", "new"))
+    stream = machine.streams["S"]
+    assert (stream.peers, stream.leaving, stream.is_refounded) == (["new"], ["a", "b"], False)
+
+
+def test_who_comes_back_keeps_silent_until_it_knows_what_it_promised() -> None:
+    machine = machine_with(3)
+    rescaled(machine, 3, ["a"])
+    machine.apply(4, settled_op(1, 3, ["a"], [30, 2]))
+    rescaled(machine, 5, ["a", "b"])
+    begins = founding_stream(machine.streams["S"], "b")
+    assert (begins.voice, begins.term) == (30, 2)

@@ -10,6 +10,7 @@ import random
 
 from crash_disk import CrashDisk, Inode
 
+from broker.cluster.group_store import TOMBSTONE, decode_group_snapshot, group_directory
 from broker.cluster.identity import META_GROUP
 from storage.block_files import BlockFiles
 from storage.group_log import GroupLog
@@ -144,8 +145,13 @@ class DurableDisk:
         for group, promised in before.items():
             if group in found:
                 compare(group, promised, found[group], self.is_lazy and group != META_GROUP)
-            elif (promised.terms and not self.is_lazy) or promised.term:
+            elif ((promised.terms and not self.is_lazy) or promised.term) and not self._is_buried(group):
                 raise Broken(f"group {group}: recovery found nothing of it")
+
+    def _is_buried(self, group: int) -> bool:
+        """Whether the node has left the group: a batch that was under way may have made its log forget it."""
+        data = read_snapshot(self.disk, group_directory(group))
+        return data is not None and decode_group_snapshot(data).about == TOMBSTONE
 
 
 def worst_image(disk: CrashDisk, prefix: str) -> CrashDisk:

@@ -46,7 +46,8 @@ AFTER_SYNC_MAX = 20_000
 
 
 class Seen:
-    """One group on one running node, as it was when looked at last."""
+    """One group on one running node, as it was when looked at last. A group that a node left and holds again is
+    another one."""
 
     def __init__(self, group: Any) -> None:
         self.group = group
@@ -264,10 +265,14 @@ class Checks(Watcher):
         self._voters[group.id] = {self._names[peer] for peer in voters}
         if self.is_lazy and group.id != META_GROUP:
             return  # who acknowledged may have lost it since
-        have = [peer for peer in voters if self.disks[peer].log(group.id).has(index, term)]
-        if len(have) * 2 <= len(voters):
-            names = [self._names[peer] for peer in have]
+        # A change of membership that was appended later in this turn was not yet in force when it was counted.
+        counted = (voters, raft.history.at(index).voters)
+        if not any(self._is_on_most(group.id, index, term, peers) for peers in counted):
+            names = [self._names[peer] for peer in voters if self.disks[peer].log(group.id).has(index, term)]
             raise Broken(f"group {group.id}: entry {index} is committed, but only on the disks of {names}")
+
+    def _is_on_most(self, group: int, index: int, term: int, peers: tuple[str, ...]) -> bool:
+        return sum(self.disks[peer].log(group).has(index, term) for peer in peers) * 2 > len(peers)
 
     def _compare_machines(self, machine: Machine, group: StreamGroup) -> None:
         digest = machine_digest(group.machine)
@@ -289,7 +294,10 @@ class Checks(Watcher):
             if log.term < message.term or (log.term == message.term and log.vote != message.receiver):
                 self.broken.append(f"{name}: group {message.group}: a vote in term {message.term} left, not durable")
             return
-        raft = engine.groups[message.group].raft
+        group = engine.groups.get(message.group)
+        if group is None:
+            return  # the node has left it since, and its log is still there
+        raft = group.raft
         index = message.index
         if raft.term != message.term or index > raft.log.last_index or index < raft.log.first_index():
             return

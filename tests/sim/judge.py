@@ -138,9 +138,10 @@ def judge_stream(plan: StreamPlan, history: History, entries: Entries, replicas:
     newest = max((replicas[name] for name in names), key=lambda group: group.raft.applied)
     applied = newest.raft.applied
     log = committed_log(entries, newest.id, applied, newest.raft.log.term(applied))
-    machine, stored = replay(newest.assignment.config, newest.assignment.created_ns, log)
+    founding = newest.assignment.founding_config
+    machine, stored = replay(founding, newest.assignment.created_ns, log)
     expected, expected_contents = machine_digest(machine), contents(machine)
-    model = Model(dict(newest.assignment.config.to_json()))
+    model = Model(dict(founding.to_json()))
     model.replay(log)
     faults += [f"{plan.name}: {fault}" for fault in against_model(machine, model)]
     for name in names:

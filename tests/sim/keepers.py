@@ -1,4 +1,4 @@
-"""Clients that change what is stored: keepers compare and set, cleaners purge and delete.
+"""Clients that change what is stored: keepers compare and set, cleaners purge and delete, scalers change where it is.
 
 A keeper reads the last message of a key from the stream's leader and publishes the next one on condition that nobody
 was faster. Its texts say what it expected, so that the judge can see whether the condition was kept. Read next:
@@ -9,6 +9,7 @@ import json
 import random
 
 from sim.client import Message, SimClient
+from sim.plan import StreamPlan
 from sim.workload import REQUEST_NS, RETRY_NS, History, error_code
 from sim.world import World
 
@@ -18,6 +19,7 @@ NO_MESSAGE_FOUND = 10037
 # How long a leader that others have replaced may still answer reads: until it notices that nobody answers it.
 STALE_NS = 2_000_000_000
 CLEAN_NS = 300_000_000
+SCALE_NS = 1_000_000_000
 
 
 class Keeper:
@@ -141,3 +143,31 @@ class Cleaner:
                 self.history.deleted.update((self.stream, sequence) for sequence in gone)
 
         self.client.request(subject, json.dumps(body).encode(), answered, REQUEST_NS)
+
+
+class Scaler:
+    """Changes the number of replicas again and again; leaves as many as were planned."""
+
+    def __init__(self, world: World, history: History, name: str, plan: StreamPlan) -> None:
+        self.world = world
+        self.plan = plan
+        self.name = name
+        self.out = 1
+        self.stopped = False
+        self.rng = random.Random(world.rng.getrandbits(64))
+        self.client = SimClient(world, name, list(world.servers))
+        world.after(SCALE_NS, self._next)
+
+    def _next(self) -> None:
+        replicas = self.plan.replicas if self.stopped else self.rng.choice((1, 1, 2, 3))
+        config = self.plan.config() | {"num_replicas": replicas}
+
+        def answered(answer: Message | None) -> None:
+            body = {} if answer is None or not answer.data else answer.json()
+            if self.stopped and body.get("config", {}).get("num_replicas") == self.plan.replicas:
+                self.out = 0
+            else:
+                self.world.after(RETRY_NS if self.stopped else self.rng.randrange(2 * SCALE_NS), self._next)
+
+        subject = f"$JS.API.STREAM.UPDATE.{self.plan.name}"
+        self.client.request(subject, json.dumps(config).encode(), answered, REQUEST_NS)

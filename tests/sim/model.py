@@ -117,7 +117,8 @@ class Model:
             elif kind == OP_MESSAGE_DELETE:
                 self._remove(decode_delete(body), PURGED)
             elif kind == OP_STREAM_CONFIG:
-                self.config = json.loads(decode_config(body))
+                self.config = json.loads(decode_config(body)[1])
+                self._advance(self.time_ns)  # by the new rules
                 self._enforce()
             elif kind == OP_DEAD_LETTERS:
                 self._give_up(body)

@@ -20,8 +20,9 @@ LOST_DISKS = ("lost disk", "lost disk leader") * 4
 @dataclass
 class StreamPlan:
     """One stream, with `publishers` that send ids and try again, `plain` ones that do neither, `consumers` that take
-    from each of `durables` and confirm, `keepers` that compare and set, `cleaners` that purge and delete. `settings`
-    and `consumer_settings` are further fields of the two configurations."""
+    from each of `durables` and confirm, `keepers` that compare and set, `cleaners` that purge and delete, `scalers`
+    that change the number of replicas. `settings` and `consumer_settings` are further fields of the two
+    configurations."""
 
     name: str
     replicas: int = 3
@@ -34,6 +35,7 @@ class StreamPlan:
     push: bool = False
     keepers: int = 0
     cleaners: int = 0
+    scalers: int = 0
     forgotten: float = 0.05  # of the messages a consumer gets, it does not acknowledge that many
     settings: dict[str, object] = field(default_factory=dict)
     consumer_settings: dict[str, object] = field(default_factory=dict)
@@ -136,6 +138,8 @@ def plans() -> list[Plan]:
              faults=tuple(fault for fault in FAULTS if not fault.startswith(("power", "torn")))),
         Plan("lost disks", [StreamPlan("S"), StreamPlan("M", memory=True, publishers=1, plain=0)],
              faults=FAULTS + LOST_DISKS, log_file_bytes=32 * 1024),
+        Plan("replicas", [StreamPlan("S", scalers=1), StreamPlan("M", memory=True, publishers=1, plain=0, scalers=1)],
+             log_file_bytes=32 * 1024),
     ]  # fmt: skip
 
 

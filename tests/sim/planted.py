@@ -3,7 +3,7 @@
 `hunt` runs the stories of a bug's plan with the bug, seed after seed, until a promise is broken, and then the same
 seeds without it, which must hold. `make sim PLANTED=1` prints the list.
 
-Read next: `planting` (how), `bugs_consensus`, `bugs_disk`, `bugs_streams` (what).
+Read next: `planting` (how), `bugs_*` (what).
 """
 
 import functools
@@ -11,12 +11,13 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 
-from sim import bugs_consensus, bugs_disk, bugs_streams
+from sim import bugs_consensus, bugs_disk, bugs_membership, bugs_streams
 from sim.planting import BUGS, PlantedBug
 from sim.run import Result, simulate
 
 SEEDS_MAX = 10
-__all__ = ["BUGS", "SEEDS_MAX", "Hunt", "bugs_consensus", "bugs_disk", "bugs_streams", "hunt", "hunt_all"]
+__all__ = ["BUGS", "SEEDS_MAX", "Hunt", "hunt", "hunt_all"]
+_REGISTERED = (bugs_consensus, bugs_disk, bugs_membership, bugs_streams)
 
 
 class Hunt:

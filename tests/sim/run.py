@@ -16,7 +16,7 @@ from broker.node import BrokerNode
 from raft.node import LEADER
 from sim.invariants import Checks, watching
 from sim.judge import judge_stream, machine_digest
-from sim.keepers import Cleaner, Keeper
+from sim.keepers import Cleaner, Keeper, Scaler
 from sim.nemesis import Nemesis
 from sim.plan import SECOND_NS, Plan, plan_of
 from sim.server import Machine
@@ -75,7 +75,7 @@ class Cluster:
         self.history = History()
         self.checks = Checks(self.history, plan.sync_interval_ns > 0)
         self.machines = {name: self._machine(name) for name in plan.nodes}
-        self.publishers: list[Publisher | Keeper | Cleaner] = []
+        self.publishers: list[Publisher | Keeper | Cleaner | Scaler] = []
         self.consumers: list[Consumer] = []
 
     def _machine(self, name: str) -> Machine:
@@ -127,6 +127,8 @@ class Cluster:
                     self.consumers.append(taker(world, history, name, stream, durable))
             for n in range(stream.keepers):
                 self.publishers.append(Keeper(world, history, f"K{stream.name}{n}", stream.name, self.plan.pause_ns))
+            for n in range(stream.scalers):
+                self.publishers.append(Scaler(world, history, f"R{stream.name}{n}", stream))
             for n in range(stream.cleaners):
                 self.publishers.append(Cleaner(world, history, f"X{stream.name}{n}", stream.name))
 
