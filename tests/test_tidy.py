@@ -54,6 +54,17 @@ def test_files_and_functions_fit_in_the_head() -> None:
     assert_tidy([c for path in PYTHON for c in rules.size_complaints(str(path.relative_to(ROOT)), path.read_text())])
 
 
+def test_readmes_name_files_that_exist() -> None:
+    complaints = []
+    known = {path.name for path in PYTHON}
+    for readme in ("broker/README.md", "raft/README.md", "tests/README.md"):
+        for name in rules.files_named((ROOT / readme).read_text()):
+            places = [ROOT / name, ROOT / f"{name}.py", ROOT / "broker" / f"{name}.py", ROOT / "tests" / name]
+            if name not in known and not any(place.exists() for place in places):
+                complaints.append(f"{readme}: there is no {name}")
+    assert_tidy(complaints)
+
+
 def test_names_say_what_is_inside() -> None:
     assert_tidy([c for path in PYTHON for c in rules.name_complaints(str(path.relative_to(ROOT)))])
 

@@ -220,6 +220,12 @@ def text_complaints(name: str, text: str) -> list[str]:
     return found
 
 
+def files_named(text: str) -> list[str]:
+    """What a README names as a file of ours: `room/module`, or `module.py`."""
+    rooms = r"(?:core|wire|jetstream|cluster|net|monitor|raft|storage|tests|sim|clients|deploy)"
+    return sorted(set(re.findall(rf"`({rooms}/[a-z_/]+|[a-z_]+\.py)\b", text)))
+
+
 def top_level_complaints(names: list[str]) -> list[str]:
     """The top level is fixed: a newcomer sees the whole house at once."""
     return [f"{name}: not an entry of the top level" for name in sorted(set(names) - TOP_LEVEL)]
