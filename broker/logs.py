@@ -76,7 +76,7 @@ SENTENCES: Final = {
     "events_lost": "More happened at once than the log has room for: {count} lines are missing",
     "route_created": "{remote} - rid:{rid} - Route connection created",
     "route_connected": "{remote} - rid:{rid} - Connected to {name} ({server_id})",
-    "route_closed": "{remote} - rid:{rid} - Router connection closed: {reason}",
+    "route_closed": "{remote} - rid:{rid} - Router connection closed: {reason}{at}",
     "route_error": "{remote} - rid:{rid} - {error}",
     "route_dial": "Trying to connect to route on {host}:{port}",
     "route_dial_failed": "Error trying to connect to route (attempt {attempt}): dial tcp {host}:{port}: {error}",
@@ -238,7 +238,7 @@ def sentence(name: str, fields: dict[str, object]) -> str:
     template = SENTENCES.get(name)
     if template is not None:
         try:
-            return template.format_map({"who": _who(fields), **fields})
+            return template.format_map({"who": _who(fields), "at": _at(fields), **fields})
         except (KeyError, ValueError, IndexError, AttributeError):
             pass  # an event without the fields of its sentence still says what it knows
     words = name.replace("_", " ")
@@ -250,3 +250,8 @@ def _who(fields: dict[str, object]) -> str:
     """What a client said of itself, behind its address."""
     said = f' - "{fields["client"]}"' if "client" in fields else ""
     return said + (f' - "$G/user:{fields["user"]}"' if "user" in fields else "")
+
+
+def _at(fields: dict[str, object]) -> str:
+    """Which server is at the other end."""
+    return f" - Remote: {fields['peer']}" if fields.get("peer") else ""

@@ -91,6 +91,8 @@ class BrokerNode:
         if cluster.configured():
             self.routes = open_routes(options, self.server_id, self.router, rng)
             self.routes.on_connect_urls = self.clients.connect_urls_changed
+            self.routes.on_cluster_name = self.clients.cluster_named
+            self.clients.cluster_named(self.routes.cluster_name, self.routes.cluster_dynamic)
         addresses = [(route.host, route.port) for route in cluster.routes]
         authorization = cluster.authorization
         self.links: Final = LinkTable(
@@ -195,12 +197,12 @@ class BrokerNode:
         elif self._sessions.pop(cid, None) is not None and self.routes is not None:
             self.routes.closed(cid, now_ns)
 
-    def dial_failed(self, address: tuple[str, int], token: str = "") -> None:
-        """Nobody answered."""
+    def dial_failed(self, address: tuple[str, int], token: str = "", reason: str = "") -> None:
+        """Nobody answered; `reason` is for the log."""
         if token == TOKEN_PEER:
             self.links.dial_failed(address[0], address[1], self.clock.now_ns)
         elif self.routes is not None:
-            self.routes.dial_failed(int(token[len(TOKEN_ROUTE) :]), self.clock.now_ns)
+            self.routes.dial_failed(int(token[len(TOKEN_ROUTE) :]), self.clock.now_ns, reason)
 
     def take_output(self, cid: int) -> bytes:
         """Bytes to send on a connection, b"" when there are none."""

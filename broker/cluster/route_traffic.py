@@ -90,7 +90,7 @@ class RouteSession(RouteLink):
         super().__init__(owner, cid, remote, address, now_ns)
         self.traffic: Final = traffic
         self._reader = lines.RouteReader()
-        self._seen_first: bool = False
+        self.is_created: bool = False  # the first bytes were a route's
 
     # Bytes in
 
@@ -100,7 +100,7 @@ class RouteSession(RouteLink):
             return
         self.saw_bytes()
         self._reader.feed(data)
-        if not self._seen_first and not self._sniff():
+        if not self.is_created and not self._sniff():
             return
         while self.state < CLOSED:
             operation = self._reader.next()
@@ -118,7 +118,8 @@ class RouteSession(RouteLink):
                 self.handover = first
                 self.state = HANDED_OVER
                 return False
-        self._seen_first = True
+        self.is_created = True
+        self.owner.event("info", "route_created", self, {})
         return True
 
     def _step(self, operation: int) -> None:

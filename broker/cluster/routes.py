@@ -45,6 +45,7 @@ class RouteTable(RouteOwner):
         self.routes: dict[str, RouteSession] = {}  # server id -> the registered session
         self.connect_urls: list[str] = []  # for clients: our own first, then the peers'
         self.on_connect_urls: Callable[[list[str]], None] | None = None
+        self.on_cluster_name: Callable[[str, bool], None] | None = None
         self._client_urls: list[str] = []
         self._host: str = cluster.host
         self._port: int = cluster.port
@@ -84,10 +85,15 @@ class RouteTable(RouteOwner):
         session.open()
         return session
 
-    def dial_failed(self, token: int, now_ns: int) -> None:
+    def dial_failed(self, token: int, now_ns: int, reason: str) -> None:
         address = self._book.find(token)
-        if address is not None:
-            self._book.failed(address, now_ns)
+        if address is None:
+            return
+        self._book.failed(address, now_ns)
+        attempt = address.failures
+        if attempt & (attempt - 1) == 0:  # the first one, and then less and less often
+            where = {"host": address.host, "port": address.port}
+            self._events.append(("error", "route_dial_failed", {**where, "attempt": attempt, "error": reason}))
 
     def handed_over(self, cid: int) -> None:
         """The caller has taken the connection for another protocol."""
@@ -101,9 +107,13 @@ class RouteTable(RouteOwner):
         session.end()
         address = session.address
         info = session.info
+        if session.is_created:
+            fields: dict[str, object] = {"reason": session.close_reason or "Client Closed"}
+            if info is not None:
+                fields["peer"] = info.server_name
+            self.event("info", "route_closed", session, fields)
         if info is not None and self.routes.get(info.server_id) is session:
             del self.routes[info.server_id]
-            self.event("info", "route_closed", session, {"reason": session.close_reason or "Client Closed"})
             self._connect_urls_may_have_changed()
         if address is not None and not address.is_self:
             # A server that throws us out at once (a wrong password, another cluster) is tried less and less often.
@@ -119,7 +129,10 @@ class RouteTable(RouteOwner):
         if self._lame_duck:
             return []
         connected = dict.fromkeys(self.routes, True)
-        return self._book.due(now_ns, connected)
+        dials = self._book.due(now_ns, connected)
+        for dial in dials:
+            self._events.append(("debug", "route_dial", {"host": dial.host, "port": dial.port}))
+        return dials
 
     def lame_duck(self) -> None:
         """Tells the peers that our clients should go elsewhere; nobody is dialled any more."""
@@ -233,6 +246,8 @@ class RouteTable(RouteOwner):
             return False
         self.cluster_name = name
         self.cluster_dynamic = dynamic
+        if self.on_cluster_name is not None:
+            self.on_cluster_name(name, dynamic)
         for session in list(self.routes.values()):
             session.close("Cluster Name Conflict", "")
         return True

@@ -161,6 +161,15 @@ class Clients:
             self.services.info.pop("connect_urls", None)
         self._tell_all()
 
+    def cluster_named(self, name: str, dynamic: bool) -> None:
+        """The cluster's name; `dynamic`: nobody configured one, so it may change."""
+        info = self.services.info
+        info["cluster"] = name
+        info.pop("cluster_dynamic", None)
+        if dynamic:
+            info["cluster_dynamic"] = True
+        self._tell_all()
+
     def reload(self, options: Options) -> None:
         """The configuration changed: limits hold at once; whoever would not be let in today has to go."""
         before = self.services.authenticator
@@ -237,6 +246,4 @@ def first_info(options: Options, server_id: str, name: str, version: str) -> dic
     if options.jetstream.enabled:
         info["jetstream"] = True
     info["api_lvl"] = API_LEVEL
-    if options.cluster.configured():
-        info["cluster"] = options.cluster.name
     return info

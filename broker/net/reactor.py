@@ -17,6 +17,7 @@ from typing import Final
 
 import trio
 
+from broker import os_errors
 from broker.clock import Clock
 from broker.net.driver import Driver
 from broker.net.listener import Listener
@@ -212,15 +213,24 @@ class Reactor:
 
     async def _dial(self, dial: Dial) -> None:
         address = (dial.host, dial.port)
+        reason = "i/o timeout"
         with trio.move_on_after(DIAL_S):
             try:
                 stream = await trio.open_tcp_stream(dial.host, dial.port)
-            except OSError:
-                pass
+            except OSError as error:
+                reason = _why_not_connected(error)
             else:
                 sock = socket.socket(fileno=stream.socket.detach())  # from here on it is the reactor's
                 self.sockets.add(CLUSTER_OUT, sock, address, dial.token)
                 self.wake()
                 return
-        self._node.dial_failed(address, dial.token)
+        self._node.dial_failed(address, dial.token, reason)
         self.wake()
+
+
+def _why_not_connected(error: OSError) -> str:
+    """What trio tried last says more than that all attempts failed."""
+    cause: BaseException | None = error.__cause__
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[-1]
+    return f"connect: {os_errors.reason(cause)}" if isinstance(cause, OSError) else os_errors.reason(error)

@@ -140,7 +140,7 @@ class Mesh:
         self.dials_made += 1
         acceptor = next((node for node in self.nodes if node.port == port), None)
         if acceptor is None or port in self.unreachable:
-            dialler.table.dial_failed(token, self.now_ns)
+            dialler.table.dial_failed(token, self.now_ns, "refused")
             return
         wire = Wire([(dialler, self.next_cid), (acceptor, self.next_cid + 1)])
         self.next_cid += 2

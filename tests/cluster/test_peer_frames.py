@@ -22,9 +22,9 @@ from raft.types import Membership, Message, Snapshot
 PEER = "PEER0001"
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.binary(max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["group", "block", "offset", "length", "gone", "x"]), inner, max_size=6
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["group", "block", "offset", "length", "gone", "x"]), inner, max_size=6)
     ),
     max_leaves=12,
 )

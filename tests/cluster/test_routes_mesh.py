@@ -189,6 +189,26 @@ def test_peer_that_falls_silent_is_dropped() -> None:
     assert ("route_closed", "Stale Connection") in events
 
 
+def test_the_log_has_the_life_of_a_route() -> None:
+    mesh = full_mesh(10, 2)
+    mesh.run(2000)
+    mesh.settle()
+    for node in mesh.nodes:
+        names = [name for level, name, _fields in node.table.take_events() if level == "info"]
+        assert "route_connected" in names
+        # Two servers that dial each other make two connections; one of them stays.
+        assert names.count("route_created") == names.count("route_closed") + 1
+
+
+def test_a_server_that_does_not_answer_is_named_less_and_less_often() -> None:
+    mesh = Mesh(11)
+    node = mesh.node("a", 6001, [6002])
+    mesh.run(60_000)
+    told = [fields for _level, name, fields in node.table.take_events() if name == "route_dial_failed"]
+    assert [fields["attempt"] for fields in told] == [1, 2, 4, 8]
+    assert (told[0]["port"], told[0]["error"]) == (6002, "refused")
+
+
 def test_forgotten_addresses_are_dialled_no_more() -> None:
     mesh = Mesh(9)
     a = mesh.node("a", 6001, [])

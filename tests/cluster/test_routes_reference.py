@@ -100,7 +100,7 @@ class OurNode:
             try:
                 connection = socket.create_connection((dial.host, dial.port), timeout=PATIENCE_S)
             except OSError:
-                self.table.dial_failed(dial.token, time.monotonic_ns())
+                self.table.dial_failed(dial.token, time.monotonic_ns(), "refused")
                 continue
             self.table.dialled(self._add(connection), dial.token, time.monotonic_ns())
         for key, _events in self.selector.select(0.02):

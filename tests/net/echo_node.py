@@ -64,8 +64,8 @@ class EchoNode:
         del self.output[cid]
         self.note("closed", cid, reason)
 
-    def dial_failed(self, address: tuple[str, int], token: str = "") -> None:
-        self.note("dial_failed", address, token)
+    def dial_failed(self, address: tuple[str, int], token: str = "", reason: str = "") -> None:
+        self.note("dial_failed", address, token, reason)
 
     def arrive(self, now_ns: int, wall_ns: int) -> None:
         self.arrived_ns = now_ns

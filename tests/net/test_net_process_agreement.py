@@ -185,6 +185,19 @@ def test_signals_without_a_file_to_act_on(number: signal.Signals, last: str) -> 
     both(play)
 
 
+def test_a_route_that_nobody_answers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+
+    def play(who: str) -> list[str]:
+        flags = ("--cluster", "nats://127.0.0.1:-1", "--cluster_name", "c", "--routes", f"nats://127.0.0.1:{port}")
+        with running(who, "-p", "-1", *flags) as run:
+            run.until("trying to connect")
+            return [line for line in run.told() if "trying to connect" in line][:1]
+
+    both(play)
+
+
 RELOADS = {
     "limits": 'max_payload: 100\nping_interval: "3s"\nwrite_deadline: "3s"\nmax_connections: 5\nping_max: 7',
     "log": "debug: false\nlogtime_utc: true\nmax_control_line: 100",

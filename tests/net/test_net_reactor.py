@@ -125,7 +125,12 @@ async def test_dials_come_back_with_their_address_and_token() -> None:
             made.node.next.dials = [EchoDial("localhost", port, "peer"), EchoDial("127.0.0.1", closed_port, "route:3")]
             made.reactor.wake()
             assert await made.seen("opened") == ("opened", 1, CLUSTER_OUT, ("localhost", port), "peer")
-            assert await made.seen("dial_failed") == ("dial_failed", ("127.0.0.1", closed_port), "route:3")
+            assert await made.seen("dial_failed") == (
+                "dial_failed",
+                ("127.0.0.1", closed_port),
+                "route:3",
+                "connect: connection refused",
+            )
 
 
 async def test_running_out_of_descriptors_pauses_accepting(monkeypatch: pytest.MonkeyPatch) -> None:
