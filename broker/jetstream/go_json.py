@@ -19,7 +19,7 @@ _SPACE: Final = " \t\r\n"
 _HEX: Final = "0123456789abcdefABCDEF"
 _LITERALS: Final = ("null", "true", "false")
 _CONTROLS: Final = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
-_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_LONE_SURROGATE: Final = re.compile(f"[{chr(0xD800)}-{chr(0xDFFF)}]")  # a literal of one cannot be compiled
 
 
 class JsonError(Exception):
