@@ -189,7 +189,7 @@ class StreamMachine(StreamState):
         theirs = sink.of_dead_letters()
         dead = self.dead
         if dead is None:
-            count = PublishOp(body).count if kind == OP_PUBLISH else 0
+            count = PublishOp(body).count if kind in (OP_PUBLISH, OP_ATOMIC_PUBLISH) else 0
             for position in range(count):
                 theirs.refused(ordinal, position, STREAM_NOT_FOUND)
             return
