@@ -1,10 +1,12 @@
 """Which stream configurations are good: NATS's defaults and checks on creation and update.
 
-Features this server does not have are refused with one clear error (10052), never accepted and ignored. Two are
+Features this server does not have are refused with one clear error (10052), never accepted and ignored. Three are
 accepted though:
 * `allow_batched` permits clients to use fast batches; tools such as `nats bench --create` ask for it whether they use
   them or not. A message that does use one is refused (10205), the stream works otherwise.
 * `compression: s2` asks for smaller files and changes no answer; blocks are written uncompressed.
+* `persist_mode: async` permits acks of what is not on disk yet; here all acks wait for the disk (but for what
+  `sync_interval` allows), as a log that serves many streams is synced for all of them at once.
 
 Not here: overlap with other streams (the meta group knows them), reading JSON (`stream_config`).
 Invariant: `complete` is idempotent.
@@ -27,6 +29,7 @@ from broker.jetstream.mapping_rules import complete_mapping
 from broker.jetstream.store import SEQUENCE_MAX
 from broker.jetstream.stream_config import (
     DISCARD_NEW,
+    FILE_STORAGE,
     METADATA_LEVEL,
     METADATA_REQUIRED_LEVEL,
     METADATA_VERSION,
@@ -71,6 +74,7 @@ def complete(config: StreamConfig, limits: StreamServerLimits, pedantic: bool = 
         _check_name(config)
         or _complete_limits(config, limits, pedantic)
         or _check_flags(config, pedantic)
+        or _check_async(config)
         or _check_absent(config)
         or _complete_subjects(config)
         or complete_mapping(config, pedantic)
@@ -244,6 +248,19 @@ def _complete_markers(config: StreamConfig, pedantic: bool) -> ApiError | None:
     return None
 
 
+def _check_async(config: StreamConfig) -> ApiError | None:
+    """`persist_mode: async`."""
+    if config.persist_mode != PERSIST_ASYNC:
+        return None
+    if config.storage != FILE_STORAGE:
+        return INVALID_CONFIG.of(err="async persist mode is only supported on file storage")
+    if config.num_replicas > 1:
+        return INVALID_CONFIG.of(err="async persist mode is not supported on replicated streams")
+    if config.allow_atomic:
+        return INVALID_CONFIG.of(err="async persist mode is not supported with atomic batch publish")
+    return None
+
+
 def _check_absent(config: StreamConfig) -> ApiError | None:
     """Refuse what this server does not have."""
     wanted = ""
@@ -255,8 +272,6 @@ def _check_absent(config: StreamConfig) -> ApiError | None:
         wanted = "message counters"
     elif config.allow_msg_schedules:
         wanted = "message schedules"
-    elif config.persist_mode == PERSIST_ASYNC:
-        wanted = "async persist mode"
     elif config.mirror_direct:
         return INVALID_CONFIG.of(err="stream has no mirror but does have mirror direct")
     return INVALID_CONFIG.of(err=f"{wanted} are not supported by this server") if wanted else None
@@ -301,6 +316,14 @@ def _check_reserved(subject: bytes) -> ApiError | None:
 def _set_metadata(config: StreamConfig) -> None:
     """Keep the API level the stream needs; drop what only answers carry."""
     metadata = {key: config.metadata[key] for key in config.metadata if key not in (METADATA_VERSION, METADATA_LEVEL)}
-    level = 4 if config.allow_batched else 2 if config.allow_atomic else 1 if config.allow_msg_ttl else 0
-    metadata[METADATA_REQUIRED_LEVEL] = str(level)
+    metadata[METADATA_REQUIRED_LEVEL] = str(_required_level(config))
     config.metadata = dict(sorted(metadata.items()))
+
+
+def _required_level(config: StreamConfig) -> int:
+    """The API level of the youngest feature a stream uses (ADR-44)."""
+    if config.allow_batched:
+        return 4
+    if config.allow_atomic or config.persist_mode == PERSIST_ASYNC:
+        return 2
+    return 1 if config.allow_msg_ttl else 0
