@@ -1,7 +1,7 @@
 """One replica's log: the recent entries in memory, older ones through `LogReader`.
 
-Not here: durability. The log only remembers how far the caller was told to write (`handed`)
-and how far it said it has (`persisted`).
+Not here: durability. The log only remembers how far the caller was told to write (`handed`) and how far it said
+it has (`persisted`).
 
 Invariants: memory holds a contiguous run [offset, last_index]; everything that is not persisted or not applied is in
 memory; persisted <= handed <= last_index; the reader is never asked at or above `offset`, where it may still hold

@@ -1,8 +1,7 @@
 """One client's connection: bytes in, an outbox out, and the states between INFO and the end.
 
 Is: `ClientSession`, sans-IO. The node feeds `on_bytes`, calls `on_tick` once `deadline_ns` has passed, and sends
-what the
-outbox holds; a session that ends says so in `outbox.close_reason` and never raises.
+what the outbox holds; a session that ends says so in `outbox.close_reason` and never raises.
 Is not: parsing (`wire.parser`), matching and delivery (`router`, `delivery`), the table of sessions (`clients`).
 Invariants: nothing but CONNECT is listened to while authentication is due; what a client may publish or subscribe to is
 asked of `permissions` only; texts and fates are those of `wire.errors`.

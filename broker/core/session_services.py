@@ -2,8 +2,7 @@
 
 Is: plain attributes that the owner (`clients`) sets and changes; sessions read them at each use.
 Is not: a table of sessions. Invariants: `now_ns` is the time of the present turn; `events` and `checks` are taken
-by the
-owner once a turn, and at most EVENTS_MAX events are kept between.
+by the owner once a turn, and at most EVENTS_MAX events are kept between.
 Read next: `session.py`, `clients.py`.
 """
 

@@ -9,8 +9,8 @@ Not here: what a consumer's state does with them (`consumer`), the leader's side
 
 Invariants: every replica decides the same from the same entry, so checks that depend on other consumers are made here
 (again, after the leader's early refusal). An operation on a consumer that is gone is ignored, even if another of
-that name has been made. Bodies come from our own
-leader: a malformed one is a bug and raises.
+that name has been made. Bodies come from our own leader: a malformed one is a bug and
+raises.
 """
 
 import json

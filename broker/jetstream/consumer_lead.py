@@ -1,9 +1,8 @@
 """The leader's volatile side of one consumer: choose the next message, send it, note it.
 
 Everything here runs ahead of the log and dies with the term. A pump is `settle` (acks that need the time, waits that
-are over), then
-`work` (requests that came, deliveries, requests at their end). What was delivered becomes one OP_DELIVERED, which
-`delivery` proposes.
+are over), then `work` (requests that came, deliveries, requests at their end). What was delivered becomes one
+OP_DELIVERED, which `delivery` proposes.
 
 Not here: acks (`ack_intake`), proposing (`delivery`), the line of requests (`pull`), windows and heartbeats (`push`),
 the facts (`consumer`), how many messages are ahead (`backlog`).

@@ -4,14 +4,13 @@ Implemented by `broker/cluster`; tests put a recording fake here. Not here: any 
 
 Rules for the implementor:
 * `propose` keeps the order of calls; all operations of a turn may be one entry. `urgent` False: nobody waits for its
-sync.
+  sync.
 * Each waiter is told once: `applied` right after the operation was applied on this node, `abandoned` when its fate is
-unknown (leadership lost, proposal refused). Nothing else has to be done about a refused proposal: `Delivery` rebuilds
-itself.
+  unknown (leadership lost, proposal refused). Nothing else has to be done about a refused proposal: `Delivery` rebuilds
+  itself.
 * `send` publishes `data` so that the subscribers of `inbox` get it with `subject` in the message line and `reply` as
-reply;
-`origin` is the node on which the asker is ("" = this node or unknown). `inbox` equals `subject` for statuses and
-advisories.
+  reply; `origin` is the node on which the asker is ("" = this node or unknown). `inbox` equals `subject` for statuses
+  and advisories.
 """
 
 from mypy_extensions import mypyc_attr
