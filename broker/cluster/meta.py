@@ -14,6 +14,7 @@ import cbor2
 from broker.cluster.assignment import Assignment, config_of
 from broker.core.subjects import overlaps
 from broker.jetstream.api_errors import STREAM_NAME_EXIST, STREAM_NOT_FOUND, STREAM_SUBJECT_OVERLAP, ApiError
+from broker.jetstream.dead_letter import dead_letter_stream
 from broker.jetstream.stream_config import StreamConfig
 
 OP_CREATE: Final = "create"
@@ -109,7 +110,7 @@ class MetaMachine:
                 change.error = STREAM_NOT_FOUND
             else:
                 del self.by_group[assignment.group]
-                change.deleted_beside = self._delete_beside(assignment.group)
+                change.deleted_beside = self._delete_beside(assignment)
                 assignment.reply, assignment.origin = entry["reply"], entry["origin"]
                 change.deleted = assignment
         elif op == OP_PEERS:
@@ -147,14 +148,18 @@ class MetaMachine:
         self._add(assignment)
         change.created = assignment
 
-    def _delete_beside(self, host: int) -> Assignment | None:
+    def _beside(self, host: Assignment) -> Assignment | None:
+        """The dead-letter stream that lives in a stream's group."""
+        found = self.streams.get(dead_letter_stream(host.config.name))
+        return found if found is not None and found.host == host.group else None
+
+    def _delete_beside(self, host: Assignment) -> Assignment | None:
         """A dead-letter stream goes with the group it lives in."""
-        for name, assignment in self.streams.items():
-            if assignment.host == host:
-                del self.streams[name]
-                del self.by_group[assignment.group]
-                return assignment
-        return None
+        assignment = self._beside(host)
+        if assignment is not None:
+            del self.streams[assignment.config.name]
+            del self.by_group[assignment.group]
+        return assignment
 
     def _update(self, index: int, entry: dict[str, object], change: MetaChange) -> None:
         config = config_of(entry["config"])
@@ -178,15 +183,14 @@ class MetaMachine:
 
     def _follow(self, index: int, host: Assignment) -> Assignment | None:
         """A dead-letter stream has the replicas of the group it lives in."""
-        for assignment in self.streams.values():
-            if assignment.host == host.group:
-                assignment.assign(host.peers, index)
-                assignment.config = assignment.config.copy()
-                assignment.config.num_replicas = host.config.num_replicas
-                assignment.revision = index
-                assignment.reply = b""
-                return assignment
-        return None
+        assignment = self._beside(host)
+        if assignment is not None:
+            assignment.assign(host.peers, index)
+            assignment.config = assignment.config.copy()
+            assignment.config.num_replicas = host.config.num_replicas
+            assignment.revision = index
+            assignment.reply = b""
+        return assignment
 
     def _settled(self, index: int, entry: dict[str, Any], change: MetaChange) -> None:
         assignment = self.by_group.get(entry["group"])

@@ -33,6 +33,11 @@ class Message:
         return found
 
 
+def fields_of(answer: Message | None) -> dict[str, object]:
+    """The JSON of an answer; {} where none came, or one without a body."""
+    return {} if answer is None or not answer.data else answer.json()
+
+
 Handler = Callable[[Message | None], None]
 
 

@@ -8,7 +8,7 @@ was faster. Its texts say what it expected, so that the judge can see whether th
 import json
 import random
 
-from sim.client import Message, SimClient
+from sim.client import Message, SimClient, fields_of
 from sim.plan import StreamPlan
 from sim.workload import REQUEST_NS, RETRY_NS, History, error_code
 from sim.world import World
@@ -49,7 +49,7 @@ class Keeper:
         self.client.request(subject, body, lambda answer: self._found(key, asked_ns, answer), REQUEST_NS)
 
     def _found(self, key: str, asked_ns: int, answer: Message | None) -> None:
-        body = {} if answer is None or not answer.data else answer.json()
+        body = fields_of(answer)
         message = body.get("message")
         if isinstance(message, dict):
             sequence = message["seq"]
@@ -83,7 +83,7 @@ class Keeper:
         )
 
     def _written(self, text: str, key: str, answer: Message | None) -> None:
-        body = {} if answer is None or not answer.data else answer.json()
+        body = fields_of(answer)
         sequence = body.get("seq")
         if isinstance(sequence, int) and "error" not in body:
             self.history.note_ack(self.stream, text, sequence, self.world.now_ns)
@@ -163,7 +163,7 @@ class Scaler:
         config = self.plan.config() | {"num_replicas": replicas}
 
         def answered(answer: Message | None) -> None:
-            body = {} if answer is None or not answer.data else answer.json()
+            body = fields_of(answer)
             if self.stopped and body.get("config", {}).get("num_replicas") == self.plan.replicas:
                 self.out = 0
             else:

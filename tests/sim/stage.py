@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from sim.client import Message, SimClient
+from sim.client import Message, SimClient, fields_of
 from sim.plan import SECOND_NS, Plan
 from sim.run import Cluster
 from sim.server import Machine
@@ -70,7 +70,7 @@ class Stage:
     ) -> dict[str, Any]:
         """One request and its JSON answer; {} when none came."""
         answer = self.request(client, subject, body, headers)
-        return {} if answer is None or not answer.data else answer.json()
+        return fields_of(answer)
 
     def create(self, client: SimClient, name: str, **config: object) -> dict[str, Any]:
         """A stream of three replicas on `name.>`."""

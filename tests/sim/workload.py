@@ -9,7 +9,7 @@ cluster committed and kept. Read next: `keepers`.
 import json
 import random
 
-from sim.client import Message, SimClient
+from sim.client import Message, SimClient, fields_of
 from sim.plan import StreamPlan
 from sim.world import World
 
@@ -98,7 +98,7 @@ class Publisher:
         self.client.request(subject, text.encode(), lambda answer: self._answered(text, answer), REQUEST_NS, headers)
 
     def _answered(self, text: str, answer: Message | None) -> None:
-        body = {} if answer is None or not answer.data else answer.json()
+        body = fields_of(answer)
         sequence = body.get("seq")
         if isinstance(sequence, int) and "error" not in body:
             self.history.note_ack(self.stream, text, sequence, self.world.now_ns)
