@@ -54,6 +54,7 @@ from broker.jetstream.api_types import (
     unmarshal_error,
 )
 from broker.jetstream.dead_letter import dead_letter_config, dead_letter_stream
+from broker.jetstream.source_rules import check_new_filters, complete_sources
 from broker.jetstream.stream_config import MEMORY_STORAGE, StreamConfig
 from broker.jetstream.stream_rules import StreamServerLimits, complete, complete_new, complete_update
 
@@ -190,7 +191,13 @@ class MetaApi:
         config, pedantic = read
         machine = self._meta().machine
         error = STREAM_MISMATCH if config.name != target.stream else None
-        error = error or complete_new(config, self._limits, pedantic) or self._beyond_resources(config)
+        error = (
+            error
+            or complete_sources(config, machine.config_of, pedantic)
+            or complete_new(config, self._limits, pedantic)
+            or check_new_filters(config)
+            or self._beyond_resources(config)
+        )
         if error is None:
             known = machine.streams.get(config.name)
             if known is not None:
@@ -276,7 +283,11 @@ class MetaApi:
         if known is None or refusal is not None:
             self.refuse(request, kind, refusal or STREAM_NOT_FOUND)
             return
-        error = complete_update(known.config, config, self._limits, pedantic) or self._beyond_resources(config)
+        error = (
+            complete_sources(config, machine.config_of, pedantic)
+            or complete_update(known.config, config, self._limits, pedantic)
+            or self._beyond_resources(config)
+        )
         if error is None and machine.overlapping(config, config.name):
             error = STREAM_SUBJECT_OVERLAP
         peers = None if error is not None else self._rescaled(known, config)

@@ -17,6 +17,7 @@ from broker.cluster.identity import META_GROUP
 from broker.cluster.jobs import Job
 from broker.cluster.meta import MetaChange
 from broker.cluster.meta_group import MetaGroup, MetaListener
+from broker.cluster.sourcing import Sourcing
 from broker.cluster.stream_group import StreamGroup
 from broker.core.router import Router, StreamIngress
 from broker.core.subjects import matches
@@ -70,6 +71,7 @@ class Assignments(MetaListener):
         jobs: list[Job],
     ) -> None:
         self.forwarder: Forwarder | None = None
+        self.sourcing: Sourcing | None = None
         self.meta: MetaGroup | None = None
         self.groups: dict[int, StreamGroup] = {}
         self.damaged: dict[int, Damage] = {}
@@ -316,6 +318,9 @@ class Assignments(MetaListener):
         host = self._hosts.pop(group_id, 0)
         if group is not None:
             group.delivery.stream_deleted()
+            group.reads.drop()
+            if self.sourcing is not None:
+                self.sourcing.forget(group_id)
         if host:
             self.dead_letters.ended(host)
         elif group is not None or damage is not None or self._engine.wal.has_group(group_id):
@@ -355,6 +360,15 @@ class Assignments(MetaListener):
     def by_name(self, stream: str) -> Assignment | None:
         """A stream's assignment, as far as this node has heard."""
         return None if self.meta is None else self.meta.machine.streams.get(stream)
+
+    def mirror_of(self, stream: str) -> Assignment | None:
+        """A mirror that answers direct gets for its origin, which is not here."""
+        if self.meta is not None:
+            for assignment in self.meta.machine.streams.values():
+                mirror = assignment.config.mirror
+                if mirror is not None and assignment.config.mirror_direct and mirror.get("name") == stream:
+                    return assignment
+        return None
 
     def stream_capturing(self, subject: bytes) -> str:
         """The name of the stream that a subject belongs to, "" when there is none."""

@@ -17,7 +17,10 @@ from broker.cluster.dead_letters import REQUEST_PREFIX as DEAD_LETTERS_PREFIX
 from broker.cluster.engine import Engine
 from broker.cluster.forward import ACK, PUBLISH, REQUEST, Forwarder, LeaderDirectory
 from broker.cluster.identity import META_GROUP
+from broker.cluster.origin_reads import REQUEST_PREFIX as ORIGIN_READS_PREFIX
+from broker.cluster.origin_reads import TRY_AGAIN
 from broker.cluster.readmission import SETTLED_PREFIX
+from broker.cluster.sourcing import Sourcing
 from broker.cluster.stream_api import StreamApi
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
@@ -56,7 +59,9 @@ class Dispatch(LeaderDirectory):
         self._clock: Final = clock
         self._peer: Final = links.peer
         self.meta_api: Final = MetaApi(options, assignments, answers, links, clock, self.leader_of)
-        self.stream_api: Final = StreamApi(answers, links, assignments.name_of, clock)
+        self.sourcing: Final = Sourcing(assignments, answers, clock)
+        assignments.sourcing = self.sourcing
+        self.stream_api: Final = StreamApi(answers, links, assignments.name_of, clock, self.sourcing)
 
     # From clients of this node.
 
@@ -71,6 +76,8 @@ class Dispatch(LeaderDirectory):
         group = META_GROUP
         if target.place != META:
             assignment = self._assignments.by_name(target.stream)
+            if assignment is None and target.verb == "DIRECT.GET":
+                assignment = self._assignments.mirror_of(target.stream)
             if assignment is not None:
                 group = assignment.group
         assert self.forwarder is not None
@@ -136,10 +143,14 @@ class Dispatch(LeaderDirectory):
 
     def _stream_request(self, stream: "StreamGroup", request: ApiRequest) -> None:
         target = parse(request.subject)
-        if target is None:
+        is_read = request.subject.startswith(ORIGIN_READS_PREFIX)
+        if target is None and not is_read:
             return  # from a peer of another version
         try:
-            self.stream_api.handle(stream, target, request)
+            if target is None:
+                stream.reads.ask(request, self._clock.now_ns)
+            else:
+                self.stream_api.handle(stream, target, request)
         except StorageError as error:
             self._engine.fail_group(self._engine.groups[self._assignments.host_of(stream.id)], error)
             self.refuse(REQUEST, request.subject, request.reply, request.origin)
@@ -161,6 +172,9 @@ class Dispatch(LeaderDirectory):
             return
         if request.subject.startswith(SETTLED_PREFIX):
             self.meta_api.settled(int(request.subject[len(SETTLED_PREFIX) :]), request.payload())
+            return
+        if request.subject.startswith(ORIGIN_READS_PREFIX):
+            self._say(request.origin, request.reply, TRY_AGAIN)  # the stream was deleted
             return
         target = parse(request.subject)
         if target is None:
@@ -190,6 +204,9 @@ class Dispatch(LeaderDirectory):
             return
         if kind == PUBLISH:
             self._say(origin, reply, pub_ack_error(self._stream_for(subject), CLUSTER_NOT_AVAIL))
+            return
+        if subject.startswith(ORIGIN_READS_PREFIX):
+            self._say(origin, reply, TRY_AGAIN)
             return
         target = parse(subject)
         type_name = "" if target is None else response_kind(target.verb)

@@ -28,6 +28,7 @@ HELD_OVERHEAD: Final = 200
 EXPECTED_MAX: Final = 200_000
 
 API_PREFIX: Final = b"$JS.API."
+INNER_PREFIX: Final = b"$TMQ."  # what nodes ask one another
 PULL_PREFIX: Final = b"$JS.API.CONSUMER.MSG.NEXT."  # answered by messages, or never
 FORGET_NS: Final = 60_000_000_000
 
@@ -202,5 +203,5 @@ class Forwarder:
         """What `peer` did not answer will not be answered by it: tell the clients now."""
         expected = self._answers.take_expected(peer)
         for reply, subject in expected.items():
-            kind = REQUEST if subject.startswith(API_PREFIX) else PUBLISH
+            kind = REQUEST if subject.startswith((API_PREFIX, INNER_PREFIX)) else PUBLISH
             self._directory.refuse(kind, subject, reply, LOCAL)

@@ -237,6 +237,11 @@ class MetaMachine:
                         return name
         return ""
 
+    def config_of(self, name: str) -> StreamConfig | None:
+        """A stream's configuration; None when there is no such stream."""
+        assignment = self.streams.get(name)
+        return None if assignment is None else assignment.config
+
     def held(self) -> dict[str, int]:
         """How many streams each peer holds."""
         counts: dict[str, int] = {}

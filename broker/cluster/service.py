@@ -193,6 +193,7 @@ class JetStreamService:
     def turn(self) -> None:
         """Everything that input of this turn made possible."""
         now_ns = self.clock.now_ns
+        self.dispatch.sourcing.pump()
         self.engine.process(now_ns)
         self._begin_catch_ups()
         changes = self.engine.leader_changes
@@ -201,6 +202,7 @@ class JetStreamService:
             changes.clear()
             for group in changed:
                 self._settle(group)
+                self._follow_sources(group)
                 self.forwarder.leader_changed(group)
             self.engine.process(now_ns)
         if self.assignments.deleted:
@@ -230,6 +232,11 @@ class JetStreamService:
                 self.dispatch.stream_api.settle(group.beside)
                 self.forwarder.leader_changed(group.beside.id)
             self.assignments.dead_letters.led(group)
+
+    def _follow_sources(self, group_id: int) -> None:
+        group = self.assignments.groups.get(group_id)
+        if group is not None and group.was_leader:
+            self.dispatch.sourcing.follow(group)
 
     def _begin_catch_ups(self) -> None:
         """Snapshots that must be fetched and durable before Raft sees them."""
@@ -321,4 +328,6 @@ class JetStreamService:
 
     def next_deadline_ns(self) -> int:
         """Monotonic time of the next thing to do without input; 0 for none."""
-        return self.engine.next_deadline_ns()
+        engine_ns = self.engine.next_deadline_ns()
+        sourcing_ns = self.dispatch.sourcing.next_deadline_ns()
+        return min(engine_ns, sourcing_ns) if engine_ns and sourcing_ns else engine_ns or sourcing_ns

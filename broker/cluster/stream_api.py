@@ -9,6 +9,7 @@ from typing import Final
 
 from broker.cluster.answers import Answers
 from broker.cluster.cluster_info import stream_cluster_info
+from broker.cluster.sourcing import Sourcing
 from broker.cluster.step_down import step_down
 from broker.cluster.stream_group import StreamGroup
 from broker.cluster.stream_list import unless_lone
@@ -22,7 +23,7 @@ from broker.jetstream.api_types import ApiRequest, answer, error_answer
 from broker.jetstream.consumer_errors import CONSUMER_NOT_FOUND
 from broker.jetstream.delivery import Delivery
 from broker.jetstream.delivery_output import OpWaiter
-from broker.jetstream.direct_get import handle_direct_get
+from broker.jetstream.direct_get import handle_direct_get, may_answer
 from broker.jetstream.ops import OP_STREAM_CONFIG, encode_config
 from broker.jetstream.stream import StreamMachine
 
@@ -30,15 +31,21 @@ from broker.jetstream.stream import StreamMachine
 class Leader:
     """`jetstream.api.StreamLeader`: the leader of a stream's group as the API sees it."""
 
-    def __init__(self, group: StreamGroup, cluster: dict[str, object] | None, wall_ns: int) -> None:
+    def __init__(self, group: StreamGroup, cluster: dict[str, object] | None, wall_ns: int, sourcing: Sourcing) -> None:
         self.machine: Final[StreamMachine] = group.machine
         self.delivery: Final[Delivery] = group.delivery
         self.wall_ns: Final[int] = wall_ns
         self._cluster: Final = cluster
+        self._group: Final = group
+        self._sourcing: Final = sourcing
 
     def cluster_info(self) -> dict[str, object] | None:
         """Leader and replicas."""
         return self._cluster
+
+    def sources_info(self) -> dict[str, object]:
+        """`mirror` or `sources`."""
+        return self._sourcing.info(self._group)
 
 
 class ApiWaiter(OpWaiter):
@@ -73,16 +80,19 @@ class ConfigWaiter(OpWaiter):
 class StreamApi:
     """Requests for streams that lead here."""
 
-    def __init__(self, answers: Answers, links: LinkTable, names: Callable[[str], str], clock: TurnClock) -> None:
+    def __init__(
+        self, answers: Answers, links: LinkTable, names: Callable[[str], str], clock: TurnClock, sourcing: Sourcing
+    ) -> None:
         self._answers: Final = answers
         self._links: Final = links
         self._names: Final = names
         self._clock: Final = clock
+        self._sourcing: Final = sourcing
 
     def leader(self, group: StreamGroup) -> Leader:
         """The view of a stream that API answers are made of."""
         info = stream_cluster_info(group, self._links, self._names, self._clock.now_ns)
-        return Leader(group, info, self._clock.wall_ns)
+        return Leader(group, info, self._clock.wall_ns, self._sourcing)
 
     def handle(self, group: StreamGroup, target: ApiSubject, request: ApiRequest) -> None:
         """One request."""
@@ -92,7 +102,7 @@ class StreamApi:
             if not group.delivery.pull_request(target.consumer, request):
                 self._nobody(request)
             return
-        if verb == "DIRECT.GET" and not group.machine.config.allow_direct:
+        if verb == "DIRECT.GET" and not may_answer(group.machine.config, target.stream):
             self._nobody(request)
             return
         if verb.endswith(".LEADER.STEPDOWN"):

@@ -15,6 +15,7 @@ from broker.cluster.catch_up import decode_parcel, parcel_snapshot
 from broker.cluster.dead_letter_stores import DeadLetterStores, PairFlush
 from broker.cluster.group import RaftGroup, Waiter
 from broker.cluster.group_store import GroupSnapshot
+from broker.cluster.origin_reads import OriginReads, identity_of
 from broker.cluster.publishing import BatchWaiter, PublishQueue
 from broker.cluster.stream_leader import DeadLetterListener, LeaderSink, OutcomeWaiter, PushWatcher, StreamOutput
 from broker.cluster.turn_clock import TurnClock
@@ -72,6 +73,7 @@ class StreamGroup(RaftGroup):
         self._queue: PublishQueue = PublishQueue(machine.config.name, answers, CLUSTER_NOT_AVAIL)
         self.batch_quota: Final = quota
         self._batches: Final = AtomicBatches(quota)
+        self.reads: Final = OriginReads(machine, answers, lambda: identity_of(self.assignment))
         self.watcher: Final = PushWatcher(self, router)
         self.sink: Final = LeaderSink(self)
         self.router: Final = router
@@ -160,6 +162,7 @@ class StreamGroup(RaftGroup):
         if not self.was_leader:
             return 0
         deadline_ns = earlier(self.delivery.next_deadline_ns(), self._batches.next_deadline_ns())
+        deadline_ns = earlier(deadline_ns, self.reads.next_deadline_ns())
         expiry_ns = self.machine.next_expiry_ns()
         if expiry_ns:
             # By the calendar, which may be set anew meanwhile.
@@ -181,6 +184,7 @@ class StreamGroup(RaftGroup):
             if 0 < self._batches.next_deadline_ns() <= now_ns:
                 self._batches.expire(now_ns)
                 self._tell_abandoned()
+            self.reads.pump(now_ns)
             if now_ns >= self._expire_at_ns and self.machine.expiry_due(self.clock.wall_ns):
                 self._expire_at_ns = now_ns + EXPIRE_INTERVAL_NS
                 self.propose(OP_EXPIRE, encode_expire(self.clock.wall_ns), None, False)
@@ -205,9 +209,9 @@ class StreamGroup(RaftGroup):
         sink.waiters = None
         if beside is not None:
             beside.sink.waiters = None
-            if beside.delivery.dirty:
+            if beside.delivery.dirty or beside.reads.due:
                 self.touch()
-        if self.was_leader and self.delivery.dirty:
+        if self.was_leader and (self.delivery.dirty or self.reads.due):
             self.touch()
 
     def is_current(self) -> bool:
@@ -238,6 +242,7 @@ class StreamGroup(RaftGroup):
         batch_waiter.abandoned()
         self._batches.clear()
         self.delivery.resign()
+        self.reads.drop()
         self.watcher.follow()
         if self.beside is not None:
             self.beside.was_leader = False

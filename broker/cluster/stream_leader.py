@@ -16,6 +16,7 @@ from broker.jetstream.api_errors import ApiError
 from broker.jetstream.consumer import Consumer
 from broker.jetstream.delivery_output import DeliveryOutput, OpWaiter
 from broker.jetstream.effects import EffectSink
+from broker.jetstream.ops import SLOT_OWN
 
 if TYPE_CHECKING:
     from broker.cluster.stream_group import StreamGroup
@@ -80,6 +81,7 @@ class LeaderSink(EffectSink):
     def stored(self, first_sequence: int, last_sequence: int) -> None:
         if self._group.was_leader:
             self._group.delivery.stored()
+            self._group.reads.stored()
 
     def republishes(self) -> bool:
         return self._group.was_leader
@@ -99,6 +101,10 @@ class LeaderSink(EffectSink):
     def removed(self, sequence: int) -> None:
         if self._group.was_leader:
             self._group.delivery.removed(sequence)
+
+    def config_changed(self) -> None:
+        if self._group.was_leader and self._group.slot == SLOT_OWN:
+            self._group.leader_changes.append(self._group.id)  # its sources may be others
 
     def consumer_created(self, consumer: Consumer) -> None:
         if self._group.was_leader:

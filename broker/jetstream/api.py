@@ -149,5 +149,8 @@ class StreamLeader(Protocol):
     def wall_ns(self) -> int:
         """The time of this turn."""
 
+    def sources_info(self) -> dict[str, object]:
+        """`mirror` or `sources` of an INFO, {} without them."""
+
     def cluster_info(self) -> dict[str, object] | None:
         """`cluster` of an INFO: name, leader, replicas …"""

@@ -67,6 +67,7 @@ def stream_info(leader: StreamLeader) -> dict[str, object]:
     cluster = leader.cluster_info()
     if cluster is not None:
         info["cluster"] = cluster
+    info.update(leader.sources_info())
     info["ts"] = format_time(leader.wall_ns)
     return info
 

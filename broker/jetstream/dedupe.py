@@ -27,7 +27,9 @@ class DedupeTable:
         return len(self.sequences)
 
     def add(self, message_id: bytes, sequence: int, timestamp_ns: int) -> None:
-        """Remember an id that is not known; times never go back."""
+        """Remember an id that is not known; times never go back. Without a window nothing is remembered."""
+        if self.window_ns <= 0:
+            return
         self.sequences[message_id] = sequence
         self._ids.append(message_id)
         times = self._times

@@ -20,6 +20,7 @@ from broker.jetstream.go_json import JsonError, decode
 from broker.jetstream.go_time import format_time, parse_time
 from broker.jetstream.message_query import QUERY_FIELDS, MessageQuery
 from broker.jetstream.store import MessageStore, StoredMessage
+from broker.jetstream.stream_config import StreamConfig
 
 BATCH_BYTES_MAX: Final = 16 * 1024 * 1024
 BATCH_MESSAGES_MAX: Final = 16_384
@@ -55,7 +56,7 @@ def handle_direct_get(request: ApiRequest, leader: StreamLeader) -> ApiAnswer:
     """One request; None (no answer) when the stream does not allow it."""
     machine = leader.machine
     target = parse(request.subject)
-    if not machine.config.allow_direct or target is None:
+    if target is None or not may_answer(machine.config, target.stream):
         return None
     if required_level_error(request) is not None:
         return Reply(b"", _API_LEVEL)
@@ -82,6 +83,13 @@ def handle_direct_get(request: ApiRequest, leader: StreamLeader) -> ApiAnswer:
     if query.without_headers:
         return Reply(found.data[found.header_length :])
     return Reply(found.data[found.header_length :], direct_headers(machine.config.name, found))
+
+
+def may_answer(config: StreamConfig, stream: str) -> bool:
+    """Whether a direct get of `stream` is answered: of its own messages, or, by a mirror, of its origin's."""
+    if stream == config.name:
+        return config.allow_direct
+    return config.mirror_direct and config.mirror is not None and config.mirror.get("name") == stream
 
 
 def _is_contradictory(query: MessageQuery, batch: BatchQuery) -> bool:

@@ -3,7 +3,7 @@
 An entry is a sequence of operations, each `u32 body length | u8 kind | u8 slot | body`; little-endian throughout.
 `slot` says which stream of the group is meant: its own, or the dead-letter stream beside it. Bodies of the stream's
 own operations begin with the leader's time (`i64` Unix ns), OP_PUBLISH's with its count; bodies of consumer operations
-belong to `consumer`, `ack` and `consumer_apply`.
+belong to `consumer`, `ack` and `consumer_apply`, OP_SOURCED to `sourced`.
 
 Not here: what an operation does (`stream`). Invariant: a publish body is written once and the same bytes go to peers,
 log and block.
@@ -33,6 +33,7 @@ OP_DELIVERED: Final = 12
 OP_ACKS: Final = 13
 OP_CONSUMER_PAUSE: Final = 14
 OP_CONSUMER_RESET: Final = 15
+OP_SOURCED: Final = 40
 
 HEADERS_MAX: Final = 0xFFFF  # bytes of one message's headers, here and in blocks
 

@@ -44,6 +44,11 @@ MAX_MSGS_REACHED: Final = STORE_FAILED.of(err="maximum messages exceeded")
 MAX_BYTES_REACHED: Final = STORE_FAILED.of(err="maximum bytes exceeded")
 MAX_SUBJECT_MSGS_REACHED: Final = STORE_FAILED.of(err="maximum messages per subject exceeded")
 
+# How a batch is looked at.
+_AS_SENT: Final = 0
+_CHECKED: Final = 1  # that the stream takes every message is certain
+_SOURCED: Final = 2  # of another stream: what it expected was expected there
+
 _REFUSED: Final = -1
 _SKIPPED: Final = 0
 _ACCEPTED: Final = 1
@@ -57,19 +62,22 @@ def apply_publish(state: StreamState, op: PublishOp, ordinal: int, sink: EffectS
     time_ns = age(state, state.advance(op.timestamp_ns), sink)
     state.dedupe.expire(time_ns)
     if _needs_look(state, op):
-        _Admission(state, op, time_ns, ordinal, sink, False).run()
+        _Admission(state, op, time_ns, ordinal, sink, _AS_SENT).run()
     else:
         _store_all(state, op, time_ns, ordinal, sink)
 
 
 def store_checked(state: StreamState, op: PublishOp, time_ns: int, ordinal: int, sink: EffectSink) -> None:
     """All messages of an operation which the stream is certain to take (`publish_atomic`)."""
-    _Admission(state, op, time_ns, ordinal, sink, True).run()
+    _Admission(state, op, time_ns, ordinal, sink, _CHECKED).run()
 
 
-def republishes_now(state: StreamState, sink: EffectSink) -> bool:
-    """Whether somebody wants to be told of what is stored, to publish it again."""
-    return state.mapping is not None and state.mapping.republishes and sink.republishes()
+def apply_sourced_batch(state: StreamState, op: PublishOp, time_ns: int, ordinal: int, sink: EffectSink) -> int:
+    """Messages of another stream, in their order; how many are done with: where one is refused, it and all behind it
+    are not."""
+    admission = _Admission(state, op, time_ns, ordinal, sink, _SOURCED)
+    admission.run()
+    return op.count if admission.refused_at < 0 else admission.refused_at
 
 
 def _needs_look(state: StreamState, op: PublishOp) -> bool:
@@ -95,7 +103,7 @@ def may_overflow(state: StreamState, op: PublishOp) -> bool:
 def _store_all(state: StreamState, op: PublishOp, time_ns: int, ordinal: int, sink: EffectSink) -> None:
     store = state.store
     first = store.last_sequence + 1
-    republishes = republishes_now(state, sink)
+    republishes = state.republishes(sink)
     previous = previous_sequences(store, op, [0], [op.count], first) if republishes else []
     store.append_batch(first, time_ns, op.raw, op.positions, op.subject_lengths, op.header_lengths, op.data_lengths)
     state.last_time_ns = time_ns + op.count - 1
@@ -129,12 +137,12 @@ class _Admission:
     """One batch, message by message. Accepted messages wait in `segments` until `_flush`."""
 
     def __init__(
-        self, state: StreamState, op: PublishOp, time_ns: int, ordinal: int, sink: EffectSink, checked: bool
+        self, state: StreamState, op: PublishOp, time_ns: int, ordinal: int, sink: EffectSink, mode: int
     ) -> None:
-        """`checked`: that the stream takes every message is certain, limits and expectations are not looked at."""
         self.state: Final = state
+        self.mode: Final = mode
+        self.refused_at: int = -1  # the first message that was refused
         self.op: Final = op
-        self.checked: Final = checked
         self.ordinal: Final = ordinal
         self.sink: Final = sink
         self.time_ns: int = time_ns  # of the next message that is stored
@@ -146,8 +154,8 @@ class _Admission:
         self.ends: list[int] = []
         config = state.config
         self.check_interest: Final = config.retention == RETENTION_INTEREST
-        self.check_size: Final = config.max_msg_size >= 0 and not checked
-        self.check_new: Final = config.discard == DISCARD_NEW and not checked and may_overflow(state, op)
+        self.check_size: Final = config.max_msg_size >= 0 and mode != _CHECKED
+        self.check_new: Final = config.discard == DISCARD_NEW and mode != _CHECKED and may_overflow(state, op)
         self.interest: dict[bytes, bool] = {}
 
     def run(self) -> None:
@@ -157,9 +165,9 @@ class _Admission:
         plain = not (self.check_interest or self.check_size or self.check_new)
         header_lengths = op.header_lengths
         index = 0
-        while index < op.count:
+        while index < op.count and (self.mode != _SOURCED or self.refused_at < 0):
             if sealed:
-                self.sink.refused(self.ordinal, index, STREAM_SEALED)
+                self._refuse(index, STREAM_SEALED)
             elif header_lengths[index]:
                 self._with_headers(index, plain)
             elif plain or self._check_limits(index) == _ACCEPTED:
@@ -198,6 +206,8 @@ class _Admission:
 
     def _refuse(self, index: int, error: ApiError) -> int:
         self.sink.refused(self.ordinal, index, error)
+        if self.refused_at < 0:
+            self.refused_at = index
         return _REFUSED
 
     # Limits.
@@ -261,17 +271,20 @@ class _Admission:
     def _with_expectations(self, index: int, headers: PublishHeaders) -> None:
         state = self.state
         known = state.dedupe.sequences.get(headers.message_id) if headers.message_id else None
-        error = None if self.checked else check_enabled(state.config, headers)
+        error = check_enabled(state.config, headers) if self.mode == _AS_SENT else None
         if error is None and known is not None:
             self.sink.duplicate(self.ordinal, index, known)
             return
-        if error is None and not self.checked:
+        if error is None and self.mode == _AS_SENT:
             if headers.expected_last_subject_sequence != ABSENT:
                 self._flush()
             error = check_expectations(state, self.op.subject(index), headers, self.next_sequence - 1)
-        if error is None:
-            error = check_rollup(state.config, headers)
+        wrong_rollup = check_rollup(state.config, headers)
         ttl = parse_ttl(headers.ttl)
+        if self.mode == _SOURCED:
+            ttl = ttl if state.config.allow_msg_ttl and ttl != INVALID_TTL else NO_TTL
+        elif error is None:
+            error = wrong_rollup
         if error is None and ttl == INVALID_TTL:
             error = MESSAGE_TTL_INVALID
         if error is not None:
@@ -280,7 +293,7 @@ class _Admission:
         outcome = self._check_limits(index, headers.message_id)
         if outcome == _ACCEPTED:
             self._accept_with_ttl(index, headers.message_id, ttl)
-        if headers.rollup and outcome != _REFUSED:
+        if headers.rollup and outcome != _REFUSED and wrong_rollup is None:
             self._flush()
             subject = self.op.subject(index) if headers.rollup == b"sub" else b""
             purge(state, PurgeOp(subject, 0, 1 if outcome == _ACCEPTED else 0), self.sink)
@@ -316,7 +329,7 @@ class _Admission:
         op = self.op
         store = self.state.store
         first = self.next_sequence - count
-        republishes = republishes_now(self.state, self.sink)
+        republishes = self.state.republishes(self.sink)
         previous = previous_sequences(store, op, self.starts, self.ends, first) if republishes else []
         if count == op.count:
             store.append_batch(
@@ -357,7 +370,7 @@ class _Admission:
         if state.config.max_msgs_per_subject > 0:
             enforce_subject_limit(state, subject, self.sink)
         self.sink.published(self.ordinal, index, 1, sequence)
-        if republishes_now(state, self.sink):
+        if state.republishes(self.sink):
             self.sink.republish(subject, headers, payload, sequence, self.time_ns - 1, previous)
         enforce_limits(state)
         self.sink.stored(sequence, sequence)

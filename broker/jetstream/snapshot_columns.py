@@ -1,4 +1,4 @@
-"""A column of integers in a machine's snapshot: little-endian bytes, whatever the machine. Not here: what it means."""
+"""A column of integers in a snapshot or an operation: little-endian bytes. Not here: what it means."""
 
 import sys
 from array import array

@@ -36,6 +36,7 @@ from broker.jetstream.ops import (
     OP_MESSAGE_DELETE,
     OP_PUBLISH,
     OP_PURGE,
+    OP_SOURCED,
     OP_STREAM_CONFIG,
     SLOT_OWN,
     PublishOp,
@@ -55,6 +56,8 @@ from broker.jetstream.retention import (
     is_needed,
     purge,
 )
+from broker.jetstream.source_config import sources_of
+from broker.jetstream.sourced_apply import apply_sourced
 from broker.jetstream.store import SEQUENCE_MAX, MessageStore, StoreMaker
 from broker.jetstream.stream_config import RETENTION_INTEREST, RETENTION_LIMITS, StreamConfig
 from broker.jetstream.stream_state import StreamState
@@ -86,6 +89,8 @@ class StreamMachine(StreamState):
             apply_publish(self, PublishOp(body), ordinal, sink)
         elif kind == OP_ATOMIC_PUBLISH:
             apply_atomic(self, PublishOp(body), ordinal, sink)
+        elif kind == OP_SOURCED:
+            sink.done(ordinal, apply_sourced(self, body, ordinal, sink))
         elif kind >= OP_CONSUMER_CREATE:
             apply_consumer_op(self, kind, body, ordinal, sink)
         else:
@@ -147,6 +152,7 @@ class StreamMachine(StreamState):
         before = self.config
         self.set_config(config)
         self.dedupe.window_ns = config.duplicate_window_ns
+        self.sources.keep([source.key for source in sources_of(config)])
         self.aged_sequence = 0
         self._age(self.advance(self.last_time_ns), sink)
         if config.max_msgs_per_subject > 0 and config.max_msgs_per_subject != before.max_msgs_per_subject:
@@ -226,6 +232,7 @@ class StreamMachine(StreamState):
             "message_id": self.last_message_id,
             "dedupe": self.dedupe.snapshot(),
             "ttl": self.ttl.snapshot(),
+            "sources": self.sources.snapshot(),
             "consumers": consumers,
             "dead": None if self.dead is None else [self.dead_group, self.dead.snapshot()],
             "store": self.store.state_bytes(),
@@ -255,6 +262,7 @@ class StreamMachine(StreamState):
         self.dedupe.restore(state["dedupe"])
         self.aged_sequence = 0
         self.ttl.restore(state["ttl"])
+        self.sources.restore(state.get("sources", []))
         self._restore_dead(state["dead"])
         self.consumers = {}
         for entry in state["consumers"]:

@@ -268,8 +268,10 @@ def _set_field(config: StreamConfig, field: tuple[str, str, str, bool], item: ob
     elif kind == _NESTED_LIST:
         if not isinstance(item, list):
             return unmarshal_error(item, f"StreamConfigRequest.{name}", "[]*server.StreamSource")
+        given = item
+        item = [{} if entry is None else entry for entry in given]  # which has no name, and is refused for that
         for index, entry in enumerate(item):
-            error = check_struct(entry, _STRUCT_OF[name], f"{name}.{index}") if entry is not None else ""
+            error = check_struct(entry, _STRUCT_OF[name], f"{name}.{index}")
             if error:
                 return error
     elif kind == _NESTED:

@@ -94,6 +94,8 @@ def complete_new(config: StreamConfig, limits: StreamServerLimits, pedantic: boo
         return error
     if config.num_replicas > 1 and not limits.clustered:
         return REPLICAS_NOT_SUPPORTED
+    if config.mirror_direct and config.mirror is None:
+        return INVALID_CONFIG.of(err="stream has no mirror but does have mirror direct")
     if config.sealed:
         return INVALID_CONFIG.of(err="stream configuration for create can not be sealed")
     return None
@@ -192,6 +194,8 @@ def _complete_limits(config: StreamConfig, limits: StreamServerLimits, pedantic:
 
 def _complete_window(config: StreamConfig, limit_ns: int, pedantic: bool) -> ApiError | None:
     if config.duplicate_window_ns == 0:
+        if config.mirror is not None or config.sources:
+            return None  # what comes from another stream was looked at there
         window_ns = DUPLICATE_WINDOW_DEFAULT_NS
         if 0 < limit_ns < window_ns:
             if pedantic:
@@ -264,22 +268,17 @@ def _check_async(config: StreamConfig) -> ApiError | None:
 def _check_absent(config: StreamConfig) -> ApiError | None:
     """Refuse what this server does not have."""
     wanted = ""
-    if config.mirror is not None:
-        wanted = "mirrors"
-    elif config.sources:
-        wanted = "sources"
-    elif config.allow_msg_counter:
+    if config.allow_msg_counter:
         wanted = "message counters"
     elif config.allow_msg_schedules:
         wanted = "message schedules"
-    elif config.mirror_direct:
-        return INVALID_CONFIG.of(err="stream has no mirror but does have mirror direct")
     return INVALID_CONFIG.of(err=f"{wanted} are not supported by this server") if wanted else None
 
 
 def _complete_subjects(config: StreamConfig) -> ApiError | None:
     if not config.subjects:
-        config.subjects = [config.name]
+        if config.mirror is None and not config.sources:
+            config.subjects = [config.name]
         return None
     seen: list[str] = []
     for text in config.subjects:

@@ -6,7 +6,9 @@ Not here: any behaviour. Invariant: everything here is a function of the log.
 
 from broker.jetstream.consumer_apply import ConsumerOwner
 from broker.jetstream.dedupe import DedupeTable
+from broker.jetstream.effects import EffectSink
 from broker.jetstream.message_ttl import TtlTable
+from broker.jetstream.sourced import Positions
 from broker.jetstream.store import MessageStore
 from broker.jetstream.stream_config import StreamConfig
 from broker.jetstream.subject_mapping import mapping_of
@@ -23,6 +25,7 @@ class StreamState(ConsumerOwner):
         self.last_time_ns: int = 0  # of the newest operation or message; times never go back
         self.last_message_id: bytes = b""  # the id the newest message came with
         self.dedupe: DedupeTable = DedupeTable(config.duplicate_window_ns)
+        self.sources: Positions = Positions()
         self.ttl: TtlTable = TtlTable()
         self.aged_sequence: int = 0  # of what is stored up to here, `max_age` removes nothing more
 
@@ -30,6 +33,10 @@ class StreamState(ConsumerOwner):
         """Replace the configuration; what hangs on it elsewhere is the caller's."""
         self.config = config
         self.mapping = mapping_of(config)
+
+    def republishes(self, sink: EffectSink) -> bool:
+        """Whether somebody wants to be told of what is stored, to publish it again."""
+        return self.mapping is not None and self.mapping.republishes and sink.republishes()
 
     def advance(self, timestamp_ns: int) -> int:
         """The machine's time for an operation stamped so."""

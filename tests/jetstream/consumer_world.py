@@ -172,6 +172,9 @@ class World:
         self.delivery.become_leader()
         return self.delivery
 
+    def sources_info(self) -> dict[str, object]:
+        return {}
+
     def cluster_info(self) -> dict | None:
         return None
 

@@ -194,6 +194,7 @@ class Room:
         first, second, _ = self.machines
         assert first.dedupe.snapshot() == second.dedupe.snapshot()
         assert first.ttl.snapshot() == second.ttl.snapshot()
+        assert first.sources.snapshot() == second.sources.snapshot()
         assert [c.snapshot() for c in first.consumers.values()] == [c.snapshot() for c in second.consumers.values()]
         return answers[0]
 

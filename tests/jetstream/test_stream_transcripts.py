@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from datadriven import run_transcript
 
-from jetstream.stream_room import Room
+from jetstream.sourced_room import SourcedRoom
 
 TRANSCRIPTS = sorted((Path(__file__).parent / "testdata").glob("*.txt"))
 
 
 @pytest.mark.parametrize("path", TRANSCRIPTS, ids=[path.stem for path in TRANSCRIPTS])
 def test_transcript(path: Path, tmp_path: Path, pytestconfig: pytest.Config) -> None:
-    run_transcript(path, Room(str(tmp_path)).handle, pytestconfig.getoption("--rewrite"))
+    run_transcript(path, SourcedRoom(str(tmp_path)).handle, pytestconfig.getoption("--rewrite"))
