@@ -317,6 +317,8 @@ class Assignments(MetaListener):
         damage = self.damaged.pop(group_id, None)
         host = self._hosts.pop(group_id, 0)
         if group is not None:
+            if group.was_leader:
+                group.tell_deleted()
             group.delivery.stream_deleted()
             group.reads.drop()
             if self.sourcing is not None:

@@ -15,6 +15,7 @@ from broker.cluster.stream_group import StreamGroup
 from broker.cluster.stream_list import unless_lone
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
+from broker.jetstream.advisories import stream_action, stream_leader_elected
 from broker.jetstream.api import ApiSubject, Propose, Replies, Reply, no_responders
 from broker.jetstream.api_consumers import handle_consumer
 from broker.jetstream.api_messages import handle_message
@@ -153,6 +154,9 @@ class StreamApi:
         """
         assignment = group.assignment
         machine = group.machine
+        if group.was_leader and group.elected_term != group.raft.term:
+            group.elected_term = group.raft.term
+            self._tell_elected(group)
         if not group.was_leader or assignment.revision < machine.config_revision:
             return
         if not group.is_current():
@@ -162,12 +166,20 @@ class StreamApi:
             kind = "stream_create_response" if assignment.revision == assignment.created_revision else ""
             self.answer_change(group, kind or "stream_update_response")
 
+    def _tell_elected(self, group: StreamGroup) -> None:
+        info = self.leader(group).cluster_info()
+        replicas = None if info is None else info.get("replicas")
+        if isinstance(replicas, list):
+            group.advise(*stream_leader_elected(group.machine.config.name, self._links.name, replicas))
+
     def answer_change(self, group: StreamGroup, kind: str) -> None:
         """Tell who asked for the stream, or for its new configuration."""
         assignment = group.assignment
         if not group.reply_due or not assignment.reply:
             return
         group.reply_due = False
+        action = "create" if kind == "stream_create_response" else "modify"
+        group.advise(*stream_action(assignment.config.name, action))
         fields = unless_lone(stream_info(self.leader(group)))
         if kind == "stream_create_response":
             fields["did_create"] = True

@@ -21,7 +21,7 @@ from broker.cluster.stream_leader import DeadLetterListener, LeaderSink, Outcome
 from broker.cluster.turn_clock import TurnClock
 from broker.core.router import Router
 from broker.jetstream.admission import admit
-from broker.jetstream.advisories import batch_abandoned, render
+from broker.jetstream.advisories import batch_abandoned, consumer_action, render, stream_action
 from broker.jetstream.api_errors import CLUSTER_NOT_AVAIL, STORE_FAILED, STREAM_TOO_MANY_REQUESTS
 from broker.jetstream.api_types import pub_ack_error
 from broker.jetstream.atomic_batches import BATCH_ID, AtomicBatches, BatchQuota
@@ -86,6 +86,7 @@ class StreamGroup(RaftGroup):
         self.since: int = assignment.moved_index  # it did not begin on this node before that entry of the meta group
         self.revision: int = assignment.revision  # of the assignment that was acted upon last
         self.reply_due: bool = False
+        self.elected_term: int = 0  # of which this node told that it leads
 
     # The leader's publishes.
 
@@ -220,6 +221,13 @@ class StreamGroup(RaftGroup):
         assignment = self.assignment
         told = self.machine.config_revision
         return assignment.revision == told or (told < assignment.revision == assignment.created_revision)
+
+    def tell_deleted(self) -> None:
+        """The stream is gone, and with it its consumers."""
+        name = self.machine.config.name
+        for consumer in self.machine.consumers:
+            self.advise(*consumer_action(name, consumer, "delete"))
+        self.advise(*stream_action(name, "delete"))
 
     def advise(self, subject: str, fields: dict[str, object]) -> None:
         """Publish an advisory, if anybody listens."""

@@ -1,4 +1,4 @@
-"""What consumers tell the world about themselves: subjects and bodies of their advisories and of the ack metric.
+"""What streams and consumers tell the world about themselves: subjects and bodies of advisories and of the ack metric.
 
 Decisions that are log entries (created, deleted, given up) go out as effects of `apply`; naks, terms and samples are
 told by the leader as it hears them. `type`, `id` and `timestamp` are put in front by `render`.
@@ -13,6 +13,7 @@ from typing import Final
 from broker.jetstream.go_time import format_time, format_time_or_zero
 
 _EVENT: Final = "$JS.EVENT.ADVISORY.CONSUMER."
+_STREAM_EVENT: Final = "$JS.EVENT.ADVISORY.STREAM."
 _METRIC: Final = "$JS.EVENT.METRIC.CONSUMER.ACK."
 _TYPE: Final = "io.nats.jetstream.advisory.v1."
 _METRIC_TYPE: Final = "io.nats.jetstream.metric.v1.consumer_ack"
@@ -29,6 +30,22 @@ def consumer_action(stream: str, consumer: str, action: str) -> Advisory:
         "type": _TYPE + "consumer_action", "stream": stream, "consumer": consumer, "action": action,
     }
     return f"{_EVENT}{event}{stream}.{consumer}", fields
+
+
+def stream_action(stream: str, action: str) -> Advisory:
+    """`action` is create, modify or delete."""
+    event = {"create": "CREATED.", "modify": "UPDATED.", "delete": "DELETED."}[action]
+    fields: dict[str, object] = {"type": _TYPE + "stream_action", "stream": stream, "action": action}
+    return f"{_STREAM_EVENT}{event}{stream}", fields
+
+
+def stream_leader_elected(stream: str, leader: str, replicas: list[object]) -> Advisory:
+    """A replicated stream has a leader; `replicas` as in its INFO."""
+    fields: dict[str, object] = {
+        "type": _TYPE + "stream_leader_elected", "account": "$G", "stream": stream, "leader": leader,
+        "replicas": replicas,
+    }
+    return f"{_STREAM_EVENT}LEADER_ELECTED.{stream}", fields
 
 
 def max_deliveries(stream: str, consumer: str, stream_sequence: int, deliveries: int) -> Advisory:
@@ -90,7 +107,7 @@ def batch_abandoned(stream: str, batch_id: bytes, reason: str) -> Advisory:
         "type": _TYPE + "stream_batch_abandoned", "stream": stream,
         "batch": batch_id.decode(errors="replace"), "reason": reason,
     }
-    return f"$JS.EVENT.ADVISORY.STREAM.BATCH_ABANDONED.{stream}", fields
+    return f"{_STREAM_EVENT}BATCH_ABANDONED.{stream}", fields
 
 
 def group_pinned(stream: str, consumer: str, group: str, pin: str) -> Advisory:

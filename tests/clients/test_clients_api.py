@@ -45,6 +45,7 @@ async def step_down_flow(cluster: Cluster) -> None:
     config = {"durable_name": "C", "ack_policy": "explicit"}
     await ask(client, "CONSUMER.CREATE.LEAD.C", {"stream_name": "LEAD", "config": config})
     first = await leader_of(client, "LEAD")
+    elections = await client.subscribe("$JS.EVENT.ADVISORY.STREAM.LEADER_ELECTED.LEAD")
     refused = await ask(client, "STREAM.LEADER.STEPDOWN.LEAD", {"placement": {"preferred": "nowhere"}})
     assert refused["error"] == {"code": 400, "err_code": 10005, "description": 'preferred server "nowhere" not known'}
     refused = await ask(client, "STREAM.LEADER.STEPDOWN.LEAD", {"placement": {"preferred": first}})
@@ -54,6 +55,9 @@ async def step_down_flow(cluster: Cluster) -> None:
     wanted = next(node.name for node in cluster.nodes if node.name != first)
     stepped = await ask(client, "STREAM.LEADER.STEPDOWN.LEAD", {"placement": {"preferred": wanted}})
     assert stepped == {"type": "io.nats.jetstream.api.v1.stream_leader_stepdown_response", "success": True}
+    elected = json.loads((await elections.next_msg(timeout=5)).data)
+    assert (elected["type"], elected["leader"]) == ("io.nats.jetstream.advisory.v1.stream_leader_elected", wanted)
+    assert len(elected["replicas"]) == 2
 
     async def leads(name: str, want: bool) -> bool:
         return (await leader_of(client, "LEAD") == name) is want
