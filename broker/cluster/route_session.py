@@ -169,7 +169,7 @@ class RouteLink:
         try:
             connect = parse_connect(document)
         except RouteDocumentError:
-            self.close("Parse Error", "Unknown Protocol Operation")
+            self.close("Protocol Violation", "Unknown Protocol Operation")
             return
         if connect.lang:
             self.close("Incorrect Port", "attempted to connect to route port")
@@ -194,7 +194,7 @@ class RouteLink:
         try:
             info = parse_info(document)
         except RouteDocumentError:
-            self.close("Parse Error", "Unknown Protocol Operation")
+            self.close("Protocol Violation", "Unknown Protocol Operation")
             return
         if self.state == REGISTERED:
             self._on_later_info(info)
@@ -245,15 +245,14 @@ class RouteLink:
         self.owner.updated()
 
     def refuse_before_connect(self) -> None:
-        """Something else came where CONNECT was due."""
-        needs_user = self.owner.options.cluster.authorization.required()
-        if needs_user:
-            self.close("Authentication Failure", "Authorization Violation")
-        else:
-            self.close("Protocol Violation", "Unknown Protocol Operation")
+        """Something else came where CONNECT was due: whoever this is has not said so."""
+        self.close("Authentication Failure", "Authorization Violation")
 
     def on_ping(self) -> None:
-        self.write(b"PONG\r\n")
+        if self.state == WAIT_CONNECT:
+            self.refuse_before_connect()
+        else:
+            self.write(b"PONG\r\n")
 
     def on_pong(self) -> None:
         self._pings_out = 0

@@ -145,7 +145,7 @@ class RouteSession(RouteLink):
         elif self.state == WAIT_CONNECT:
             self.refuse_before_connect()
         elif operation == lines.OP_BAD or self.state != REGISTERED:
-            self.close("Parse Error", "Unknown Protocol Operation")
+            self.close("Protocol Violation", "Unknown Protocol Operation")
 
     # Interest
 
