@@ -66,8 +66,13 @@ class RouteTable(RouteOwner):
 
     def set_client_urls(self, urls: list[str]) -> None:
         """`host:port` of our own client listener, as clients elsewhere can reach it."""
+        if urls == self._client_urls:
+            return
         self._client_urls = urls
         self._connect_urls_may_have_changed()
+        line = render_info(self.own_info(0))
+        for session in self.routes.values():
+            session.write(line)
 
     def accepted(self, cid: int, remote: tuple[str, int], now_ns: int) -> RouteSession:
         """A connection on the route listener. It may turn out to be none: see `RouteSession.handover`."""

@@ -50,6 +50,7 @@ class Clients:
         self._options: Options = options
         self._router: Final = router
         self._counts: Final = Totals()
+        self._has_news: bool = False
         self.services.info = info
         self.services.max_pending = options.max_pending
         self.services.max_subscriptions = options.max_subscriptions
@@ -132,6 +133,10 @@ class Clients:
 
     def collect(self, sends: list[int], closes: list[tuple[int, str]]) -> None:
         """Connections with output, and those that end."""
+        if self._has_news:
+            self._has_news = False
+            for session in self.sessions.values():
+                session.send_info({})
         for outbox in self._router.take_dirty():
             if outbox.parts:
                 sends.append(outbox.cid)
@@ -196,8 +201,8 @@ class Clients:
         self._tell_all()
 
     def _tell_all(self) -> None:
-        for session in self.sessions.values():
-            session.send_info({})
+        """With the turn, once for everything that changed in it."""
+        self._has_news = True
 
     # Numbers.
 

@@ -249,12 +249,13 @@ class Server:
         self.event("info", "lame_duck_closing")
         closing_s = max(0.0, self.options.lame_duck_duration_ns / 1e9 - grace_s)
         interval_s = min(CLOSE_INTERVAL_S, closing_s / max(1, len(cids)))
-        for cid in cids:
-            reactor.sockets.close(cid, SHUTDOWN_REASON, time.monotonic_ns())
-            with trio.move_on_after(interval_s):
-                await cut_short.wait()
+        for position, cid in enumerate(cids):
+            if position:
+                with trio.move_on_after(interval_s):
+                    await cut_short.wait()
             if cut_short.is_set():
                 return
+            reactor.sockets.close(cid, SHUTDOWN_REASON, time.monotonic_ns())
 
     async def _handed_over(self, node: Node, reactor: Reactor) -> None:
         """Until peers lead what this node led, so that its end is no election's beginning; for a while at most."""

@@ -200,6 +200,16 @@ def test_the_log_has_the_life_of_a_route() -> None:
         assert names.count("route_created") == names.count("route_closed") + 1
 
 
+def test_peers_hear_of_another_address_for_clients() -> None:
+    mesh = full_mesh(12, 2)
+    mesh.run(2000)
+    mesh.settle()
+    a, b = mesh.nodes
+    a.table.set_client_urls(["192.0.2.1:4222"])
+    mesh.run(100)
+    assert "192.0.2.1:4222" in b.table.connect_urls
+
+
 def test_a_server_that_does_not_answer_is_named_less_and_less_often() -> None:
     mesh = Mesh(11)
     node = mesh.node("a", 6001, [6002])

@@ -281,11 +281,14 @@ def test_news_reach_those_who_understand_them() -> None:
     room.open("C")
     room.take("C")
     room.clients.connect_urls_changed(["10.0.0.1:4222"])
+    room.turn()
+    room.clients.connect_urls_changed(["10.0.0.2:4222"])
     room.clients.lame_duck()
     room.turn()
     infos = [json.loads(line[5:]) for line in room.take("A").splitlines()]
     assert infos[0]["connect_urls"] == ["10.0.0.1:4222"] and "ldm" not in infos[0]
-    assert infos[1]["ldm"] is True
+    # What changed in one turn is told at once: nobody hears of a lame duck that still names itself.
+    assert (infos[1]["connect_urls"], infos[1]["ldm"]) == (["10.0.0.2:4222"], True) and len(infos) == 2
     assert room.take("B") == b"" and room.take("C") == b""
 
 
