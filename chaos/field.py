@@ -68,7 +68,7 @@ class Field:
     @asynccontextmanager
     async def fault(self, fault: Fault) -> AsyncIterator[Window]:
         """Begin, look whether it bites, and end it after the block. Raises HarmlessFault."""
-        window = Window(fault.title, fault.target, self.clock.now_s())
+        window = Window(fault.title, fault.target, self.clock.now_s(), holds_back=fault.holds_back)
         self.windows.append(window)
         self._say(f"{window.start_s:7.2f} s  {fault.title}: {fault.target}")
         await asyncio.to_thread(fault.begin)

@@ -34,6 +34,7 @@ SHOWN = (  # of the figures, in the line of a run
     "acknowledged", "set", "jobs", "answered", "longest write outage s", "longest read outage s",
     "replicas equal after s",
 )  # fmt: skip
+INTERPRETED = "running interpreted"  # in the log of a server without its compiled core
 STATISTICS_FROM = 5  # faults of a kind in one run
 
 
@@ -138,6 +139,8 @@ def run(
         verdict.broken = f"{type(trouble).__name__}: {trouble}"[:2000]
     finally:
         ground.stop()
+    if any(INTERPRETED in node.log_tail(10**6) for node in ground.nodes):
+        verdict.server += " (interpreted)"  # several times slower: its outages are not those of the product
     verdict.seconds = field.clock.now_s()
     verdict.windows = field.windows
     if field.recoveries:

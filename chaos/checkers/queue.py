@@ -1,12 +1,16 @@
 """A work queue's deliveries: nothing acknowledged goes undelivered, and nothing comes again once its ack was confirmed.
 
 A delivery may be on its way while another one of the same job is confirmed, so only what arrives GRACE_S later counts.
+A partition or a stopped process can hold it back for longer: until the fault is over, and then until TCP tries again,
+which it does within as much time as the fault took.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from chaos.checkers.outage import Span
 from chaos.history import NEVER, OK, Operation
 
 GRACE_S = 1.0
@@ -23,8 +27,10 @@ class Delivery:
     settled_s: float = NEVER
 
 
-def check_queue(published: list[Operation], deliveries: list[Delivery]) -> dict[str, list[str]]:
-    """Broken promises by kind."""
+def check_queue(
+    published: list[Operation], deliveries: list[Delivery], held_back: Sequence[Span] = ()
+) -> dict[str, list[str]]:
+    """Broken promises by kind. `held_back`: when faults held packets back without losing them."""
     found: dict[str, list[str]] = {}
     known = {each.value for each in published}
     delivered = {each.job for each in deliveries}
@@ -39,10 +45,16 @@ def check_queue(published: list[Operation], deliveries: list[Delivery]) -> dict[
     found["redelivered after confirmed ack"] = [
         f"{each.job}: confirmed at {confirmed[each.job]:.2f} s, delivered again at {each.at_s:.2f} s ({each.count}.)"
         for each in deliveries
-        if each.job in confirmed and each.at_s > confirmed[each.job] + GRACE_S
+        if each.job in confirmed and each.at_s > latest_s(confirmed[each.job], held_back)
     ]
     found["not redelivered"] = never_settled(deliveries)
     return found
+
+
+def latest_s(confirmed_s: float, held_back: Sequence[Span]) -> float:
+    """Until when a delivery may arrive that left before the confirmation."""
+    begun = [span.end_s + span.seconds for span in held_back if span.start_s < confirmed_s]
+    return max([confirmed_s, *begun]) + GRACE_S
 
 
 def never_settled(deliveries: list[Delivery]) -> list[str]:

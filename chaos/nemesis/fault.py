@@ -23,6 +23,7 @@ class Fault(ABC):
     """One thing that goes wrong with `target` (the names of nodes), until it ends."""
 
     title = "fault"
+    holds_back = False  # whether packets may arrive once it is over that were sent before or meanwhile
 
     def __init__(self, target: str) -> None:
         self.target = target
@@ -53,6 +54,7 @@ class Window:
     start_s: float
     end_s: float = NOT_OVER
     evidence: str = ""
+    holds_back: bool = False
     outage_s: float = 0.0  # the longest time without a successful write that reaches into it
 
 

@@ -56,6 +56,8 @@ def clients_only(names: list[str], one: str) -> Deaf:
 class Partition(Fault):
     """Packets vanish between some."""
 
+    holds_back = True
+
     def __init__(self, network: Network, title: str, deaf: Deaf, target: str) -> None:
         super().__init__(target)
         self.title = title
@@ -94,6 +96,7 @@ class Partition(Fault):
 class PacketLoss(Fault):
     """A third of the packets that reach any node are lost."""
 
+    holds_back = True
     title = f"{LOSS_PERCENT} % loss"
 
     def __init__(self, network: Network) -> None:
@@ -121,6 +124,7 @@ class PacketLoss(Fault):
 class CableOut(Fault):
     """A node's network interface is down: neither peers nor clients."""
 
+    holds_back = True
     title = "cable out"
 
     def __init__(self, network: Network, name: str) -> None:

@@ -44,6 +44,7 @@ class Kill(Nodes):
 class Pause(Nodes):
     """SIGSTOP; SIGCONT at the end."""
 
+    holds_back = True
     title = "SIGSTOP"
 
     def begin(self) -> None:
@@ -61,6 +62,7 @@ class Pause(Nodes):
 class Strobe(Nodes):
     """Stopped and continued, ten times a second each: alive enough to be heard, too dead to be of use."""
 
+    holds_back = True
     title = "strobe"
 
     def __init__(self, nodes: list[ChaosNode]) -> None:

@@ -18,6 +18,8 @@ from chaos.proxies import DOWN, UP, Proxies
 class Toxic(Fault):
     """One kind of toxic on some proxies."""
 
+    holds_back = True
+
     def __init__(self, proxies: Proxies, title: str, kind: str, attributes: dict[str, int], target: str) -> None:
         super().__init__(target)
         self.title = title
@@ -70,6 +72,7 @@ class Toxic(Fault):
 class Silence(Fault):
     """What some say is swallowed, and connections stay open: a partition by proxies. `deaf` as in network_faults."""
 
+    holds_back = True
     title = "silence"
 
     def __init__(self, proxies: Proxies, title: str, deaf: dict[str, list[str]], target: str) -> None:

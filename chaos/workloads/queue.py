@@ -17,9 +17,10 @@ from nats.aio.msg import Msg
 from nats.js import JetStreamContext
 from nats.js.errors import APIError
 
-from chaos.checkers.outage import outage_figures
+from chaos.checkers.outage import Span, outage_figures
 from chaos.checkers.queue import Delivery, check_queue
 from chaos.history import OK, UNKNOWN
+from chaos.nemesis.fault import NOT_OVER
 from chaos.replicas import states, wait_settled
 from chaos.workloads.workload import Findings, Workload, close, connect, nats_cli
 
@@ -132,7 +133,7 @@ class WorkQueue(Workload):
         findings = Findings()
         await wait_settled(self.field.ground, STREAM, findings)
         published = [each for each in self.history.operations if each.kind == "publish"]
-        for kind, cases in check_queue(published, self.deliveries).items():
+        for kind, cases in check_queue(published, self.deliveries, self._held_back()).items():
             findings.add(kind, cases)
         left = await self._left()
         findings.add("queue not empty", [f"{left} jobs left after {DRAIN_S:g} s"] if left else [])
@@ -141,6 +142,12 @@ class WorkQueue(Workload):
         findings.figures["jobs"] = sum(each.outcome == OK for each in published)
         findings.figures["deliveries"] = len(self.deliveries)
         return findings
+
+    def _held_back(self) -> list[Span]:
+        """When faults held packets back."""
+        now_s = self.field.clock.now_s()
+        faults = [window for window in self.field.windows if window.holds_back]
+        return [Span(each.start_s, each.end_s if each.end_s != NOT_OVER else now_s) for each in faults]
 
     async def _left(self) -> int:
         client = await connect(self.field.ground.urls)

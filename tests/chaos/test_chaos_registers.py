@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chaos.checkers.cas import WRONG_LAST, CasOperation, check_cas
+from chaos.checkers.outage import Span
 from chaos.checkers.queue import Delivery, check_queue
 from chaos.checkers.streams import StreamOperation, check_streams
 from chaos.history import FAILED, OK, UNKNOWN, Operation
@@ -99,6 +100,14 @@ def test_a_job_that_came_again_after_a_confirmed_ack_is_found() -> None:
     assert found(check_queue([published("a")], [confirmed, crossing])) == {}
     unanswered = Delivery("a", 1, 1, "confirm")
     assert found(check_queue([published("a")], [unanswered, Delivery("a", 5, 2, "confirm", 5.1)])) == {}
+
+
+def test_a_delivery_that_a_partition_held_back_is_no_redelivery() -> None:
+    late = [Delivery("a", 5.0, 1, "confirm", 5.1), Delivery("a", 7.5, 1, "confirm", 7.6)]
+    assert found(check_queue([published("a")], late)) == {"redelivered after confirmed ack": 1}
+    assert found(check_queue([published("a")], late, [Span(3.0, 5.0)])) == {}
+    assert found(check_queue([published("a")], late, [Span(1.0, 2.0)])) == {"redelivered after confirmed ack": 1}
+    assert found(check_queue([published("a")], late, [Span(6.0, 7.0)])) == {"redelivered after confirmed ack": 1}
 
 
 def test_a_forgotten_job_that_never_came_again_is_found() -> None:
