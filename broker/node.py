@@ -21,7 +21,7 @@ from broker.cluster.route_session import HANDED_OVER
 from broker.cluster.route_traffic import RouteSession
 from broker.cluster.routes import RouteTable
 from broker.cluster.service import JetStreamService
-from broker.cluster.services import AckService, ApiService
+from broker.cluster.services import AckService, ApiService, TransferService
 from broker.cluster.store_opening import WAL_DIRECTORY
 from broker.cluster.transport import Dial, LinkTable
 from broker.cluster.turn_clock import TurnClock
@@ -113,6 +113,7 @@ class BrokerNode:
             self.router.subscribe(ApiService(dispatch))
             self.router.subscribe(AckService(b"$JS.ACK.>", dispatch))
             self.router.subscribe(AckService(b"$JS.FC.>", dispatch))
+            self.router.subscribe(TransferService(dispatch))
 
     # Connections.
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 ACK_PREFIX: Final = b"$JS.ACK."
 FC_PREFIX: Final = b"$JS.FC."
+TRANSFER_PREFIX: Final = b"$JS.SNAPSHOT."
 
 
 class Dispatch(LeaderDirectory):
@@ -96,6 +97,24 @@ class Dispatch(LeaderDirectory):
         assert self.forwarder is not None
         self.forwarder.submit(assignment.group, ACK, subject, reply, header_length, data, LOCAL, LOCAL)
 
+    def transfer(self, subject: bytes, reply: bytes, header_length: int, data: bytes) -> None:
+        """A message on `$JS.SNAPSHOT.>`, which belongs to a backup or a restore at the leader of the stream."""
+        assert self.forwarder is not None
+        group = self._transferred(subject)
+        self.forwarder.submit(group, REQUEST, subject, reply, header_length, data, LOCAL, LOCAL)
+
+    def _transferred(self, subject: bytes) -> int:
+        """The group of the stream that a subject in `$JS.SNAPSHOT.` names; the meta group may know one that is unknown
+        here."""
+        words = subject.split(b".", 4)
+        assignment = self._assignments.by_name(words[3].decode("utf-8", "replace")) if len(words) > 4 else None
+        return META_GROUP if assignment is None else assignment.group
+
+    def tick(self) -> None:
+        """50 ms passed."""
+        self.meta_api.lists.tick()
+        self.stream_api.snapshots.tick()
+
     # For the forwarder.
 
     def leader_of(self, group: int) -> str:
@@ -115,7 +134,7 @@ class Dispatch(LeaderDirectory):
             return ""
         if self._peer in assignment.peers and local is None and host not in self._assignments.damaged:
             return ""
-        for peer in assignment.peers:  # any of them: they know
+        for peer in assignment.peers + assignment.leaving:  # any of them: they know
             if peer in self._links.links:
                 return peer
         return ""
@@ -142,6 +161,10 @@ class Dispatch(LeaderDirectory):
             self._stream_request(stream, request)
 
     def _stream_request(self, stream: "StreamGroup", request: ApiRequest) -> None:
+        if request.subject.startswith(TRANSFER_PREFIX):
+            self.stream_api.transfer(stream, request)
+            stream.touch()
+            return
         target = parse(request.subject)
         is_read = request.subject.startswith(ORIGIN_READS_PREFIX)
         if target is None and not is_read:
@@ -170,6 +193,9 @@ class Dispatch(LeaderDirectory):
         if request.subject.startswith(DEAD_LETTERS_PREFIX):
             self.meta_api.create_dead_letters(request.subject[len(DEAD_LETTERS_PREFIX) :].decode())
             return
+        if request.subject.startswith(TRANSFER_PREFIX):
+            self._pass_on(self._transferred(request.subject), request)
+            return
         if request.subject.startswith(SETTLED_PREFIX):
             self.meta_api.settled(int(request.subject[len(SETTLED_PREFIX) :]), request.payload())
             return
@@ -187,17 +213,16 @@ class Dispatch(LeaderDirectory):
         if assignment is None:
             self.meta_api.unknown_stream(response_kind(target.verb), request)
             return
+        self._pass_on(assignment.group, request)
+
+    def _pass_on(self, group: int, request: ApiRequest) -> None:
+        """The meta leader knows a stream that the node did not which the request came through."""
         assert self.forwarder is not None
-        self.forwarder.submit(
-            assignment.group,
-            REQUEST,
-            request.subject,
-            request.reply,
-            request.header_length,
-            request.data,
-            request.origin,
-            request.origin,
-        )
+        if group != META_GROUP:
+            subject, reply, origin = request.subject, request.reply, request.origin
+            self.forwarder.submit(
+                group, REQUEST, subject, reply, request.header_length, request.data, origin, origin
+            )
 
     def refuse(self, kind: int, subject: bytes, reply: bytes, origin: str) -> None:
         if not reply or kind == ACK:

@@ -155,7 +155,7 @@ class JetStreamService:
         self.links.has_doubts = bool(self._boot_mark.doubted)
         self.catch_ups.tick(self.clock.now_ns, self.links.links)
         self._repairs.tick(self.clock.now_ns)
-        self.dispatch.meta_api.lists.tick()
+        self.dispatch.tick()
         if self.clustered:
             if not self.links.has_meta:
                 self._note_meta()

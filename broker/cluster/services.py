@@ -20,6 +20,18 @@ class ApiService(ServiceSubscription):
             self._dispatch.request(subject, reply, header_length, data)
 
 
+class TransferService(ServiceSubscription):
+    """`$JS.SNAPSHOT.>` on this node: what receivers of backups and senders of restores say."""
+
+    def __init__(self, dispatch: "Dispatch") -> None:
+        super().__init__(b"$JS.SNAPSHOT.>")
+        self._dispatch: Final = dispatch
+
+    def on_message(self, subject: bytes, reply: bytes, header_length: int, data: bytes, origin: str) -> None:
+        if not origin:
+            self._dispatch.transfer(subject, reply, header_length, data)
+
+
 class AckService(ServiceSubscription):
     """`$JS.ACK.>` and `$JS.FC.>` on this node."""
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from broker.cluster.answers import Answers
 from broker.cluster.cluster_info import stream_cluster_info
+from broker.cluster.snapshots import ACK_PREFIX, Snapshots
 from broker.cluster.sourcing import Sourcing
 from broker.cluster.step_down import step_down
 from broker.cluster.stream_group import StreamGroup
@@ -89,6 +90,12 @@ class StreamApi:
         self._names: Final = names
         self._clock: Final = clock
         self._sourcing: Final = sourcing
+        self.snapshots: Final = Snapshots(answers, clock)
+
+    def transfer(self, group: StreamGroup, request: ApiRequest) -> None:
+        """A message that belongs to a backup."""
+        if request.subject.startswith(ACK_PREFIX):
+            self.snapshots.acknowledged(request.subject)
 
     def leader(self, group: StreamGroup) -> Leader:
         """The view of a stream that API answers are made of."""
@@ -105,6 +112,9 @@ class StreamApi:
             return
         if verb == "DIRECT.GET" and not may_answer(group.machine.config, target.stream):
             self._nobody(request)
+            return
+        if verb == "STREAM.SNAPSHOT":
+            self.snapshots.begin(group, request)
             return
         if verb.endswith(".LEADER.STEPDOWN"):
             self._step_down(group, target, request)

@@ -11,13 +11,13 @@ import random
 from typing import Final
 
 from broker.jetstream.go_time import format_time, format_time_or_zero
+from broker.jetstream.names import fresh_id
 
 _EVENT: Final = "$JS.EVENT.ADVISORY.CONSUMER."
 _STREAM_EVENT: Final = "$JS.EVENT.ADVISORY.STREAM."
 _METRIC: Final = "$JS.EVENT.METRIC.CONSUMER.ACK."
 _TYPE: Final = "io.nats.jetstream.advisory.v1."
 _METRIC_TYPE: Final = "io.nats.jetstream.metric.v1.consumer_ack"
-_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 REASON_DELETED: Final = "Unacknowledged message was deleted"
 
 Advisory = tuple[str, dict[str, object]]
@@ -141,7 +141,7 @@ def render(fields: dict[str, object], rng: random.Random, wall_ns: int) -> bytes
     """The message: `type`, a fresh id and the time first, as nats-server has them."""
     body: dict[str, object] = {
         "type": fields["type"],
-        "id": "".join(_DIGITS[rng.randrange(62)] for _ in range(22)),
+        "id": fresh_id(rng),
         "timestamp": format_time(wall_ns),
     }
     body.update(fields)

@@ -31,6 +31,7 @@ _VERBS: Final[dict[str, tuple[int, int]]] = {
     "STREAM.INFO": (1, STREAM),
     "STREAM.PURGE": (1, STREAM),
     "STREAM.LEADER.STEPDOWN": (1, STREAM),
+    "STREAM.SNAPSHOT": (1, STREAM),
     "STREAM.MSG.GET": (1, STREAM),
     "STREAM.MSG.DELETE": (1, STREAM),
     "DIRECT.GET": (1, REPLICA),
