@@ -238,7 +238,9 @@ class Recovery:
         is_head = header.offset == 0
         for at in range(0, len(meta), RECORD_LENGTH):
             group, index, term, length, crc, kind_of_record, kind, _, _ = unpack(meta, at)
-            if kind_of_record == RECORD_ENTRY:
+            if kind_of_record != RECORD_ENTRY and zlib.crc32(data[offset : offset + length]) != crc:
+                tabled.add(group)  # noted as damage of this group; what it says is worth nothing
+            elif kind_of_record == RECORD_ENTRY:
                 log = self._group(group)
                 if index > log.last_index + 1 or index <= log.snapshot_index:
                     self._gap(log, index, sequence, header.offset)

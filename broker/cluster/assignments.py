@@ -110,7 +110,12 @@ class Assignments(MetaListener):
                     self._damaged(snapshot.group, about.config.name, str(error), about.moved_index)
         for snapshot in stored:
             if snapshot.group == META_GROUP and META_GROUP not in damaged:
-                self._open_meta(snapshot)
+                try:
+                    self._open_meta(snapshot)
+                except StorageError as error:
+                    if len(snapshot.membership.peers()) == 1:
+                        raise  # nobody else has it
+                    self._damaged(META_GROUP, names[META_GROUP], str(error))
 
     def _open_meta(self, snapshot: GroupSnapshot) -> None:
         self.meta = self._factory.meta(snapshot, self)

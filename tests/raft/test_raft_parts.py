@@ -11,10 +11,11 @@ from raft.config import RaftConfig
 from raft.errors import Compacted, MembershipRefused, NotLeader, ProposalDropped
 from raft.log import RaftLog
 from raft.membership import ADD_LEARNER, PROMOTE, REMOVE, MembershipChange, MembershipHistory, changed
+from raft.messages import PRE_VOTE, PRE_VOTE_RESPONSE, VOTE, VOTE_RESPONSE
 from raft.node import FOLLOWER, LEADER
 from raft.progress import PROBE, InflightWindow, Progress
 from raft.quorum import LOST, PENDING, WON, majority, reached_by_majority, vote_result
-from raft.types import ENTRY_OVERHEAD_BYTES, Entry, Membership, Snapshot
+from raft.types import ENTRY_OVERHEAD_BYTES, Entry, Membership, Message, Snapshot
 
 
 def log_of(*terms: int) -> tuple[RaftLog, FakeDisk]:
@@ -193,3 +194,31 @@ def test_status_names_everything() -> None:
     status = lone_leader().node.status()
     assert (status.role, status.leader, status.term, status.last_index, status.persisted) == ("leader", "n1", 1, 1, 0)
     assert status.peers == []
+
+
+def test_a_peer_that_forgot_keeps_silent_until_it_has_committed_far_enough() -> None:
+    """Its log begins with a snapshot from before it left the group, in which it still was a voter."""
+    replica = Replica(RaftConfig("n1", 1), Membership(()), random.Random(1))
+    replica.disk.base = Snapshot(7, 3, Membership(("n1", "n2", "n3")), b"")
+    replica.disk.kept = [Entry(8, 3, 0, b"x"), Entry(9, 3, 0, b"y")]
+    replica.restart()
+    node = replica.node
+    node.silence_until(9)
+
+    def grants(kind: int, term: int) -> bool:
+        request = Message(kind, 1, "n2", "n1", term)
+        request.index, request.log_term = 20, 3
+        node.step(request)
+        ready = node.ready()
+        said = [*ready.messages, *ready.messages_after_sync]
+        answers = [message.reject for message in said if message.kind in (PRE_VOTE_RESPONSE, VOTE_RESPONSE)]
+        return answers == [False]
+
+    node.campaign()
+    assert node.role == FOLLOWER and not node.may_campaign()
+    assert not grants(PRE_VOTE, 4) and not grants(VOTE, 4)
+    node.commit_to(8)
+    assert not grants(PRE_VOTE, 5) and not grants(VOTE, 5)
+    node.commit_to(9)
+    assert grants(PRE_VOTE, 6) and grants(VOTE, 6)
+    assert node.may_campaign()

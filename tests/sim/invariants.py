@@ -14,6 +14,7 @@
 | a restart finds everything that was durable | `durable.DurableDisk.recovered` |
 | a confirmed ack is never delivered again | `delivering` |
 | queues are bounded | `_bounded` |
+| a damaged replica has no voice before it has what was committed then | `_forgets`, `sending` |
 
 At the end: `judge`. Nothing here changes a node. Read next: `durable`, `run`.
 """
@@ -80,6 +81,7 @@ class Checks(Watcher):
         self._names: dict[str, str] = {}
         self._voters: dict[int, set[str]] = {}
         self._by_links: dict[Any, str] = {}
+        self._forgot: dict[tuple[str, int], int] = {}  # (peer, group) → what was committed when it was damaged
 
     def add(self, machine: Machine) -> None:
         """Watch a machine's disk."""
@@ -110,7 +112,11 @@ class Checks(Watcher):
         self._names[peer] = machine.name
         self.disks.setdefault(peer, DurableDisk(machine.disk, self.is_lazy))
         wal = machine.node.jetstream.engine.wal
-        found = {group: read_log(wal.group(group)) for group in wal.groups()}
+        found = {group: read_log(wal.group(group)) for group in wal.groups() if not wal.group(group).damage}
+        if machine.rotten:
+            for group in wal.groups():
+                if wal.group(group).damage:  # it says so itself, and nothing that it promised counts any more
+                    self.disks[peer].groups.pop(group, None)
         with self._noting(machine):
             self.disks[peer].recovered(found)
             for group in found:
@@ -152,6 +158,8 @@ class Checks(Watcher):
                     if raft.role == LEADER:
                         self._leads(machine, group)
             self._bounded(machine, engine)
+            if machine.rotten:
+                self._forgets(machine)
 
     @contextmanager
     def _noting(self, machine: Machine) -> Iterator[None]:
@@ -187,8 +195,8 @@ class Checks(Watcher):
 
     def _released(self, machine: Machine, group: int, index: int) -> None:
         """The log begins behind `index` now: a snapshot on the disk must reach as far, and its blocks be there."""
-        if group not in machine.node.jetstream.engine.groups:
-            return  # deleted meanwhile
+        if group not in machine.node.jetstream.engine.groups or machine.rotten:
+            return  # deleted meanwhile; or what is on the disk is not what was written
         directory = group_directory(group)
         data = newest_snapshot(machine.disk, directory)
         snapshot = decode_group_snapshot(data) if data is not None else None
@@ -202,6 +210,16 @@ class Checks(Watcher):
                 openable(machine.disk, directory + "/blocks", StreamMachine.store_state(snapshot.machine))
             except StorageError as error:
                 raise Broken(f"group {group}: the log let go of {index}, blocks not durable: {error}") from error
+
+    def _forgets(self, machine: Machine) -> None:
+        """A replica whose data are damaged has no voice before it has all that was committed until it said so."""
+        peer = machine.node.links.peer
+        for group in machine.node.jetstream.assignments.damaged:
+            self._forgot.setdefault((peer, group), self.commit_max.get(group, 0))
+        for key, index in list(self._forgot.items()):
+            group = machine.node.jetstream.engine.groups.get(key[1])
+            if key[0] == peer and group is not None and not group.failed and group.raft.commit >= index:
+                del self._forgot[key]
 
     # Consensus.
 
@@ -290,6 +308,9 @@ class Checks(Watcher):
         name = self._names[message.sender]
         log = self.disks[message.sender].log(message.group)
         if message.kind == VOTE_RESPONSE:
+            known = engine.groups[message.group].raft.commit
+            if known < self._forgot.get((message.sender, message.group), 0):
+                self.broken.append(f"{name}: group {message.group}: votes with what is left of it after damage")
             # A later term on the disk will do: no second vote in this one can follow.
             if log.term < message.term or (log.term == message.term and log.vote != message.receiver):
                 self.broken.append(f"{name}: group {message.group}: a vote in term {message.term} left, not durable")

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 
 from sim.plan import SECOND_NS, Plan
+from sim.rot import rot
 from sim.server import Machine
 from sim.world import World
 
@@ -30,6 +31,7 @@ class Nemesis:
         self.machines = machines
         self.plan = plan
         self.strikes = 0
+        self.rotten: Machine | None = None  # whose bits flip: one node a story
         self._leader = leader
         self._whole = whole
         self._story = story
@@ -48,6 +50,8 @@ class Nemesis:
         for undo in list(self._undo.values()):
             undo()
         self._undo.clear()
+        if self.rotten is not None:
+            self.rotten.crash(False)  # its next start reads everything: what has not been noticed will be
         for machine in self.machines.values():
             machine.sync_factor = 1
             machine.hangs_until_ns = 0
@@ -87,6 +91,9 @@ class Nemesis:
         elif what == "lost":
             if self._whole():
                 self._lose_disk(self.machines[names[0]], self._rng.randrange(lasts_ns))
+        elif what == "bit":
+            if self._whole():
+                self._rot(self._rng.randrange(lasts_ns))
         elif what == "torn":
             self._tear(self.machines[names[0]], lasts_ns)
         elif kind == "clock":
@@ -132,6 +139,19 @@ class Nemesis:
         self.tell(f"lost disk: {machine.name}")
         self._crash(machine, True, down_ns)
         machine.wipe()
+
+    def _rot(self, down_ns: int) -> None:
+        """Noticed when it is read, or at once by a restart."""
+        machine = self.rotten or self._rng.choice(list(self.machines.values()))
+        done = rot(machine, self._rng)
+        if not done:
+            return
+        self.rotten = machine
+        machine.rotten = True
+        restarts = self._rng.random() < 0.7
+        self.tell(f"bit flip on {machine.name}: {done}{', and it restarts' if restarts else ''}")
+        if restarts:
+            self._crash(machine, False, down_ns)
 
     def _start(self, machine: Machine) -> None:
         if machine.node is None:

@@ -14,6 +14,7 @@ FAULTS = (
 )  # fmt: skip
 
 
+ROT = ("bit flip",) * 8
 LOST_DISKS = ("lost disk", "lost disk leader") * 4
 
 
@@ -140,6 +141,8 @@ def plans() -> list[Plan]:
              faults=FAULTS + LOST_DISKS, log_file_bytes=32 * 1024),
         Plan("replicas", [StreamPlan("S", scalers=1), StreamPlan("M", memory=True, publishers=1, plain=0, scalers=1)],
              log_file_bytes=32 * 1024),
+        Plan("bit rot", [StreamPlan("S"), StreamPlan("W", work_queue=True, publishers=1, plain=0)],
+             faults=FAULTS + ROT, log_file_bytes=16 * 1024),
     ]  # fmt: skip
 
 

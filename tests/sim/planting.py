@@ -104,6 +104,12 @@ def laggards() -> Plan:
     return story("laggards", [StreamPlan("S", consumers=0)], faults, log_file_bytes=4 * 1024)
 
 
+def rotting() -> Plan:
+    """Bits flip on one node while nodes come and go."""
+    faults = ("bit flip", "bit flip", "kill all", "kill leader", "kill", "isolate")
+    return story("rotting", [StreamPlan("S", consumers=0)], faults, log_file_bytes=16 * 1024, quiet_ns=SECOND_NS // 3)
+
+
 def given_up() -> Plan:
     """A work queue whose consumers fail often."""
     return story("given up", [dead_letters()], ("kill leader", "isolate leader", "power", "pause leader"))

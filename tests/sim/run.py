@@ -28,6 +28,7 @@ PROGRESS_NS = 10 * SECOND_NS  # after healing everything must move again within 
 SETTLE_NS = 60 * SECOND_NS
 EVENTS_SHOWN = 30
 LINK_TROUBLE = ("route_error", "route_dial_failed")  # what a network that fails makes nodes say: no promise is broken
+ROT_EVENTS = ("log_damaged", "stream_damaged", "group_failed")
 
 
 class Result:
@@ -231,7 +232,8 @@ class Cluster:
                 faults.append(f"{stream.name}: replicas differ")
         for name, machine in self.machines.items():
             for _, level, event, fields in machine.events:
-                if level == "error" and event not in LINK_TROUBLE:
+                known = ROT_EVENTS if machine.rotten else ()
+                if level == "error" and event not in LINK_TROUBLE and event not in known:
                     faults.append(f"{name}: {event} {fields}")
         return faults
 

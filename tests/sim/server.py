@@ -70,6 +70,7 @@ class Machine(ClusterHost):
         self.sync_factor = 1
         self.hangs_until_ns = 0
         self.clock_offset_ns = 0
+        self.rotten = False  # bits of its disk flipped
         self.events: list[tuple[int, str, str, dict[str, object]]] = []
         self.ambush: Callable[[], None] | None = None  # happens while blocks are being written next
         self._make = make
