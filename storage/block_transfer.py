@@ -16,18 +16,18 @@ from storage.disk import Disk, read_file, replace_file
 from storage.errors import CorruptBlock, FileMissing, StorageError
 from storage.flush import promote
 from storage.message_log import MessageLog
-from storage.stream_recovery import LoadedBlock, assemble, load_block
+from storage.stream_recovery import SEQUENCE_MAX, LoadedBlock, assemble, load_block
 from storage.stream_state import StreamState
 
 MANIFEST: Final = "manifest"
-SEQUENCE_MAX: Final = (1 << 63) - 1
+INCOMING: Final = "/incoming"
 
 
 class Incoming:
     """The directory of fetched blocks of one stream."""
 
     def __init__(self, disk: Disk, directory: str) -> None:
-        self.directory: str = f"{directory}/incoming"
+        self.directory: str = directory + INCOMING
         self._disk = disk
         self._home = directory
         self._made: bool = False
@@ -138,7 +138,7 @@ def decode_manifest(data: bytes) -> list[BlockInfo] | None:
 
 def recover_promotion(disk: Disk, directory: str, store: MessageLog, state: StreamState) -> None:
     """At opening: roll the move of fetched blocks forward if they are the stream of `state`, else throw them away."""
-    incoming = f"{directory}/incoming"
+    incoming = directory + INCOMING
     if not disk.exists(incoming):
         return
     manifest = None

@@ -9,10 +9,11 @@ Not here: who calls it (stream_store.py, block_transfer.py). Nothing is changed 
 """
 
 import zlib
+from typing import Final
 
 from mypy_extensions import i64
 
-from storage.block import Block
+from storage.block import Block, BlockInfo
 from storage.block_index import FrameRows, decode_rows
 from storage.disk import Disk, read_file
 from storage.errors import CorruptBlock
@@ -20,6 +21,8 @@ from storage.frame import find_header, read_header
 from storage.message_log import MessageLog
 from storage.stream_state import StreamState
 from storage.subject_index import SubjectIndex, SubjectState
+
+SEQUENCE_MAX: Final = (1 << 63) - 1
 
 
 class LoadedBlock:
@@ -96,6 +99,14 @@ def parse_block(data: bytes, path: str, block_id: int, last_sequence: int) -> Lo
     if block.flushed:
         block.first_sequence = block.frame_firsts[0]
     return loaded
+
+
+def verify_block(disk: Disk, path: str, info: BlockInfo) -> None:
+    """Is the file of a block what was written? Does IO. Raises CorruptBlock, FileMissing, DiskFailure."""
+    loaded = parse_block(read_file(disk, path)[: info.length], path, info.id, SEQUENCE_MAX)
+    if loaded.bad_offset >= 0 or loaded.block.length != info.length or loaded.block.crc != info.crc:
+        reason = "messages fail their checksum"
+        raise CorruptBlock(path, max(0, loaded.bad_offset), reason, info.first_sequence, info.last_sequence)
 
 
 def limit_frames(blocks: list[LoadedBlock]) -> None:

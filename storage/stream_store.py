@@ -214,6 +214,11 @@ class FileStreamStore(MessageLog):
         blocks.sort(key=first_of)
         return infos_of(blocks)
 
+    def files(self) -> list[tuple[str, BlockInfo]]:
+        """The blocks in files, and where these are."""
+        blocks = [block for block in self.blocks if block.flushed]
+        return list(zip([self._path(block) for block in blocks], infos_of(blocks), strict=True))
+
     def read_block(self, block_id: int, offset: int, length: int) -> bytes:
         """Bytes of a block's file. Raises BlockGone when the stream has no such block any more."""
         for block in [*self.blocks, *self._emptied]:

@@ -19,9 +19,11 @@ from broker.cluster.group import RaftGroup
 from broker.cluster.group_store import GroupSnapshot, decode_group_snapshot, group_directory, with_voice
 from broker.cluster.jobs import THREAD_FLUSH, Job
 from broker.cluster.link import PeerLink
+from broker.cluster.verify import VerifyJob
 from broker.jetstream.stream import StreamMachine
 from raft.types import Message, Snapshot
 from storage.block import BlockInfo
+from storage.block_transfer import INCOMING
 from storage.disk import Disk
 from storage.errors import BlockGone, CorruptBlock, CorruptState, DiskFull, StorageError
 from storage.memory import MemoryStreamStore
@@ -203,6 +205,7 @@ class CatchUps:
         self._installing: dict[int, InstallJob] = {}
         self._sources: dict[int, str] = {}  # whose pieces lie here: block numbers are a peer's own
         self._retries: dict[int, tuple[str, int]] = {}  # whom to tell that its snapshot came to nothing, and when
+        self._corrupt: dict[int, bool] = {}  # … and that its blocks are not what they should be
 
     def begin(self, group: RaftGroup, message: Message, link: PeerLink | None, now_ns: int) -> None:
         """A SNAPSHOT message was held back."""
@@ -254,6 +257,7 @@ class CatchUps:
         self._running.pop(group_id, None)
         self._sources.pop(group_id, None)
         self._retries.pop(group_id, None)
+        self._corrupt.pop(group_id, None)
 
     def tick(self, now_ns: int, links: dict[str, PeerLink]) -> None:
         """Go on with what waited for a checkpoint; give up on fetches that do not move; tell leaders that theirs came
@@ -268,7 +272,8 @@ class CatchUps:
                 del self._retries[group_id]
                 link = links.get(peer)
                 if link is not None:
-                    link.write_frame(FRAME_BLOCK_REQUEST, [bytes(cbor2.dumps({"group": group_id, "failed": True}))])
+                    fields = {"group": group_id, "failed": True, "corrupt": self._corrupt.pop(group_id, False)}
+                    link.write_frame(FRAME_BLOCK_REQUEST, [bytes(cbor2.dumps(fields))])
                     link.dirty = True
 
     def _give_up(self, catch_up: CatchUp, now_ns: int) -> None:
@@ -278,6 +283,8 @@ class CatchUps:
     def serve(self, link: PeerLink, request: dict[str, object], group: RaftGroup | None) -> None:
         """A peer asks for a piece of a block, or says that its fetch failed."""
         if group is not None and request.get("failed") is True:
+            if request.get("corrupt") is True and not group.failed:
+                self._jobs.append(VerifyJob(self._disk, group))
             self._send_another(group, link.peer)
             return
         block, offset, length = request.get("block"), request.get("offset"), request.get("length")
@@ -336,6 +343,10 @@ class CatchUps:
         if error is not None:
             if not isinstance(error, (DiskFull, CorruptBlock, CorruptState, *NONSENSE)):
                 raise error
+            if isinstance(error, CorruptBlock):
+                if INCOMING not in error.path:
+                    raise error  # a block of our own, which is as the sender's should be
+                self._corrupt[group.id] = True
             self._failed(group, str(error))
             self._retries[group.id] = (job.message.sender, now_ns + RETRY_NS)
             for store in job.stores:

@@ -37,6 +37,7 @@ from broker.cluster.repair import DiscardJob, Repairs
 from broker.cluster.store_opening import open_store
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
+from broker.cluster.verify import VerifyJob
 from broker.config import Options
 from broker.core.router import Router
 from storage.disk import Disk
@@ -266,6 +267,9 @@ class JetStreamService:
             self.checkpoints.done(job, error)
         elif isinstance(job, InstallJob):
             self._installed(job, error)
+        elif isinstance(job, VerifyJob):
+            if isinstance(error, StorageError):
+                self.engine.fail_group(job.group, error)
         elif isinstance(job, DiscardJob):
             self._repairs.discarded(job, error)
             self._note_meta()

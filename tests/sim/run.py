@@ -28,7 +28,7 @@ PROGRESS_NS = 10 * SECOND_NS  # after healing everything must move again within 
 SETTLE_NS = 60 * SECOND_NS
 EVENTS_SHOWN = 30
 LINK_TROUBLE = ("route_error", "route_dial_failed")  # what a network that fails makes nodes say: no promise is broken
-ROT_EVENTS = ("log_damaged", "stream_damaged", "group_failed")
+ROT_EVENTS = ("log_damaged", "stream_damaged", "group_failed", "catch_up_failed")
 
 
 class Result:
@@ -230,9 +230,10 @@ class Cluster:
                 faults += judge_stream(stream, self.history, self.checks.entries, groups)
             elif len({machine_digest(group.machine) for group in groups.values()}) > 1:  # type: ignore[attr-defined]
                 faults.append(f"{stream.name}: replicas differ")
+        is_rotten = any(machine.rotten for machine in self.machines.values())
         for name, machine in self.machines.items():
             for _, level, event, fields in machine.events:
-                known = ROT_EVENTS if machine.rotten else ()
+                known = ROT_EVENTS if machine.rotten else (ROT_EVENTS[-1:] if is_rotten else ())
                 if level == "error" and event not in LINK_TROUBLE and event not in known:
                     faults.append(f"{name}: {event} {fields}")
         return faults

@@ -240,6 +240,29 @@ def test_a_stream_with_one_replica_stays_away_and_says_why() -> None:
     stage.publish(stage.client(node), "S.a", 3)
 
 
+def test_a_leader_whose_blocks_are_of_no_use_to_a_peer_reads_them_and_steps_down() -> None:
+    stage = Stage(log_file_bytes=4096)
+    client = stage.client("n2", "n3")
+    stage.create(client, "S")
+    publish(stage, client, "S.a", 20)
+    stage.machines["n1"].crash(False)
+    publish(stage, client, "S.a", 150)
+    stage.wait(lambda: all(stage.group(name, "S").log.first_index > 30 for name in ("n2", "n3")))
+    for name in ("n2", "n3"):  # and what they have in memory goes too
+        stage.machines[name].crash(True)
+        stage.restart(name)
+    leader = stage.leader("S")
+    damage = Damage.__new__(Damage)
+    damage.stage = stage
+    damage.rot(leader)
+    stage.restart("n1")
+    stage.wait(lambda: is_whole(stage, "S"), 40 * SECOND_NS)
+    stage.wait(lambda: len(stage.events(leader, "replica_repaired")) == 1)
+    assert equal_files(stage, "S")
+    assert len(damage.told(leader)) == 1
+    assert stage.events("n1", "catch_up_failed")
+
+
 # The log.
 
 
