@@ -9,7 +9,8 @@ from collections import Counter
 from typing import Any
 
 from broker.jetstream.effects import EffectSink
-from broker.jetstream.ops import OP_PUBLISH, SLOT_OWN, PublishOp, split_ops
+from broker.jetstream.ops import OP_PUBLISH, OP_SOURCED, SLOT_OWN, PublishOp, split_ops
+from broker.jetstream.sourced import SourcedOp
 from broker.jetstream.store import MessageStore, StoreMaker
 from broker.jetstream.stream import StreamMachine
 from broker.jetstream.stream_config import StreamConfig
@@ -31,6 +32,7 @@ def machine_digest(machine: StreamMachine) -> bytes:
         machine.last_time_ns,
         machine.last_message_id,
         machine.dedupe.snapshot(),
+        machine.sources.snapshot(),
         [consumer.snapshot() for consumer in machine.consumers.values()],
         (store.first_sequence, store.last_sequence, store.messages, store.first_timestamp_ns, store.last_timestamp_ns),
         store.deleted_sequences(),
@@ -84,6 +86,8 @@ def replay(config: StreamConfig, created_ns: int, log: list[bytes]) -> tuple[Str
     for data in log:
         for ordinal, (slot, kind, body) in enumerate(split_ops(data)):
             stored.op = PublishOp(body) if kind == OP_PUBLISH and slot == SLOT_OWN else None
+            if kind == OP_SOURCED:
+                stored.op = SourcedOp(body).batch
             machine.apply_slot(slot, kind, body, ordinal, stored)
     return machine, stored.texts
 

@@ -26,6 +26,7 @@ from broker.jetstream.ops import (
     OP_MESSAGE_DELETE,
     OP_PUBLISH,
     OP_PURGE,
+    OP_SOURCED,
     OP_STREAM_CONFIG,
     SLOT_OWN,
     PublishOp,
@@ -35,6 +36,7 @@ from broker.jetstream.ops import (
     op_time,
     split_ops,
 )
+from broker.jetstream.sourced import SourcedOp
 
 ACKED, PURGED, LIMIT, AGED = "acked", "purged", "over the limit", "too old"
 
@@ -82,6 +84,7 @@ class Model:
         self.last = 0
         self.time_ns = 0
         self.ids: dict[str, tuple[int, int]] = {}  # message id → sequence, time
+        self.origins: dict[bytes, tuple[int, str]] = {}  # of sources: the last message, and which stream it is of
         self.consumers: dict[str, ModelConsumer] = {}
         self.has_dead_letters = False
         self.waiting: list[tuple[str, int, int]] = []  # consumer, sequence, deliveries of what was given up
@@ -102,6 +105,8 @@ class Model:
         """One operation."""
         if kind == OP_PUBLISH:
             self._publish(PublishOp(body))
+        elif kind == OP_SOURCED:
+            self._sourced(SourcedOp(body))
         elif kind == OP_DELIVERED:
             self._delivered(body)
         elif kind == OP_ACKS:
@@ -153,7 +158,7 @@ class Model:
             if not self._expected(subject, headers) or self._is_full(subject):
                 continue
             self.last += 1
-            if message_id is not None:
+            if message_id is not None and self.config.get("duplicate_window"):
                 self.ids[message_id] = (self.last, batch_ns)
             start = op.positions[at] + op.subject_lengths[at]
             data = op.raw[start : start + op.data_lengths[at]]
@@ -173,7 +178,7 @@ class Model:
     def knows(self, message_id: str, now_ns: int) -> bool:
         """Whether the id is in the duplicate window."""
         known = self.ids.get(message_id)
-        return known is not None and known[1] > now_ns - int(self.config["duplicate_window"])
+        return known is not None and known[1] > now_ns - int(self.config.get("duplicate_window", 0))
 
     def _expected(self, subject: str, headers: dict[str, str]) -> bool:
         last = headers.get("Nats-Expected-Last-Sequence")
@@ -190,6 +195,30 @@ class Model:
 
     def _wanted(self, subject: str) -> bool:
         return any(consumer.wants(subject) for consumer in self.consumers.values())
+
+    def _sourced(self, op: SourcedOp) -> None:
+        """Messages of another stream, if they follow what came from it before."""
+        now_ns = self._advance(op.timestamp_ns)
+        is_mirror = not op.key
+        before = (self.last, op.identity) if is_mirror else self.origins.get(op.key, (0, ""))
+        if before != (op.after, op.identity) and (is_mirror or op.after or before[1] == op.identity):
+            return
+        stored = 0
+        for at in range(op.batch.count):
+            self.origins[op.key] = (op.sequences[at], op.identity)
+            message_id = read_headers(op.batch.headers(at)).get("Nats-Msg-Id")
+            if message_id is not None and self.config.get("duplicate_window"):
+                if self.knows(message_id, now_ns):
+                    continue
+                self.ids[message_id] = (self.last + 1, now_ns)
+            self.last = op.sequences[at] if is_mirror else self.last + 1
+            data = op.batch.headers(at) + op.batch.payload(at)
+            self.texts[self.last] = op.batch.payload(at).decode()
+            self.subjects[self.last] = op.batch.subject(at).decode()
+            time_ns = op.times[at] if is_mirror else now_ns + stored
+            stored += 1
+            self.messages[self.last] = Stored(self.subjects[self.last], time_ns, data)
+            self.time_ns = max(self.time_ns, time_ns)
 
     # Removing.
 

@@ -37,20 +37,31 @@ class StreamPlan:
     keepers: int = 0
     cleaners: int = 0
     scalers: int = 0
+    mirror: str = ""  # the stream that it mirrors
+    sources: tuple[str, ...] = ()  # the streams whose messages it takes
     forgotten: float = 0.05  # of the messages a consumer gets, it does not acknowledge that many
     settings: dict[str, object] = field(default_factory=dict)
     consumer_settings: dict[str, object] = field(default_factory=dict)
 
     def config(self) -> dict[str, object]:
         """As the API wants it."""
+        origins: dict[str, object] = {"subjects": [f"{self.name}.>"]}
+        if self.mirror:
+            origins = {"mirror": {"name": self.mirror}}
+        elif self.sources:
+            origins["sources"] = [{"name": name} for name in self.sources]
         return {
             "name": self.name,
-            "subjects": [f"{self.name}.>"],
+            **origins,
             "num_replicas": self.replicas,
             "storage": "memory" if self.memory else "file",
             "retention": "workqueue" if self.work_queue else "limits",
             **self.settings,
         }
+
+    def is_published_to(self) -> bool:
+        """Whether any client does."""
+        return bool(self.publishers or self.plain or self.keepers)
 
     def durable(self, name: str) -> dict[str, object]:
         """One of its consumers."""
@@ -102,6 +113,17 @@ def dead_letters() -> StreamPlan:
     return StreamPlan("W", work_queue=True, consumers=2, forgotten=0.4, consumer_settings={"max_deliver": 2})
 
 
+def sourced() -> list[StreamPlan]:
+    """Two streams, a mirror of one of them, and one that takes the messages of both besides its own."""
+    return [
+        StreamPlan("O", consumers=0),
+        StreamPlan("P", publishers=1, plain=0, consumers=0),
+        StreamPlan("C", publishers=0, plain=0, consumers=0, mirror="O"),
+        StreamPlan("B", publishers=1, plain=0, consumers=0, sources=("O", "P"),
+                   settings={"duplicate_window": 120 * SECOND_NS}),
+    ]  # fmt: skip
+
+
 def limits() -> list[StreamPlan]:
     """Old messages make room, new ones are refused, and messages grow too old."""
     new: dict[str, object] = {"max_msgs": 200, "discard": "new"}
@@ -143,6 +165,7 @@ def plans() -> list[Plan]:
              log_file_bytes=32 * 1024),
         Plan("bit rot", [StreamPlan("S"), StreamPlan("W", work_queue=True, publishers=1, plain=0)],
              faults=FAULTS + ROT, log_file_bytes=16 * 1024),
+        Plan("sourced", [*sourced()], log_file_bytes=32 * 1024),
     ]  # fmt: skip
 
 

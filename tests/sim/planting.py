@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sim.plan import SECOND_NS, Plan, StreamPlan, dead_letters
+from sim.plan import SECOND_NS, Plan, StreamPlan, dead_letters, sourced
 
 Plant = Callable[[], AbstractContextManager[None]]
 CRASHES = ("kill", "kill leader", "kill majority", "kill all", "power", "power leader", "power majority", "power all")
@@ -113,6 +113,12 @@ def rotting() -> Plan:
 def given_up() -> Plan:
     """A work queue whose consumers fail often."""
     return story("given up", [dead_letters()], ("kill leader", "isolate leader", "power", "pause leader"))
+
+
+def origins() -> Plan:
+    """Mirrors and sources over changes of leader on both sides, with small logs."""
+    faults = (*CRASHES, "isolate leader", "pause leader", "reset")
+    return story("origins", sourced(), faults, log_file_bytes=8 * 1024)
 
 
 def work_queue() -> Plan:

@@ -20,6 +20,7 @@ from sim.keepers import Cleaner, Keeper, Scaler
 from sim.nemesis import Nemesis
 from sim.plan import SECOND_NS, Plan, plan_of
 from sim.server import Machine
+from sim.sourced import judge_sourced, unread
 from sim.workload import Consumer, History, Publisher, PushTaker, Setup
 from sim.world import CLUSTER_PORT, World
 
@@ -179,7 +180,7 @@ class Cluster:
         """Healed: every stream takes publishes again within `PROGRESS_NS`."""
         healed_ns = self.world.now_ns
         acked_ns = self.history.acked_ns
-        names = [stream.name for stream in self.plan.streams]
+        names = [stream.name for stream in self.plan.streams if stream.is_published_to()]
         if not self.run(PROGRESS_NS, lambda: all(acked_ns.get(name, 0) > healed_ns for name in names)):
             stuck = [name for name in names if acked_ns.get(name, 0) <= healed_ns]
             self.fail(f"no publish acknowledged {PROGRESS_NS // SECOND_NS} s after healing: {stuck}")
@@ -195,6 +196,8 @@ class Cluster:
             self.fail(f"{waiting} still wait for answers {PROGRESS_NS // SECOND_NS} s after the last publish")
         if not self.run(SETTLE_NS, self._consumed):
             self.fail(f"consumers did not finish in {SETTLE_NS // SECOND_NS} s")
+        if not self.run(SETTLE_NS, lambda: not unread(self.plan, self.groups)):
+            self.fail(f"not read in {SETTLE_NS // SECOND_NS} s: {unread(self.plan, self.groups)}")
         if not self.run(PROGRESS_NS, self._level):
             self.fail("replicas are not equal after everything was delivered")
 
@@ -230,6 +233,7 @@ class Cluster:
                 faults += judge_stream(stream, self.history, self.checks.entries, groups)
             elif len({machine_digest(group.machine) for group in groups.values()}) > 1:  # type: ignore[attr-defined]
                 faults.append(f"{stream.name}: replicas differ")
+        faults += judge_sourced(self.plan, self.groups)
         is_rotten = any(machine.rotten for machine in self.machines.values())
         for name, machine in self.machines.items():
             for _, level, event, fields in machine.events:
