@@ -9,7 +9,7 @@ Read next: `server.py`.
 
 from __future__ import annotations
 
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Final
 
 from broker.config import SECOND_NS, Options
@@ -34,6 +34,12 @@ RELOADABLE: Final = {
     "write_deadline_ns": "write_deadline",
     "authorization": "authorization users",
 }
+# Of the block `cluster`: told in one word, and the routes in another.
+CLUSTER_RELOADABLE: Final = (
+    *("authorization", "advertise", "no_advertise", "connect_retries", "connect_backoff"),
+    *("ping_interval_ns", "ping_max"),
+)
+ROUTES: Final = "routes"
 NO_CHANGE: Final = frozenset(("config_file", "config_digest"))
 # Where Go's name of the option is not ours in camel case.
 GO_NAMES: Final = {
@@ -63,21 +69,37 @@ def changes(running: Options, wanted: Options) -> list[str]:
         if new != getattr(running, name):
             # A secret has no place in a log.
             told.append(words if name == "authorization" else f"{words} = {_in_words(name, new)}")
+    if any(getattr(running.cluster, name) != getattr(wanted.cluster, name) for name in CLUSTER_RELOADABLE):
+        told.append("cluster")
+    if running.cluster.routes != wanted.cluster.routes:
+        told.append("cluster routes")
     return told
+
+
+def merged(running: Options, wanted: Options) -> Options:
+    """The running options, which have the ports that were got, with what `changes` lets change."""
+    cluster = {name: getattr(wanted.cluster, name) for name in (*CLUSTER_RELOADABLE, ROUTES)}
+    names = (*RELOADABLE, "config_digest")
+    options = {name: getattr(wanted, name) for name in names}
+    return replace(running, cluster=replace(running.cluster, **cluster), **options)
+
+
+def _is_reloadable(block: str, name: str) -> bool:
+    if block == "Cluster":
+        return name in CLUSTER_RELOADABLE or name == ROUTES
+    return not block and name in RELOADABLE
 
 
 def _refuse_fixed(running: object, wanted: object, block: str = "") -> None:
     assert is_dataclass(running)
     for each in fields(running):
         old, new = getattr(running, each.name), getattr(wanted, each.name)
-        if old == new or each.name in NO_CHANGE or (not block and each.name in RELOADABLE):
+        if old == new or each.name in NO_CHANGE or _is_reloadable(block, each.name):
             continue
         if is_dataclass(old) and type(old) is type(new):
             _refuse_fixed(old, new, block + _go_name(each.name))
             continue
         name = block + _go_name(each.name)
-        if name.endswith(("Authorization", "Routes")) or "Password" in name or "Token" in name:
-            raise ReloadRefused(f"config reload not supported for {name}")
         text = f"old={_in_words(each.name, old)}, new={_in_words(each.name, new)}"
         raise ReloadRefused(f"config reload not supported for {name}: {text}")
 

@@ -275,6 +275,11 @@ class BrokerNode:
     def reload(self, options: Options) -> None:
         """The configuration changed, in what `config_reload` lets change."""
         self.clients.reload(options)
+        if self.routes is not None:
+            self.routes.reload(options)
+            cluster = options.cluster
+            addresses = [(route.host, route.port) for route in cluster.routes]
+            self.links.reload(cluster.authorization.user, cluster.authorization.password, addresses)
 
     def advertise(self, client_urls: list[str]) -> None:
         """Where clients of the whole cluster find this node, as host:port."""

@@ -11,6 +11,8 @@ import random
 from typing import Final
 from urllib.parse import urlsplit
 
+from broker.config import RouteUrl
+
 BACK_OFF_FIRST_NS: Final = 250_000_000  # quick while a cluster boots together
 BACK_OFF_MAX_NS: Final = 30_000_000_000
 IMPLICIT_FAILURES_MAX: Final = 12
@@ -30,6 +32,7 @@ class Address:
         self.configured = configured
         self.server_id = ""  # who answered there last
         self.is_self = False
+        self.is_removed = False  # from the configuration
         self.dialling = False  # a connection is being made, or open
         self.failures = 0
         self.next_dial_ns = 0
@@ -76,6 +79,28 @@ class AddressBook:
         self._addresses[address.token] = address
         return address
 
+    def configure(self, routes: list[RouteUrl]) -> list[Address]:
+        """The configured routes are these from now on; what stood there before is returned, and forgotten with the end
+        of its connection."""
+        wanted = [(route.host.lower(), route.port) for route in routes]
+        removed = [
+            address
+            for address in self._addresses.values()
+            if address.configured and (address.host.lower(), address.port) not in wanted
+        ]
+        for address in removed:
+            address.configured = False
+            address.is_removed = True
+            if not address.dialling:
+                del self._addresses[address.token]
+        for route in routes:
+            known = self.add(route.host, route.port, route.user, route.password, True)
+            assert known is not None, "configured addresses have no bound"
+            known.configured = True
+            known.is_removed = False
+            known.user, known.password = route.user, route.password
+        return removed
+
     def find(self, token: int) -> Address | None:
         return self._addresses.get(token)
 
@@ -86,6 +111,9 @@ class AddressBook:
         """A dial failed, or its connection ended before the other side was known."""
         address.dialling = False
         address.failures += 1
+        if address.is_removed:
+            self._addresses.pop(address.token, None)
+            return
         if not address.configured and address.failures >= IMPLICIT_FAILURES_MAX:
             self._addresses.pop(address.token, None)
             return
@@ -99,6 +127,9 @@ class AddressBook:
         """A connection that had been a route, or a duplicate of one, ended."""
         address.dialling = False
         address.failures = 0
+        if address.is_removed:
+            self._addresses.pop(address.token, None)
+            return
         self._wait(address, now_ns)
 
     def is_self(self, address: Address) -> None:

@@ -40,7 +40,7 @@ class RouteOwner:
     """What a session needs of the table that holds it."""
 
     def __init__(self, options: Options, server_id: str, server_name: str) -> None:
-        self.options: Final = options
+        self.options: Options = options
         self.server_id: Final = server_id
         self.server_name: Final = server_name
         self.cluster_name: str = options.cluster.name

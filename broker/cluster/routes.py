@@ -54,8 +54,7 @@ class RouteTable(RouteOwner):
         self._dirty: list[int] = []
         self._closing: list[tuple[int, str]] = []
         self._events: list[tuple[str, str, dict[str, object]]] = []
-        for route in cluster.routes:
-            self._book.add(route.host, route.port, route.user, route.password, True)
+        self._book.configure(cluster.routes)
 
     # What the node says
 
@@ -74,6 +73,15 @@ class RouteTable(RouteOwner):
         for session in self.routes.values():
             session.write(line)
 
+    def reload(self, options: Options) -> None:
+        """The configuration changed: routes that stand there no more end, new ones are dialled with the next tick."""
+        self.options = options
+        removed = self._book.configure(options.cluster.routes)
+        for session in self.sessions.values():
+            if session.address in removed:
+                session.close("Route Removed", "")
+        self._connect_urls_may_have_changed()
+
     def accepted(self, cid: int, remote: tuple[str, int], now_ns: int) -> RouteSession:
         """A connection on the route listener. It may turn out to be none: see `RouteSession.handover`."""
         session = RouteSession(self, self.traffic, cid, remote, None, now_ns)
@@ -88,6 +96,8 @@ class RouteTable(RouteOwner):
         session = RouteSession(self, self.traffic, cid, (address.host, address.port), address, now_ns)
         self.sessions[cid] = session
         session.open()
+        if address.is_removed:
+            session.close("Route Removed", "")
         return session
 
     def dial_failed(self, token: int, now_ns: int, reason: str) -> None:

@@ -36,7 +36,7 @@ class Address:
     def __init__(self, host: str, port: int, configured: bool) -> None:
         self.host: Final = host
         self.port: Final = port
-        self.configured: Final = configured
+        self.configured = configured
         self.peer: str = ""
         self.name: str = ""
         self.is_self: bool = False
@@ -91,8 +91,8 @@ class LinkTable:
         self.events: list[tuple[str, str, dict[str, object]]] = []
         self._name_told_ns: int = 0
         self._opened_ns: dict[int, int] = {}
-        self._user: Final = user
-        self._password: Final = password
+        self._user: str = user
+        self._password: str = password
         self._rng: Final = rng
         self._closing: list[tuple[int, str]] = []
         self.answers_bytes_max: int = ANSWERS_BYTES_MAX
@@ -103,6 +103,18 @@ class LinkTable:
         if address is None:
             address = self.addresses[key] = Address(host, port, configured)
         return address
+
+    def reload(self, user: str, password: str, configured: list[tuple[str, int]]) -> None:
+        """The configuration changed. Who answered at an address that stands there no more is still a peer."""
+        self._user = user
+        self._password = password
+        wanted = [f"{host}:{port}" for host, port in configured]
+        for key, address in list(self.addresses.items()):
+            address.configured = key in wanted
+            if not address.configured and not address.peer and not address.dialling:
+                del self.addresses[key]
+        for host, port in configured:
+            self._learn(host, port, True).configured = True
 
     def _hello(self) -> bytes:
         return Hello(

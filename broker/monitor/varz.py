@@ -17,14 +17,15 @@ from broker.monitor.statistics import ServerFacts, Statistics
 def varz(statistics: Statistics, options: config.Options, facts: ServerFacts) -> dict[str, Any]:
     """The page. `options` carries the bound ports."""
     server, now_ns = statistics["server"], statistics["now_ns"]
+    host, port = options.advertised()
     page: dict[str, Any] = {
         "server_id": server["server_id"],
         "server_name": server["server_name"],
         "version": config.VERSION,
         "proto": 1,
         "go": "",
-        "host": options.host,
-        "port": options.port,
+        "host": host,
+        "port": port,
     }
     if options.authorization.required():
         page["auth_required"] = True

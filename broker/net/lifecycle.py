@@ -22,7 +22,7 @@ import trio
 
 from broker import config
 from broker.clock import SystemClock
-from broker.config_reload import RELOADABLE
+from broker.config_reload import merged
 from broker.monitor import pages
 from broker.monitor.statistics import ServerFacts
 from broker.net import machine
@@ -116,8 +116,7 @@ class Server:
         if self.node is None:
             return
         self._load_ns = time.time_ns()
-        changed = {name: getattr(options, name) for name in (*RELOADABLE, "config_digest")}
-        self.options = replace(self.options, **changed)
+        self.options = merged(self.options, options)
         if self._reactor is not None:
             self._reactor.sockets.write_deadline_ns = self.options.write_deadline_ns
         self.node.reload(self.options)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from cluster.route_mesh import Mesh
+from broker.config import RouteUrl
+from cluster.route_mesh import Mesh, Node
 
 PORTS = [6001, 6002, 6003, 6004, 6005]
 
@@ -208,6 +211,42 @@ def test_peers_hear_of_another_address_for_clients() -> None:
     a.table.set_client_urls(["192.0.2.1:4222"])
     mesh.run(100)
     assert "192.0.2.1:4222" in b.table.connect_urls
+
+
+def reconfigured(node: Node, *ports: int) -> None:
+    routes = [RouteUrl("10.0.0.1", port) for port in ports]
+    options = node.table.options
+    node.table.reload(replace(options, cluster=replace(options.cluster, routes=routes)))
+
+
+def test_routes_come_and_go_with_the_configuration() -> None:
+    mesh = Mesh(13)
+    a, b, c = (mesh.node(name, port, []) for name, port in (("a", 6001), ("b", 6002), ("c", 6003)))
+    reconfigured(a, 6002)
+    mesh.run(2000)
+    assert set(a.table.routes) == {b.table.server_id}
+    reconfigured(a, 6003)
+    mesh.run(2000)
+    assert set(a.table.routes) == {c.table.server_id}
+    assert not b.table.routes
+    closed = [fields["reason"] for _level, name, fields in a.table.take_events() if name == "route_closed"]
+    assert "Route Removed" in closed
+
+
+def test_an_address_that_is_removed_while_it_is_dialled_is_left_at_once() -> None:
+    mesh = Mesh(14)
+    a = mesh.node("a", 6001, [6002])
+    (dial,) = a.table.tick(10**9)
+    reconfigured(a)
+    session = a.table.dialled(7, dial.token, 10**9)
+    assert session.close_reason == "Route Removed"
+    a.table.closed(7, 10**9)
+    assert a.table.tick(10**12) == []
+    reconfigured(a, 6002)
+    (dial,) = a.table.tick(10**12)
+    reconfigured(a)
+    a.table.dial_failed(dial.token, 10**12, "refused")
+    assert a.table.tick(10**15) == []
 
 
 def test_a_server_that_does_not_answer_is_named_less_and_less_often() -> None:

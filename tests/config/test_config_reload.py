@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from broker.config import Options
 from broker.config_file import parse_text
 from broker.config_keys import fill
-from broker.config_reload import ReloadRefused, changes
+from broker.config_reload import ReloadRefused, changes, merged
 
 
 def options(text: str) -> Options:
@@ -22,6 +24,13 @@ RELOADED = [
     ("", "max_payload: 2MB; ping_interval: '5s'", ["max_payload = 2097152", "ping_interval = 5s"]),
     ("pid_file: a", "pid_file: '/b.pid'", ["pid_file = /b.pid"]),
     ("authorization { user: a, password: old }", "authorization { user: a, password: new }", ["authorization users"]),
+    ("cluster { name: c, port: 1, authorization { user: a, password: b } }",
+     "cluster { name: c, port: 1, authorization { user: a, password: c } }", ["cluster"]),
+    ("cluster { port: 1 }", "cluster { port: 1, no_advertise: true, routes: ['nats://a:1'] }",
+     ["cluster", "cluster routes"]),
+    ("cluster { port: 1, routes: ['nats://a:1'] }", "cluster { port: 1, routes: ['nats://b:1'] }", ["cluster routes"]),
+    ("", "log_file: a; ports_file_dir: b; write_deadline: '3s'",
+     ["log_file = a", "ports_file_dir = b", "write_deadline = 3s"]),
 ]  # fmt: skip
 REFUSED = [
     ("port: 4222", "port: 4223", "Port: old=4222, new=4223"),
@@ -32,8 +41,6 @@ REFUSED = [
     ("", "lame_duck_duration: '60s'", "LameDuckDuration: old=120s, new=60s"),
     ("jetstream { store_dir: a }", "jetstream { store_dir: b }", "JetStreamStoreDir: old=a, new=b"),
     ("cluster { name: a, port: 1 }", "cluster { name: b, port: 1 }", "ClusterName: old=a, new=b"),
-    ("cluster { port: 1, authorization { user: a, password: b } }",
-     "cluster { port: 1, authorization { user: a, password: c } }", "ClusterAuthorizationPassword"),
     ("debug: false", "debug: true; port: 4223", "Port: old=4222, new=4223"),
 ]  # fmt: skip
 
@@ -53,3 +60,13 @@ def test_what_needs_a_restart(before: str, after: str, reason: str) -> None:
 def test_no_secret_reaches_the_log() -> None:
     before, after = "authorization { token: hush1 }", "authorization { token: hush2 }"
     assert "hush" not in " ".join(changes(options(before), options(after)))
+    before, after = (f"cluster {{ port: 1, authorization {{ user: a, password: hush{n} }} }}" for n in (1, 2))
+    assert "hush" not in " ".join(changes(options(before), options(after)))
+
+
+def test_what_is_merged_keeps_the_ports_that_were_got() -> None:
+    running = replace(options("port: -1; cluster { port: -1, routes: ['nats://a:1'] }"), port=4333)
+    wanted = options("port: -1; max_payload: 5; cluster { port: -1, routes: ['nats://b:1'], ping_max: 9 }")
+    result = merged(running, wanted)
+    assert (result.port, result.max_payload, result.cluster.ping_max) == (4333, 5, 9)
+    assert [route.host for route in result.cluster.routes] == ["b"]

@@ -198,30 +198,36 @@ def test_a_route_that_nobody_answers() -> None:
     both(play)
 
 
+CLUSTER = "cluster { name: c, listen: '127.0.0.1:-1'"
 RELOADS = {
-    "limits": 'max_payload: 100\nping_interval: "3s"\nwrite_deadline: "3s"\nmax_connections: 5\nping_max: 7',
-    "log": "debug: false\nlogtime_utc: true\nmax_control_line: 100",
-    "login": "authorization { user: a, password: b }",
-    "refused": "server_name: other",
-    "refused too": "max_pending: 2000000",
-    "malformed": "foo: 1",
+    "limits": ("", 'max_payload: 100\nping_interval: "3s"\nwrite_deadline: "3s"\nmax_connections: 5\nping_max: 7'),
+    "log": ("", "debug: false\nlogtime_utc: true\nmax_control_line: 100\nmax_traced_msg_len: 10"),
+    "login": ("", "authorization { user: a, password: b }"),
+    "cluster": (CLUSTER + "}", CLUSTER + ", no_advertise: true, ping_interval: '7s' }"),
+    "routes": (CLUSTER + ", routes: ['nats://127.0.0.1:1'] }", CLUSTER + ", routes: ['nats://127.0.0.1:2'] }"),
+    "refused": ("", "server_name: other"),
+    "refused too": ("", "max_pending: 2000000"),
+    "malformed": ("", "foo: 1"),
 }
 
 
 @pytest.mark.parametrize("change", RELOADS)
 def test_a_reload_is_told_alike(change: str, tmp_path: Path) -> None:
     path = tmp_path / "server.conf"
+    before, after = (f'listen: "127.0.0.1:-1"\n{text}\n' for text in RELOADS[change])
 
     def play(who: str) -> list[str]:
-        path.write_text('listen: "127.0.0.1:-1"\n')
+        path.write_text(before)
         with running(who, "-c", str(path)) as run:
             run.until(READY)
-            path.write_text(f'listen: "127.0.0.1:-1"\n{RELOADS[change]}\n')
+            path.write_text(after)
             run.process.send_signal(signal.SIGHUP)
             run.until("server configuration")
             run.process.send_signal(signal.SIGTERM)
             assert run.ended() == 0
             told = [re.sub(r":(\d+):\d+:", r":\1:COLUMN:", line) for line in run.told()]  # ours counts from 1
+            # How often an address was tried meanwhile is chance.
+            told = [line for line in told if "trying to connect" not in line and "route connections" not in line]
             return [line for line in told if not (change == "login" and "Reloaded: authorization" in line)]
 
     both(play)
