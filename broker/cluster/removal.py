@@ -6,8 +6,8 @@ the index of an entry that was proposed after the damage was reported and commit
 wanted again, and comes in as anybody does (`replicas`): learner, then voter.
 
 Why this is enough: all that the peer ever acknowledged, and was committed, lies below that index; a vote that it gave
-and forgot was for a log which lacks that entry, and such a log wins no election any more. So a peer that keeps silent
-until it has committed as far (`RaftNode.silence_until`) cannot harm with what it forgot. The answer carries the
+and forgot was for a log which lacks that entry, and such a log wins no election any more. So a peer whose log reaches
+that index again votes as any other (`RaftNode.silence_until`), and keeps silent until then. The answer carries the
 leader's term, which the peer enters, so that no leader of an earlier term can count on it.
 
 Not here: the peer's side (`repair`). Invariant: an answer is given by a leader, for an entry of its own term.

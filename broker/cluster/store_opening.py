@@ -9,7 +9,7 @@ groups (`repair`).
 
 from typing import Final
 
-from broker.cluster.group_store import GROUPS_DIRECTORY, GroupSnapshot, stored_groups
+from broker.cluster.group_store import GROUPS_DIRECTORY, TOMBSTONE, GroupSnapshot, stored_groups
 from broker.cluster.identity import META_GROUP
 from broker.cluster.transport import LinkTable
 from raft.types import ENTRY_CONFIG
@@ -41,13 +41,16 @@ def open_store(disk: Disk, links: LinkTable, log_file_bytes: int, is_clustered: 
     except CorruptLog as corrupt:
         error = str(corrupt)
         covered = {
-            found.group: Covered(found.index, found.term, found.membership.peers() == [links.peer]) for found in stored
+            found.group: Covered(found.index, found.term, found.membership.peers() == [links.peer])
+            for found in stored
+            if found.about != TOMBSTONE
         }
         needed = [] if is_clustered else [META_GROUP]
         salvage(disk, WAL_DIRECTORY, links.name, covered, needed, ENTRY_CONFIG)
         wal = Wal.open(disk, WAL_DIRECTORY, links.name, log_file_bytes, store_id=links.store_id)
+    left = [found.group for found in stored if found.about == TOMBSTONE]
     for group in wal.groups():
-        if wal.group(group).damage:
+        if wal.group(group).damage and group not in left:
             damaged[group] = wal.group(group).damage
     if META_GROUP in damaged and not is_clustered:
         raise CorruptSnapshot(damaged[META_GROUP])

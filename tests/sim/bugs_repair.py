@@ -32,7 +32,7 @@ def repaired_replica_votes_at_once() -> Iterator[None]:
             damage = repairs._assignments.damaged[group]
             if assignment is not None and not damage.discarding:
                 damage.discarding = True
-                about = assignment.founding().encode()
+                about = assignment.founding().encode(assignment.moved_index)
                 empty = GroupSnapshot(group, 0, 1, Membership(tuple(sorted(assignment.peers))), about, b"")
                 repairs._jobs.append(DiscardJob(repairs._disk, empty))
 

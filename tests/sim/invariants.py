@@ -218,7 +218,7 @@ class Checks(Watcher):
             self._forgot.setdefault((peer, group), self.commit_max.get(group, 0))
         for key, index in list(self._forgot.items()):
             group = machine.node.jetstream.engine.groups.get(key[1])
-            if key[0] == peer and group is not None and not group.failed and group.raft.commit >= index:
+            if key[0] == peer and group is not None and not group.failed and group.raft.log.last_index >= index:
                 del self._forgot[key]
 
     # Consensus.
@@ -308,7 +308,7 @@ class Checks(Watcher):
         name = self._names[message.sender]
         log = self.disks[message.sender].log(message.group)
         if message.kind == VOTE_RESPONSE:
-            known = engine.groups[message.group].raft.commit
+            known = engine.groups[message.group].raft.log.last_index
             if known < self._forgot.get((message.sender, message.group), 0):
                 self.broken.append(f"{name}: group {message.group}: votes with what is left of it after damage")
             # A later term on the disk will do: no second vote in this one can follow.
