@@ -83,11 +83,12 @@ class PullQueue:
         interest."""
         if request.checked_in == pump:
             return True
-        request.checked_in = pump
         if self.output.has_interest(request.inbox, b""):
             request.interest_seen = True
-            return True
-        return bool(request.origin) and not request.interest_seen
+        elif not request.origin or request.interest_seen:
+            return False
+        request.checked_in = pump
+        return True
 
     def choose(self, size: int, pump: int) -> PullRequest | None:
         """The request that gets a message of `size` bytes now; it is counted against it."""

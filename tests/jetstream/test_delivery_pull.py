@@ -21,6 +21,15 @@ def test_a_batch_is_delivered_with_ack_subjects_and_ends_silently():
     assert world.take() == []
 
 
+def test_a_request_behind_which_nobody_is_takes_no_message():
+    world = World()
+    world.create()
+    world.publish(1)
+    assert world.pull(listening=False, batch=1, expires=SECOND) == []
+    assert world.info()["num_pending"] == 1
+    assert [message.sequence for message in world.pull(batch=1, expires=SECOND)] == [1]
+
+
 def test_empty_numeric_and_strange_bodies():
     world = World()
     world.create()
