@@ -73,7 +73,7 @@ class Departures:
 
     def buried(self, group: int) -> None:
         """Step 1 is done."""
-        self._forgotten[group] = self._engine.let_go(group)
+        self._forgotten[group] = self._engine.batches.forget_group(group)
 
     def tick(self) -> None:
         """Look for what is forgotten for good by now."""
@@ -84,7 +84,7 @@ class Departures:
         for group, batches in list(self._forgotten.items()):
             if known < self._leaving[group]:
                 meta.checkpoint_wanted = True
-            elif self._engine.batches_done >= batches:
+            elif self._engine.batches.batches_done >= batches:
                 del self._forgotten[group]
                 self._jobs.append(RemoveGroupJob(self._disk, group))
 

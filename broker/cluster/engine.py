@@ -1,64 +1,44 @@
-"""All Raft groups of a node and their one write-ahead log: who is stepped when, what is written, what waits for it.
+"""All Raft groups of a node, stepped together: who is stepped when, and what becomes of what they say.
 
 A turn: every dirty group proposes what it gathered, hands out its Ready, applies what is committed. What is to be
-written goes into the log's pending batch; messages that promise durability wait until that batch is on disk. One
-batch is on its way to the disk while the next one grows (group commit). A batch that holds only lazy entries, for
-which nobody waits, is delayed up to `LAZY_SYNC_NS` in the hope of company.
+written goes into the log's batch (`log_batches`), and so do messages that promise durability; the others go to the
+links at once.
 
-Invariants: nothing that a Ready wanted after its sync leaves before the batch that carries it is done; a failed
-batch stops the node's groups for good (a failed fsync is never retried).
-Read next: `group`, `stream_group`; who runs the jobs: `broker/net/driver`.
+Invariants: a group is stepped only here; one that failed says farewell to its peers and nothing more.
+Read next: `log_batches`, `group`, `stream_group`.
 """
 
 from typing import Final
 
 from broker.cluster.group import RaftGroup
-from broker.cluster.identity import META_GROUP
-from broker.cluster.jobs import WalJob
 from broker.cluster.link import OUTPUT_BYTES_MAX
+from broker.cluster.log_batches import BatchListener, LogBatches
 from broker.cluster.transport import LinkTable
 from broker.jetstream.deadlines import Deadlines
 from raft.node import LEADER
 from raft.ready import Ready
-from raft.types import ENTRY_CONFIG, Message
+from raft.types import Message
 from storage.errors import StorageError, is_damage
 from storage.wal import Wal
 
-LAZY_SYNC_NS: Final = 10_000_000
-FULL_RETRY_NS: Final = 500_000_000
-SEAL_NS: Final = 1_000_000_000
 ROUNDS_MAX: Final = 8
 SNAPSHOT_BYTES_MAX: Final = 192 * 1024 * 1024  # of memory streams, whose snapshots hold their messages
 
 
-class Engine:
+class Engine(BatchListener):
     """The groups of this node, stepped together."""
 
     def __init__(self, wal: Wal, links: LinkTable, sync_interval_ns: int) -> None:
         """`sync_interval_ns` 0: every batch is synced; otherwise at most that much may wait for a sync (lazy)."""
         self.wal: Final = wal
+        self.batches: Final = LogBatches(wal, sync_interval_ns, self)
         self.links: Final = links
         self.groups: dict[int, RaftGroup] = {}
         self.failed: str = ""
-        self.disk_full: bool = False
-        self.retry_at_ns: int = 0
         self.events: list[tuple[str, str, dict[str, object]]] = []
         self.held: list[tuple[RaftGroup, Message]] = []
         self.unknown_groups: dict[int, int] = {}
-        self.syncs: int = 0
-        self.batches_done: int = 0
         self.leader_changes: list[int] = []
-        self.urgent: bool = False
-        self.lazy_since_ns: int = 0
-        self.sync_all: bool = False  # the node is stopping: nothing may be left in the page cache
-        self._sync_due: bool = False  # the pending batch carries what is synced in any mode
-        self._sync_interval_ns: Final = sync_interval_ns
-        self._synced_ns: int = 0
-        self._written_ns: int = 0
-        self._batch_running: bool = False
-        self._unwritten: WalJob | None = None  # met a full disk: it is next, and what gathers meanwhile is not in it
-        self._after_sync: list[Message] = []
-        self._marks: list[tuple[RaftGroup, int, int]] = []
         self.damaged: list[tuple[RaftGroup, str]] = []  # failed as what they stored cannot be read; for `repair`
         self._dirty: list[RaftGroup] = []
         self._ticking: dict[int, RaftGroup] = {}  # groups that sleep (raft/quiet.py) are not in here
@@ -82,8 +62,7 @@ class Engine:
 
     def tick(self, now_ns: int) -> None:
         """50 ms passed for every group that is awake."""
-        if not self._batch_running and self.wal.pending_bytes == 0 and now_ns > self._written_ns + SEAL_NS:
-            self.wal.seal()  # the log is idle: mark that what lies before is no torn end
+        self.batches.tick(now_ns)
         for group in list(self._ticking.values()):
             if not group.failed and not group.frozen and not group.unassigned:
                 group.tick()
@@ -100,11 +79,6 @@ class Engine:
         if not group.ticking and group.needs_ticks():
             group.ticking = True
             self._ticking[group.id] = group
-
-    def all_synced(self) -> bool:
-        """Nothing is left that only the page cache has."""
-        idle = not self._batch_running and self._unwritten is None
-        return idle and self.wal.pending_bytes == 0 and not self.wal.unsynced
 
     # The turn.
 
@@ -128,8 +102,7 @@ class Engine:
                     self._farewell(group)
                 elif not group.frozen and not group.unassigned and group.id in self.groups:
                     self._process_group(group, now_ns)
-        if self.wal.pending_bytes and self.lazy_since_ns == 0:
-            self.lazy_since_ns = now_ns
+        self.batches.turn_done(now_ns)
 
     def _process_group(self, group: RaftGroup, now_ns: int) -> None:
         try:
@@ -165,37 +138,23 @@ class Engine:
             self.send(message)
 
     def _take(self, group: RaftGroup, ready: Ready) -> None:
-        wal = self.wal
+        batches = self.batches
         if not ready.lazy:
-            self.urgent = True
+            batches.hurry()
         if ready.hard_state is not None:
-            self._sync_due = True  # no vote is ever forgotten
-            wal.set_hard_state(group.id, ready.hard_state.term, ready.hard_state.vote)
+            batches.write_hard_state(group, ready.hard_state)
         snapshot = ready.snapshot
         if snapshot is not None:
-            self._sync_due = True
-            wal.set_snapshot(group.id, snapshot.index, snapshot.term)
+            batches.write_snapshot(group, snapshot)
             group.restore(snapshot)
             group.raft.applied_to(snapshot.index)
-            self._marks.append((group, snapshot.index, snapshot.term))
-        entries = ready.entries
-        if entries:
-            for entry in entries:
-                wal.append(group.id, entry.index, entry.term, entry.kind, entry.data)
-                if entry.kind == ENTRY_CONFIG:
-                    self._sync_due = True
-            if group.id == META_GROUP:
-                self._sync_due = True
-            last = entries[-1]
-            self._marks.append((group, last.index, last.term))
+        if ready.entries:
+            batches.write_entries(group, ready.entries)
         for message in ready.messages:
             self.send(message)
-        if ready.messages_after_sync:
-            if self._marks or self._batch_running or self._unwritten is not None or self.wal.pending_bytes:
-                self._after_sync.extend(ready.messages_after_sync)
-            else:
-                for message in ready.messages_after_sync:
-                    self.send(message)
+        if ready.messages_after_sync and not batches.hold(ready.messages_after_sync):
+            for message in ready.messages_after_sync:
+                self.send(message)
         if ready.committed:
             group.apply_committed(ready.committed)
 
@@ -211,97 +170,9 @@ class Engine:
             link.raft_messages.append(message)
             link.dirty = True
 
-    # The log batch.
+    # What the log tells.
 
-    def take_wal_job(self, now_ns: int) -> WalJob | None:
-        """The batch to write now, if it is time."""
-        if self._batch_running or self.failed:
-            return None
-        if self.disk_full:
-            if now_ns < self.retry_at_ns:
-                return None
-            self.retry_at_ns = now_ns + FULL_RETRY_NS
-            self.urgent = True
-        sync_due = (
-            self._sync_interval_ns == 0
-            or self._sync_due
-            or self.sync_all
-            or now_ns >= self._synced_ns + self._sync_interval_ns
-        )
-        force = sync_due and self.wal.unsynced
-        if not self.urgent and not force:
-            if self.lazy_since_ns == 0 or now_ns < self.lazy_since_ns + LAZY_SYNC_NS:
-                return None
-        if self.wal.pending_bytes == 0 and not self.disk_full and not force:
-            # Answers may be held although nothing is left to write: their batch has just been done.
-            self._release(self._take_marks(), self._take_after_sync())
-            self.urgent = False
-            self.lazy_since_ns = 0
-            return None
-        batch = self.wal.take_batch(force)
-        if batch is None:
-            return None
-        batch.sync = sync_due or (self._unwritten is not None and batch.sync)  # tried again for what it was made for
-        if sync_due:
-            self._synced_ns = now_ns
-            self._sync_due = self.wal.pending_bytes > 0  # a batch that met a full disk is tried again alone
-        self._written_ns = now_ns
-        self._batch_running = True
-        unwritten = self._unwritten
-        if unwritten is not None:
-            self._unwritten = None
-            return WalJob(batch, unwritten.marks, unwritten.messages)
-        self.urgent = False
-        self.lazy_since_ns = 0
-        return WalJob(batch, self._take_marks(), self._take_after_sync())
-
-    def _take_marks(self) -> list[tuple[RaftGroup, int, int]]:
-        marks, self._marks = self._marks, []
-        return marks
-
-    def _take_after_sync(self) -> list[Message]:
-        messages, self._after_sync = self._after_sync, []
-        return messages
-
-    def wal_job_done(self, job: WalJob, error: Exception | None) -> None:
-        """The batch is durable, or the disk failed us."""
-        self._batch_running = False
-        self.syncs += 1
-        if isinstance(error, StorageError):
-            self.wal.batch_failed(job.batch, error)
-            if self.wal.failed is None:
-                self._disk_is_full(job)
-            else:
-                self.fail(str(error))
-            return
-        if error is not None:
-            raise error
-        if self.disk_full:
-            self._set_disk_full(False)
-        self.wal.batch_done(job.batch)
-        self.batches_done += 1
-        self._release(job.marks, job.messages)
-        if self._after_sync and not self.urgent and self.wal.pending_bytes == 0:
-            self._release(self._take_marks(), self._take_after_sync())
-
-    def _disk_is_full(self, job: WalJob) -> None:
-        """Nothing was acknowledged: the same batch is tried again when there is room. Meanwhile others should lead."""
-        self._unwritten = job
-        if not self.disk_full:
-            self._set_disk_full(True)
-            self.events.append(("error", "disk_full", {}))
-            for group in self.groups.values():
-                if len(group.membership().voters) > 1:  # otherwise there is nobody else
-                    group.raft.resign()
-                    group.touch()
-
-    def _set_disk_full(self, full: bool) -> None:
-        """Where this node leads all the same, publishes are refused meanwhile."""
-        self.disk_full = full
-        for group in self.groups.values():
-            group.disk_full = full
-
-    def _release(self, marks: list[tuple[RaftGroup, int, int]], messages: list[Message]) -> None:
+    def released(self, marks: list[tuple[RaftGroup, int, int]], messages: list[Message]) -> None:
         for group, index, term in marks:
             if self.groups.get(group.id) is group:
                 group.raft.persisted(index, term)
@@ -311,11 +182,26 @@ class Engine:
             if promised is not None and not promised.failed:
                 self.send(message)
 
+    def disk_full_changed(self, full: bool) -> None:
+        """Meanwhile others should lead. Where this node leads all the same, publishes are refused."""
+        for group in self.groups.values():
+            group.disk_full = full
+        if full:
+            self.events.append(("error", "disk_full", {}))
+            for group in self.groups.values():
+                if len(group.membership().voters) > 1:  # otherwise there is nobody else
+                    group.raft.resign()
+                    group.touch()
+
+    def log_failed(self, error: str) -> None:
+        self.fail(error)
+
     def fail(self, error: str) -> None:
         """The log cannot be written: nothing more may be promised by this node."""
         if self.failed:
             return
         self.failed = error
+        self.batches.stopped = True
         self.events.append(("error", "write_error", {"error": error}))
         for group in self.groups.values():
             if not group.failed:
@@ -327,8 +213,7 @@ class Engine:
         if not group.failed:
             group.fail(str(error))
             self.events.append(("error", "group_failed", {"group": group.title(), "error": str(error)}))
-            # What it promised may wait for a sync, but is not true any more.
-            self._after_sync = [message for message in self._after_sync if message.group != group.id]
+            self.batches.forget_promises(group.id)
             if is_damage(error):
                 self.damaged.append((group, str(error)))
 
@@ -339,10 +224,8 @@ class Engine:
         if self._dirty:
             return 1
         deadline_ns = self._deadlines.next_deadline_ns()
-        if self._batch_running or self.lazy_since_ns == 0:
-            return deadline_ns
-        lazy_ns = self.lazy_since_ns + LAZY_SYNC_NS
-        return lazy_ns if deadline_ns == 0 or lazy_ns < deadline_ns else deadline_ns
+        lazy_ns = self.batches.next_deadline_ns()
+        return lazy_ns if deadline_ns == 0 or 0 < lazy_ns < deadline_ns else deadline_ns
 
     def add(self, group: RaftGroup) -> None:
         """A group begins (or begins again after a restart) on this node."""
@@ -350,21 +233,13 @@ class Engine:
         self.groups[group.id] = group
         group.dirty_groups = self._dirty
         group.leader_changes = self.leader_changes
-        group.disk_full = self.disk_full
+        group.disk_full = self.batches.disk_full
         group.touch()
 
     def remove(self, group_id: int) -> None:
         """The group was deleted by a committed command."""
         self.drop(group_id)
         self.wal.remove_group(group_id)
-
-    def let_go(self, group_id: int) -> int:
-        """The log is to forget a group that was dropped; `batches_done` once that is durable."""
-        if not self.wal.has_group(group_id):
-            return self.batches_done
-        self.wal.remove_group(group_id)
-        self._sync_due = True
-        return self.batches_done + (2 if self._batch_running or self._unwritten is not None else 1)
 
     def drop(self, group_id: int) -> None:
         """The group stops; what the log has of it stays."""
@@ -378,6 +253,4 @@ class Engine:
     def forget(self, group_id: int, term: int) -> None:
         """The group's replica begins again here, without its log and its votes, in this term."""
         self.remove(group_id)
-        self.wal.set_hard_state(group_id, term, "")
-        self._sync_due = True
-        self.urgent = True
+        self.batches.begin_group_again(group_id, term)

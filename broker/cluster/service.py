@@ -22,7 +22,7 @@ from broker.cluster.checkpoint import CheckpointJob, Checkpoints
 from broker.cluster.dead_letters import DeadLetters
 from broker.cluster.departures import BuryGroupJob
 from broker.cluster.dispatch import Dispatch
-from broker.cluster.engine import FULL_RETRY_NS, Engine
+from broker.cluster.engine import Engine
 from broker.cluster.forward import Forwarder
 from broker.cluster.frames import FRAME_VIEW
 from broker.cluster.group_store import FoundGroupJob, GroupSnapshot, RemoveGroupJob
@@ -30,6 +30,7 @@ from broker.cluster.groups import GroupFactory, founding_meta
 from broker.cluster.hand_over import HandOver
 from broker.cluster.identity import META_GROUP
 from broker.cluster.jobs import Job, WalJob
+from broker.cluster.log_batches import FULL_RETRY_NS
 from broker.cluster.peer_frames import PeerFrames
 from broker.cluster.peer_news import peer_back, peer_forgot, peer_lost, peer_silent
 from broker.cluster.readmission import Readmission
@@ -216,10 +217,10 @@ class JetStreamService:
             for group in updated:
                 self._settle(group)
             self.engine.process(now_ns)
-        job = self.engine.take_wal_job(now_ns)
+        job = self.engine.batches.take_job(now_ns)
         if job is not None:
             self.jobs.append(job)
-        if self._stopping and self.engine.all_synced():
+        if self._stopping and self.engine.batches.all_synced():
             self._boot_mark.close()
 
     def _settle(self, group_id: int) -> None:
@@ -262,7 +263,7 @@ class JetStreamService:
     def job_done(self, job: Job, error: Exception | None) -> None:
         """A job came back."""
         if isinstance(job, WalJob):
-            self.engine.wal_job_done(job, error)
+            self.engine.batches.job_done(job, error)
         elif isinstance(job, CheckpointJob):
             self.checkpoints.done(job, error)
         elif isinstance(job, InstallJob):
@@ -327,7 +328,7 @@ class JetStreamService:
     def shutdown(self) -> None:
         """A clean stop: leave checkpoints behind."""
         self._stopping = True
-        self.engine.sync_all = True
+        self.engine.batches.sync_all = True
         self.jobs.extend(self.checkpoints.due(True))
 
     def next_deadline_ns(self) -> int:

@@ -52,7 +52,7 @@ def publish_is_answered_when_proposed() -> Iterator[None]:
 @planted(slow_disks)
 def publish_is_answered_after_the_leaders_own_sync() -> Iterator[None]:
     """The PubAck leaves as soon as the leader's disk has the entry."""
-    release = Engine._release
+    release = Engine.released
 
     def hasty(engine: Engine, marks: Marks, messages: list[Any]) -> None:
         release(engine, marks, messages)
@@ -60,7 +60,7 @@ def publish_is_answered_after_the_leaders_own_sync() -> Iterator[None]:
             if group.raft.role == LEADER:
                 acknowledge_early(group, index)
 
-    with replaced(Engine, "_release", hasty):
+    with replaced(Engine, "released", hasty):
         yield
 
 

@@ -341,8 +341,8 @@ class Checks(Watcher):
             self.broken.append(f"message {key} is delivered for the {int(words[4])}th time, of {most}")
 
     def _bounded(self, machine: Machine, engine: Engine) -> None:
-        if len(engine._after_sync) > AFTER_SYNC_MAX:
-            raise Broken(f"{len(engine._after_sync)} messages wait for the disk")
+        if len(engine.batches.after_sync) > AFTER_SYNC_MAX:
+            raise Broken(f"{len(engine.batches.after_sync)} messages wait for the disk")
         for link in engine.links.links.values():
             if link.output_bytes > LINK_BYTES_MAX:
                 raise Broken(f"{link.output_bytes} bytes wait for {link.name}")

@@ -51,12 +51,12 @@ def test_what_arrives_while_the_disk_is_full_is_promised_only_when_it_is_written
     engine = machine.node.jetstream.engine
     with watching(stage.cluster.checks):
         machine.disk.capacity = machine.disk.used_bytes()
-        while not engine.disk_full:
+        while not engine.batches.disk_full:
             stage.publish(client, "S.a", 1, bytes(4000))
         stage.publish(client, "S.a", 10, bytes(500))
         machine.disk.capacity = None
         assert engine.wal.pending_bytes
-        stage.wait(lambda: not engine.disk_full)
+        stage.wait(lambda: not engine.batches.disk_full)
         stage.wait(lambda: stage.level("S"))
 
 
@@ -76,7 +76,7 @@ def test_a_vote_that_met_a_full_disk_is_not_given_by_asking_again() -> None:
         vote.hint = VOTE_FORCED
         engine.step(vote)
         machine.schedule_turn(0)
-        stage.wait(lambda: engine.disk_full)
+        stage.wait(lambda: engine.batches.disk_full)
         engine.step(vote)
         machine.schedule_turn(0)
         stage.rest(100_000_000)
