@@ -77,6 +77,7 @@ SENTENCES: Final = {
     "route_created": "{remote} - rid:{rid} - Route connection created",
     "route_connected": "{remote} - rid:{rid} - Connected to {name} ({server_id})",
     "route_closed": "{remote} - rid:{rid} - Router connection closed: {reason}{at}",
+    "route_trace": "{remote} - rid:{rid} - {line}",
     "route_error": "{remote} - rid:{rid} - {error}",
     "route_dial": "Trying to connect to route on {host}:{port}",
     "route_dial_failed": "Error trying to connect to route (attempt {attempt}): dial tcp {host}:{port}: {error}",

@@ -22,6 +22,7 @@ from broker.cluster.route_info import (
     render_connect,
     render_info,
 )
+from broker.cluster.route_log import sent_lines
 from broker.config import SECOND_NS, ClusterOptions, Options
 
 GREETING: Final = b"TERNMQ/1 "  # our own links between nodes share the port
@@ -130,7 +131,14 @@ class RouteLink:
         output = self._output
         self._output = []
         self._output_bytes = 0
-        return output[0] if len(output) == 1 else b"".join(output)
+        sent = output[0] if len(output) == 1 else b"".join(output)
+        if self.owner.options.trace:
+            self.trace(sent_lines(sent, self.owner.options))
+        return sent
+
+    def trace(self, told: list[str]) -> None:
+        for line in told:
+            self.owner.event("trace", "route_trace", self, {"line": line})
 
     def close(self, reason: str, error: str) -> None:
         """Asks for the connection to be closed, after an -ERR when there is something to say."""

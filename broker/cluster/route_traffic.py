@@ -14,6 +14,7 @@ from mypy_extensions import mypyc_attr
 
 from broker.cluster import route_lines as lines
 from broker.cluster.gossip import Address
+from broker.cluster.route_log import input_lines
 from broker.cluster.route_session import (
     CLOSED,
     GREETING,
@@ -106,6 +107,8 @@ class RouteSession(RouteLink):
             operation = self._reader.next()
             if operation == lines.OP_NONE:
                 return
+            if self.owner.options.trace:
+                self.trace(input_lines(operation, self._reader, self.owner.options))
             self._step(operation)
 
     def _sniff(self) -> bool:

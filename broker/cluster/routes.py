@@ -23,6 +23,7 @@ from broker.cluster.route_traffic import RouteSession, RouteTraffic
 from broker.config import SECOND_NS, VERSION, Options
 
 LIVED_NS: Final = 5 * SECOND_NS
+EVENTS_MAX: Final = 4000  # of a turn, beyond which lines of the protocol are left out
 CLUSTER_NAME_LENGTH: Final = 22
 NAME_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -231,7 +232,8 @@ class RouteTable(RouteOwner):
         host, port = session.remote
         known: dict[str, object] = {"remote": f"{host}:{port}", "rid": session.cid}
         known.update(fields)
-        self._events.append((level, name, known))
+        if len(self._events) < EVENTS_MAX or level != "trace":
+            self._events.append((level, name, known))
 
     def own_info(self, gossip_mode: int) -> RouteInfo:
         info = RouteInfo(self.server_id, self.server_name)

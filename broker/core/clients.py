@@ -13,6 +13,7 @@ from broker.core.router import Router
 from broker.core.session import ClientSession
 from broker.core.session_services import SECOND_NS, SessionServices
 from broker.wire.errors import ERR_AUTHORIZATION, ERR_MAX_CONNECTIONS, SLOW_CONSUMER_DEADLINE, STALE_CONNECTION
+from broker.wire.trace import TraceOptions
 
 API_LEVEL: Final = 5
 PROTOCOL: Final = 1
@@ -66,8 +67,7 @@ class Clients:
         services.ping_max = options.ping_max
         services.auth_timeout_ns = options.authorization.timeout_ns
         services.traces = options.trace
-        services.traces_headers_only = options.trace_headers
-        services.max_traced_msg_len = options.max_traced_msg_len
+        services.trace_options = TraceOptions(options.trace_headers, options.max_traced_msg_len)
 
     # Connections.
 

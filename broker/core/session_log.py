@@ -7,22 +7,13 @@ Invariants: without `services.traces` nothing here is called per message.
 Read next: `session_services.py`.
 """
 
-import re
 from typing import Final
 
 from broker.core.connect import ConnectOptions
 from broker.core.session_services import SessionServices
+from broker.wire import trace
 from broker.wire.errors import ERR_MAX_SUBSCRIPTIONS, go_quote, reply_violation, too_many_tokens
 from broker.wire.parser import OP_CONNECT, OP_INFO, OP_PING, OP_PONG, OP_PUB, OP_SUB, OP_UNSUB, Parser
-
-_IN: Final = "<<-"
-_OUT: Final = "->>"
-_END: Final = "<->"
-_SECRETS: Final = re.compile(
-    rb'(\b(?:pass|auth_token|jwt|sig)"?\s*[:=]\s*)(?:(")(?:[^"\\]|\\.)*|[^",}\s]+)', re.IGNORECASE
-)
-_REDACTED: Final = rb"\1\2[REDACTED]"
-_HEADER_END: Final = b"\r\n\r\n"
 
 
 class SessionLog:
@@ -69,74 +60,42 @@ class SessionLog:
             return
         many = " Too Many Tokens" if refusal == too_many_tokens(subject) else ""
         group = f", Queue: {go_quote(queue)}" if queue and not many else ""
-        self.error(f"Subscription Violation{many} - Subject {go_quote(subject)}{group}, SID {_shown(sid)}")
+        self.error(f"Subscription Violation{many} - Subject {go_quote(subject)}{group}, SID {trace.shown(sid)}")
 
     # The protocol, line by line
 
     def operation(self, operation: int, parser: Parser) -> None:
         """What the client said, as the parser has read it."""
+        line = ""
         if operation == OP_PUB:
             self._publish(parser)
         elif operation in (OP_CONNECT, OP_INFO):
-            verb = "CONNECT" if operation == OP_CONNECT else "INFO"
-            self._line(_IN, verb + " " + _shown(_SECRETS.sub(_REDACTED, parser.document)))
+            line = ("CONNECT " if operation == OP_CONNECT else "INFO ") + trace.document(parser.document)
         elif operation == OP_SUB:
-            self._line(_IN, "SUB " + _words(parser.subject, parser.queue, parser.sid))
+            line = "SUB " + trace.words(parser.subject, parser.queue, parser.sid)
         elif operation == OP_UNSUB:
             maximum = b"" if parser.maximum < 0 else b"%d" % parser.maximum
-            self._line(_IN, "UNSUB " + _words(parser.sid, maximum))
+            line = "UNSUB " + trace.words(parser.sid, maximum)
         elif operation in (OP_PING, OP_PONG):
-            self._line(_IN, "PING" if operation == OP_PING else "PONG")
+            line = "PING" if operation == OP_PING else "PONG"
+        if line:
+            self._trace(trace.line_of(trace.IN, line))
 
     def _publish(self, parser: Parser) -> None:
         size, header_length = int(parser.size), int(parser.header_length)
-        if header_length:
-            self._line(_IN, "HPUB " + _words(parser.subject, parser.reply, b"%d %d" % (header_length, size)))
-        else:
-            self._line(_IN, "PUB " + _words(parser.subject, parser.reply, b"%d" % size))
-        self._payload(_IN, parser.data(), header_length)
+        verb, sizes = (b"HPUB", b"%d %d" % (header_length, size)) if header_length else (b"PUB", b"%d" % size)
+        self._trace(trace.line_of(trace.IN, trace.words(verb, parser.subject, parser.reply, sizes)))
+        payload = trace.payload_of(trace.IN, parser.data(), header_length, self._services.trace_options)
+        if payload:
+            self._trace(payload)
 
     def output(self, data: bytes) -> None:
         """What the client is sent: whole operations."""
-        position = 0
-        while position < len(data):
-            line_end = data.find(b"\r\n", position)
-            line = data[position:line_end]
-            position = line_end + 2
-            if line.startswith((b"MSG ", b"HMSG ")):
-                words = line.split(b" ")
-                size = int(words[-1])
-                self._line(_OUT, _shown(line))
-                self._payload(_OUT, data[position : position + size], int(words[-2]) if line[0] == 72 else 0)
-                position += size + 2
-            elif line.startswith(b"-ERR '"):
-                self._line(_OUT, "-ERR " + _shown(line[6:-1]))
-            elif not line.startswith(b"INFO "):
-                self._line(_OUT, _shown(line.removeprefix(b"+")))
+        for line in trace.output_lines(data, self._services.trace_options):
+            self._trace(line)
 
     def subscription_ended(self, sid: bytes) -> None:
-        self._line(_END, "DELSUB " + _shown(sid))
-
-    def _payload(self, way: str, data: bytes, header_length: int) -> None:
-        limit = self._services.max_traced_msg_len
-        if self._services.traces_headers_only:
-            data = data[:header_length].removesuffix(_HEADER_END)
-        if not data:
-            return
-        cut = 0 < limit < len(data)
-        quoted = go_quote(data[:limit] if cut else data)
-        self._trace(f'{way} MSG_PAYLOAD: [{quoted[:-1]}..."]' if cut else f"{way} MSG_PAYLOAD: [{quoted}]")
-
-    def _line(self, way: str, line: str) -> None:
-        self._trace(f"{way} [{line}]")
+        self._trace(trace.line_of(trace.ENDED, "DELSUB " + trace.shown(sid)))
 
     def _trace(self, line: str) -> None:
         self.event("trace", "client_trace", {"line": line})
-
-
-def _words(*words: bytes) -> str:
-    return _shown(b" ".join([word for word in words if word]))
-
-
-def _shown(data: bytes) -> str:
-    return data.decode("utf-8", "backslashreplace")

@@ -11,6 +11,7 @@ from typing import Final
 
 from broker.core.auth import Authenticator, PasswordCheck
 from broker.core.router import Router
+from broker.wire.trace import TraceOptions
 
 SECOND_NS: Final = 1_000_000_000
 FIRST_PING_NS: Final = 2 * SECOND_NS
@@ -37,8 +38,7 @@ class SessionServices:
         self.ping_max: int = 2
         self.auth_timeout_ns: int = 2 * SECOND_NS
         self.traces: bool = False  # every line of the protocol is an event
-        self.traces_headers_only: bool = False  # of payloads
-        self.max_traced_msg_len: int = 0  # bytes of a payload; 0: all
+        self.trace_options: TraceOptions = TraceOptions(False, 0)
         # Slow comparisons (bcrypt) are left in `checks` for the owner, who runs them elsewhere and then calls
         # `on_password_checked`; otherwise they are made at once.
         self.defers_slow_checks: bool = False
