@@ -181,7 +181,7 @@ class ConsumerLead:
             if queue.next_deadline_ns and now_ns >= queue.next_deadline_ns:
                 queue.sweep(now_ns, False, self.heartbeat(), self.context.pump)
             ended = self._deliver()
-            if queue.one_shots and ended and queue.waiting:
+            if queue.one_shots and (ended or self.stalled) and queue.waiting:
                 queue.sweep(now_ns, True, self.heartbeat(), self.context.pump)
         if not queue.waiting:
             queue.next_deadline_ns = 0

@@ -30,6 +30,16 @@ def test_a_request_behind_which_nobody_is_takes_no_message():
     assert [message.sequence for message in world.pull(batch=1, expires=SECOND)] == [1]
 
 
+def test_who_will_not_wait_does_not_wait_for_room_among_the_unacknowledged_either():
+    world = World()
+    world.create(max_ack_pending=2)
+    world.publish(3)
+    got = world.pull(batch=5, no_wait=True, expires=SECOND, idle_heartbeat=100 * MS)
+    assert [message.status for message in got] == ["", "", "404 No Messages"]
+    (nothing,) = world.pull(batch=1, no_wait=True)
+    assert nothing.status == "404 No Messages"
+
+
 def test_empty_numeric_and_strange_bodies():
     world = World()
     world.create()
