@@ -90,14 +90,17 @@ def test_a_daemon_says_where_it_listens_and_leaves_its_files(tmp_path: Path) -> 
 
 def test_lame_duck_is_not_cut_short_by_sigterm_but_by_sigint() -> None:
     with daemon("-p", "-1") as server:
+        port = int(server.until(r"Listening for client connections on 127\.0\.0\.1:(\d+)$").group(1))
         server.until("Server is ready")
-        server.process.send_signal(signal.SIGUSR2)
-        server.until("Entering lame duck mode, stop accepting new clients")
-        server.process.send_signal(signal.SIGTERM)
-        server.until('Trapped "terminated" signal')
-        server.process.send_signal(signal.SIGINT)
-        server.until('Trapped "interrupt" signal')
-        assert server.ended() == 0
+        with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as client:  # without one it would end at once
+            assert client.recv(4096).startswith(b"INFO {")
+            server.process.send_signal(signal.SIGUSR2)
+            server.until("Entering lame duck mode, stop accepting new clients")
+            server.process.send_signal(signal.SIGTERM)
+            server.until('Trapped "terminated" signal')
+            server.process.send_signal(signal.SIGINT)
+            server.until('Trapped "interrupt" signal')
+            assert server.ended() == 0
 
 
 def test_lame_duck_without_clients_ends_within_its_grace_period() -> None:
