@@ -25,7 +25,7 @@ from broker.jetstream.api_errors import (
 )
 from broker.jetstream.api_types import API_LEVEL
 from broker.jetstream.durations import SECOND_NS
-from broker.jetstream.ops import PublishBatch
+from broker.jetstream.ops import HEADERS_MAX, PublishBatch
 from broker.jetstream.publish_headers import add_header, header_value, remove_header
 
 BATCH_ID: Final = b"Nats-Batch-Id"
@@ -38,6 +38,7 @@ MESSAGES_MAX: Final = 1000
 BYTES_MAX: Final = 64 * 1024 * 1024
 IDLE_NS: Final = 10 * SECOND_NS
 _ID_LENGTH_MAX: Final = 64
+_LEVEL_DIGITS_MAX: Final = 18
 
 ABANDONED_TIMEOUT: Final = "timeout"
 ABANDONED_LARGE: Final = "large"
@@ -96,7 +97,7 @@ class AtomicBatches:
             return BATCH_COMMIT_INVALID
         level = header_value(headers, REQUIRED_LEVEL)
         if level:
-            if not level.isdigit() or int(level) > API_LEVEL:
+            if not level.isdigit() or len(level) > _LEVEL_DIGITS_MAX or int(level) > API_LEVEL:
                 return self._abandon(batch_id, ABANDONED_UNSUPPORTED, API_LEVEL_REQUIRED)
             headers = remove_header(headers, REQUIRED_LEVEL)
             data = headers + data[header_length:]
@@ -160,4 +161,5 @@ def _mark_last(messages: PublishBatch) -> None:
     """A batch that was ended by a message beside it: its last message carries the commit, as in every other batch."""
     subject, header_length, data = messages.last()
     headers = add_header(data[:header_length], BATCH_COMMIT, b"1")
-    messages.replace_last(subject, len(headers), headers + data[header_length:])
+    if len(headers) <= HEADERS_MAX:  # where there is no room for it, the batch is as whole
+        messages.replace_last(subject, len(headers), headers + data[header_length:])

@@ -275,7 +275,7 @@ def sample_percent(text: str) -> int:
     digits = text.removesuffix("%")
     if not text:
         return 0
-    return int(digits) if digits.isascii() and digits.isdigit() else -1
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 20 else -1
 
 
 def check_update(old: ConsumerConfig, new: ConsumerConfig) -> ApiError | None:

@@ -10,6 +10,8 @@ MILLISECOND_NS: Final = 1_000_000
 MINUTE_NS: Final = 60 * SECOND_NS
 HOUR_NS: Final = 3600 * SECOND_NS
 DURATION_NS_MAX: Final = (1 << 63) - 1
+_WHOLE_DIGITS_MAX: Final = 19
+_FRACTION_DIGITS_MAX: Final = 18  # further ones are less than a nanosecond of any unit
 
 _UNITS_NS: Final[dict[str, int]] = {
     "ns": 1,
@@ -48,7 +50,11 @@ def parse_duration(text: str) -> int | None:
         unit = _UNITS_NS.get(text[start:position])
         if unit is None:
             return None
+        whole = whole.lstrip("0")
+        if len(whole) > _WHOLE_DIGITS_MAX:
+            return None
         total += int(whole or "0") * unit
+        fraction = fraction[:_FRACTION_DIGITS_MAX]
         if fraction:
             total += int(fraction) * unit // 10 ** len(fraction)
         if total > DURATION_NS_MAX:

@@ -12,7 +12,8 @@ from typing import Final
 import cbor2
 
 from broker.core.subjects import SubjectMatcher
-from broker.jetstream.ops import PublishBatch, PublishOp
+from broker.jetstream.admission import SUBJECT_MAX
+from broker.jetstream.ops import HEADERS_MAX, PublishBatch, PublishOp
 from broker.jetstream.publish_headers import PREAMBLE, add_header, remove_header
 from broker.jetstream.snapshot_columns import pack_column, unpack_column
 from broker.jetstream.source_config import Source
@@ -21,7 +22,6 @@ from broker.jetstream.store import SEQUENCE_MAX, MessageStore
 
 READ_BYTES_MAX: Final = 1024 * 1024  # of messages in one answer; a single one may be larger
 READ_MESSAGES_MAX: Final = 4096
-_HEADERS_MAX: Final = 0xFFFF
 _NOT_SOURCED: Final = (b"Nats-Expected-", b"Nats-Batch-")
 
 
@@ -129,6 +129,8 @@ def _rewritten(source: Source, answer: OriginAnswer, op: PublishOp, wall_ns: int
         if not source.is_mirror:
             headers = _with_origin(source, headers, answer.sequences[index], subject, answer.identity)
         stored = source.renamed(subject, wall_ns + index)
+        if len(stored) > SUBJECT_MAX:
+            stored = subject  # no stream stores it under that name
         batch.add(stored, len(headers), headers + op.payload(index))
     return batch.encode(0)
 
@@ -148,4 +150,4 @@ def _with_origin(source: Source, headers: bytes, sequence: int, subject: bytes, 
     name, filters, destinations = source.index_name.encode().split(b" ")
     value = b" ".join([name, b"%d" % sequence, filters, destinations, subject, identity.encode()])
     marked = add_header(remove_header(headers, b"Nats-Stream-Source"), b"Nats-Stream-Source", value)
-    return marked if len(marked) <= _HEADERS_MAX else headers
+    return marked if len(marked) <= HEADERS_MAX else headers

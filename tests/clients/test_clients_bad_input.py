@@ -141,6 +141,8 @@ def test_numbers_at_the_end_of_their_range(server: Node, number: int) -> None:
             await ask(client, "$JS.API.CONSUMER.MSG.NEXT.C.D", {"batch": 1, "expires": 100_000_000})
             await ask(client, "$JS.API.CONSUMER.DELETE.C.D", {})
         await ask(client, "$JS.API.STREAM.PURGE.C", {"filter": "x" * 70_000})
+        for name in "ABC":
+            await client.publish(f"{name}.a", b"x", headers={"Nats-TTL": "9" * 5000 + "s"})
         await ask(client, "$JS.API.STREAM.PURGE.C", {"seq": number})
         await ask(client, "$JS.API.DIRECT.GET.C", {"last_by_subj": "\ud800"})
         for _ in range(3):

@@ -6,8 +6,11 @@ What does not fit into 64 bits (or 16, for headers) fails in the compiled progra
 import pytest
 
 from broker.jetstream.admission import SUBJECT_MAX, admit
+from broker.jetstream.atomic_batches import AtomicBatches, BatchQuota
+from broker.jetstream.consumer_rules import sample_percent
 from broker.jetstream.dead_letter import DeadLetter, letter_headers
-from broker.jetstream.ops import HEADERS_MAX, OP_PUBLISH, OP_PURGE, PublishBatch, PurgeOp, encode_purge
+from broker.jetstream.durations import parse_duration
+from broker.jetstream.ops import HEADERS_MAX, OP_PUBLISH, OP_PURGE, PublishBatch, PublishOp, PurgeOp, encode_purge
 from broker.jetstream.store import SEQUENCE_MAX
 from broker.jetstream.stream_config import StreamConfig
 from broker.jetstream.stream_rules import StreamServerLimits, complete_new
@@ -95,6 +98,36 @@ def test_a_subject_need_not_be_text(fields: list[bytes]) -> None:
     world.commit()
     assert world.machine.store.last_sequence == 2
     assert world.machine.store.messages == (1 if b"Rollup" in own else 2)
+
+
+DIGITS = b"9" * 5000  # more than Python converts
+
+
+@pytest.mark.parametrize("name", [b"Nats-TTL", b"Nats-Expected-Last-Sequence", b"Nats-Expected-Last-Subject-Sequence"])
+@pytest.mark.parametrize("value", [DIGITS, DIGITS + b"s", b"1." + DIGITS + b"s"])
+def test_numbers_in_headers_may_be_of_any_length(name: bytes, value: bytes) -> None:
+    world = World(allow_msg_ttl=True)
+    world.publish(header=header(name + b": " + value))
+    assert world.machine.store.messages == (1 if value[:2] == b"1." and name == b"Nats-TTL" else 0)
+
+
+def test_numbers_in_texts_may_be_of_any_length() -> None:
+    assert parse_duration("0" * 5000 + "1.5s") == 3 * SECOND // 2
+    assert parse_duration("0." + "3" * 5000 + "s") == 333_333_333
+    assert parse_duration("9" * 5000 + "h") is None
+    assert sample_percent(DIGITS.decode() + "%") == -1
+
+
+def test_a_batch_takes_headers_as_they_are() -> None:
+    batches = AtomicBatches(BatchQuota())
+    level = header(b"Nats-Batch-Sequence: 1", b"Nats-Required-Api-Level: " + DIGITS)
+    assert batches.take(b"id", b"s.a", len(level), level, 1) is not None
+    short = header(b"Nats-Batch-Sequence: 1", b"X: ")
+    full = header(b"Nats-Batch-Sequence: 1", b"X: " + b"x" * (HEADERS_MAX - len(short)))
+    end = header(b"Nats-Batch-Sequence: 2", b"Nats-Batch-Commit: eob")
+    assert batches.take(b"id", b"s.a", len(full), full, 1) is None
+    assert batches.take(b"id", b"s.a", len(end), end, 1) is None
+    assert batches.committed is not None and PublishOp(batches.committed.encode(1)).count == 1
 
 
 def test_a_dead_letter_has_room_for_the_longest_subject() -> None:
