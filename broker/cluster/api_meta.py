@@ -23,7 +23,7 @@ from broker.cluster.stream_list import StreamLists, matching_streams, page_offse
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
 from broker.config import Options
-from broker.jetstream.api import ApiSubject, no_responders, response_kind
+from broker.jetstream.api import ApiSubject, response_kind
 from broker.jetstream.api_errors import (
     CLUSTER_NOT_AVAIL,
     INVALID_CONFIG,
@@ -48,6 +48,7 @@ from broker.jetstream.api_types import (
     error_answer,
     is_container,
     is_empty_payload,
+    no_responders,
     read_fields,
     read_object,
     required_level_error,

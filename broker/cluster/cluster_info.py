@@ -33,11 +33,6 @@ def stream_cluster_info(
     return info
 
 
-def is_lone(info: object) -> bool:
-    """Whether a `cluster` object is that of a server without a cluster, which only names itself."""
-    return isinstance(info, dict) and "raft_group" not in info
-
-
 def _replica(
     group: RaftGroup, peer: str, links: LinkTable, names: Callable[[str], str], now_ns: int
 ) -> dict[str, object]:

@@ -27,7 +27,12 @@ from broker.cluster.turn_clock import TurnClock
 from broker.config import Options
 from broker.jetstream.api import META, parse, response_kind
 from broker.jetstream.api_errors import BAD_REQUEST, CLUSTER_NOT_AVAIL
-from broker.jetstream.api_types import ApiRequest, error_answer, pub_ack_error
+from broker.jetstream.api_types import (
+    ApiRequest,
+    error_answer,
+    no_responders,
+    pub_ack_error,
+)
 from storage.errors import StorageError
 
 if TYPE_CHECKING:
@@ -89,6 +94,9 @@ class Dispatch(LeaderDirectory):
         stream = stream_of_ack(subject)
         assignment = self._assignments.by_name(stream) if stream else None
         if assignment is None:
+            if reply:
+                headers = no_responders(subject)
+                self._answers.send(LOCAL, reply, b"", b"", len(headers), headers)
             return
         group = self._assignments.groups.get(assignment.group)
         if group is not None and group.was_leader:

@@ -17,11 +17,16 @@ from broker.cluster.stream_list import unless_lone
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
 from broker.jetstream.advisories import stream_action, stream_leader_elected
-from broker.jetstream.api import ApiSubject, Propose, Replies, Reply, no_responders
+from broker.jetstream.api import ApiSubject, Propose, Replies, Reply
 from broker.jetstream.api_consumers import handle_consumer
 from broker.jetstream.api_messages import handle_message
 from broker.jetstream.api_streams import handle_stream, stream_info
-from broker.jetstream.api_types import ApiRequest, answer, error_answer
+from broker.jetstream.api_types import (
+    ApiRequest,
+    answer,
+    error_answer,
+    no_responders,
+)
 from broker.jetstream.consumer_errors import CONSUMER_NOT_FOUND
 from broker.jetstream.delivery import Delivery
 from broker.jetstream.delivery_output import OpWaiter

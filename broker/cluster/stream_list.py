@@ -11,10 +11,10 @@ from typing import Final
 from broker.cluster.answers import Answers, InnerCaller
 from broker.cluster.assignment import Assignment
 from broker.cluster.assignments import Assignments
-from broker.cluster.cluster_info import is_lone
 from broker.cluster.forward import REQUEST
 from broker.cluster.turn_clock import TurnClock
 from broker.core.subjects import collides
+from broker.jetstream.api import is_lone
 from broker.jetstream.api_errors import ApiError
 from broker.jetstream.api_types import (
     API_LEVEL,

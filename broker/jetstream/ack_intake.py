@@ -173,15 +173,16 @@ class AckIntake:
     def drop_removed(self) -> None:
         """Messages out that fell off the front of the stream."""
         for sequence in self.out.below(self.context.store.first_sequence):
-            self.terminate_removed(sequence)
+            self.terminate_removed(sequence, False)
 
-    def terminate_removed(self, sequence: int) -> None:
-        """The stream removed a message that was out."""
+    def terminate_removed(self, sequence: int, alone: bool) -> None:
+        """The stream removed a message that was out; not `alone`: with all that was before it."""
         entry = self.out.entries.get(sequence)
         if entry is None:
             return
-        if sequence <= self.consumer.ack_floor_stream:
+        if not alone and sequence <= self.consumer.ack_floor_stream:
             self.out.settle(sequence)  # a purge, which settled it in the facts already
+            self.acked = True
         else:
             deliveries = int(entry.deliveries)
             self.terminate(sequence, int(entry.consumer_sequence), deliveries, REASON_DELETED, False)

@@ -103,9 +103,9 @@ def response_kind(verb: str) -> str:
     return verb.lower().replace(".", "_") + "_response"
 
 
-def no_responders(subject: bytes) -> bytes:
-    """The header block of the answer of nobody, as the router gives it for a subject without subscribers."""
-    return b"NATS/1.0 503\r\nNats-Subject: %s\r\n\r\n" % subject
+def is_lone(info: object) -> bool:
+    """Whether a `cluster` object is that of a server without a cluster, which only names itself."""
+    return isinstance(info, dict) and "raft_group" not in info
 
 
 class Reply:

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from typing import Final
 
 from broker.jetstream import consumer_errors as errors
-from broker.jetstream.api import ApiAnswer, Propose, Reply, StreamLeader
+from broker.jetstream.api import ApiAnswer, Propose, Reply, StreamLeader, is_lone
 from broker.jetstream.api_consumer_steering import STEERING, steer
-from broker.jetstream.api_errors import INVALID_JSON, NOT_EMPTY_REQUEST, ApiError
+from broker.jetstream.api_errors import INVALID_JSON, NOT_EMPTY_REQUEST, REPLICAS_NOT_SUPPORTED, ApiError
 from broker.jetstream.api_types import (
     INTEGER,
     ApiRequest,
@@ -114,6 +114,8 @@ def _create(request: ApiRequest, payload: bytes, leader: StreamLeader) -> ApiAns
     except ConfigError as error:
         return _failure(kind, INVALID_JSON.of(err=str(error)))
     refusal = place_name(wanted, request.subject.decode("utf-8", "replace")) or complete(wanted, machine.config)
+    if refusal is errors.REPLICAS_EXCEED_STREAM and is_lone(leader.cluster_info()):
+        refusal = REPLICAS_NOT_SUPPORTED
     if refusal is not None:
         return _failure(kind, refusal)
     config = wanted.config

@@ -70,6 +70,11 @@ def json_bytes(value: object) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
+def no_responders(subject: bytes) -> bytes:
+    """The header block of the answer of nobody, as the router gives it for a subject without subscribers."""
+    return b"NATS/1.0 503\r\nNats-Subject: %s\r\n\r\n" % subject
+
+
 # PubAck.
 
 

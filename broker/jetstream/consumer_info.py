@@ -7,7 +7,7 @@ facts. Not here: who asks (`api_consumers`, `api_consumer_control`, the monitori
 from typing import Final
 
 from broker.jetstream.ack_intake import AckIntake
-from broker.jetstream.api import StreamLeader
+from broker.jetstream.api import StreamLeader, is_lone
 from broker.jetstream.api_types import API_LEVEL, SERVER_VERSION
 from broker.jetstream.backlog import Backlog
 from broker.jetstream.consumer import Consumer
@@ -34,7 +34,7 @@ def consumer_info(consumer: Consumer, leader: StreamLeader, listed: bool = False
     else:
         info.update(lead_info(lead))
     cluster = leader.cluster_info()
-    if cluster is not None and "raft_group" in cluster:  # a lone server says nothing of its leader here
+    if cluster is not None and not is_lone(cluster):  # a lone server says nothing of its leader here
         info["cluster"] = cluster
     if lead is not None and lead.push is not None and lead.push.is_bound():
         info["push_bound"] = True
@@ -76,13 +76,14 @@ def lead_info(lead: ConsumerLead) -> dict[str, object]:
     acks = lead.acks
     acks.drop_removed()
     delivered = max(acks.delivered_sequence, consumer.delivered_stream)
+    acked_ns = lead.context.wall_ns if acks.acked else lead.acked_ns
     floor_stream, floor_consumer = _floor(acks, consumer, delivered, lead.consumer_sequence)
     redelivered = 0
     if consumer.config.max_deliver != 1:
         redelivered = acks.out.redelivered + len(consumer.exceeded)
     return {
         "delivered": _sequences(lead.consumer_sequence, delivered, lead.delivered_ns),
-        "ack_floor": _sequences(floor_consumer, floor_stream, max(lead.acked_ns, consumer.acked_ns)),
+        "ack_floor": _sequences(floor_consumer, floor_stream, max(acked_ns, consumer.acked_ns)),
         "num_ack_pending": len(acks.out.entries),
         "num_redelivered": redelivered,
         "num_waiting": lead.num_waiting(),

@@ -259,7 +259,7 @@ class ConsumerLead:
                 entry = out.entries[sequence]
                 message = store.get(sequence)
                 if message is None:
-                    self.acks.terminate_removed(sequence)
+                    self.acks.terminate_removed(sequence, True)
                     continue
             else:
                 most = self.consumer.config.max_ack_pending

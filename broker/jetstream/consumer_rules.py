@@ -28,7 +28,7 @@ from broker.jetstream.consumer_config import (
 from broker.jetstream.dead_letter import MODES, SWITCH, mode_of
 from broker.jetstream.durations import MILLISECOND_NS, SECOND_NS, format_duration
 from broker.jetstream.stream_config import StreamConfig
-from broker.jetstream.stream_rules import is_asset_name
+from broker.jetstream.stream_rules import is_asset_name, metadata_size
 
 ACK_WAIT_DEFAULT_NS: Final = 30 * SECOND_NS
 MAX_WAITING_DEFAULT: Final = 512
@@ -223,14 +223,16 @@ def _check_start(config: ConsumerConfig) -> ApiError | None:
 def _check_rest(config: ConsumerConfig) -> ApiError | None:
     if config.sample_freq and sample_percent(config.sample_freq) < 0:
         digits = config.sample_freq.removesuffix("%")
-        return errors.invalid_sampling(f'strconv.Atoi: parsing "{digits}": invalid syntax')
+        number = digits[1:] if digits[:1] in ("+", "-") else digits
+        is_number = number.isascii() and number.isdigit()
+        return errors.invalid_sampling("<nil>" if is_number else f'strconv.Atoi: parsing "{digits}": invalid syntax')
     if config.flow_control and config.idle_heartbeat_ns == 0:
         return errors.FLOW_CONTROL_NEEDS_HEARTBEATS
     if config.durable_name and config.name and config.durable_name != config.name:
         return errors.DURABLE_AND_NAME_DIFFER
     if len(config.durable_name or config.name) > NAME_LENGTH_MAX:
         return errors.NAME_TOO_LONG
-    if sum(len(key) + len(config.metadata[key]) for key in config.metadata) > METADATA_LENGTH_MAX:
+    if metadata_size(config.metadata) > METADATA_LENGTH_MAX:
         return errors.METADATA_TOO_LONG
     if mode_of(config.metadata) not in MODES:
         return INVALID_CONFIG.of(err=f"{SWITCH} must be one of {', '.join(MODES)}")

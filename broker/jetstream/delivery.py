@@ -23,9 +23,10 @@ from typing import Final
 
 from broker.jetstream import ack as acks
 from broker.jetstream.ack import AckSubject
-from broker.jetstream.api_types import ApiRequest, required_level_error
+from broker.jetstream.api_types import ApiRequest, no_responders, required_level_error
 from broker.jetstream.consumer import Consumer
 from broker.jetstream.consumer_apply import ConsumerOwner, encode_delete
+from broker.jetstream.consumer_config import ACK_NONE
 from broker.jetstream.consumer_lead import ConsumerLead
 from broker.jetstream.deadlines import Deadlines
 from broker.jetstream.delivery_output import DeliveryOutput
@@ -187,7 +188,10 @@ class Delivery:
             lead = self.lead(read.consumer)
             self.last_name = read.consumer
             self.last_lead = lead
-        if lead is None:
+        if lead is None or (reply and lead.consumer.config.ack_policy == ACK_NONE):
+            if reply:
+                headers = no_responders(subject)
+                self.output.send(origin, reply, reply, b"", len(headers), headers)
             return
         sequence = read.stream_sequence
         payload = data[header_length:] if header_length else data
@@ -274,7 +278,7 @@ class Delivery:
             if entries:
                 for sequence in gone:
                     if sequence in entries:
-                        lead.acks.terminate_removed(sequence)
+                        lead.acks.terminate_removed(sequence, True)
                         self._make_ready(lead)
 
     def consumer_created(self, consumer: Consumer) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 
 from broker.core.subjects import SubjectMatcher, is_literal
 from broker.jetstream.api import ApiAnswer, Replies, Reply, StreamLeader, parse
-from broker.jetstream.api_types import ApiRequest, fits, required_level_error
+from broker.jetstream.api_types import ApiRequest, fits, required_level_error, without_nulls
 from broker.jetstream.go_json import JsonError, decode
 from broker.jetstream.go_time import format_time, parse_time
 from broker.jetstream.message_query import QUERY_FIELDS, MessageQuery
@@ -113,12 +113,13 @@ def _read_leniently(payload: bytes) -> dict[str, object] | None:
     value = values[0]
     fields: dict[str, object] = {}
     for key, item in value.items():
-        kind = QUERY_FIELDS.get(key)
+        name = key if key in QUERY_FIELDS else key.lower()
+        kind = QUERY_FIELDS.get(name)
         if kind is None or item is None:
             continue
         if not fits(item, kind):
             return None
-        fields[key] = item
+        fields[name] = without_nulls(item)
     return fields
 
 

@@ -12,6 +12,8 @@ import re
 from typing import Final
 
 NESTING_MAX: Final = 10_000
+_EOF: Final = "unexpected EOF"
+_NO_MORE: Final = "unexpected end of JSON input"
 _DIGITS_MAX: Final = 40  # longer than any integer that fits anywhere
 _SHALLOW: Final = 32  # no request of the API nests deeper; what is inside is then of no interest
 
@@ -19,6 +21,7 @@ _SPACE: Final = " \t\r\n"
 _HEX: Final = "0123456789abcdefABCDEF"
 _LITERALS: Final = ("null", "true", "false")
 _CONTROLS: Final = {"\a": "\\a", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
+_OFFSET: Final = re.compile(" at offset \\d+$")
 _LONE_SURROGATE: Final = re.compile(f"[{chr(0xD800)}-{chr(0xDFFF)}]")  # a literal of one cannot be compiled
 
 
@@ -39,15 +42,41 @@ def decode(data: bytes) -> list[object]:
     values: list[object] = []
     position = _skip_space(text, 0)
     while position < len(text):
-        try:
-            value, position = _DECODER.raw_decode(text, position)
-        except RecursionError:
-            value, position = _without_depth(data, text, position)
-        except (json.JSONDecodeError, _NotInGo):
-            raise JsonError(_Scanner(data).complaint(len(text[:position].encode()))) from None
-        values.append(_with_whole_texts(value) if "\\u" in text else value)
-        position = _skip_space(text, position)
+        value, position = _next_value(data, text, position)
+        values.append(value)
     return values
+
+
+def decode_one(data: bytes) -> object:
+    """The one value of a body that may hold no more (Go's `Unmarshal` instead of its `Decoder`). Raises JsonError;
+    here its words name no offset."""
+    text = data.decode("utf-8", "replace")
+    position = _skip_space(text, 0)
+    if position == len(text):
+        raise JsonError(_NO_MORE)
+    try:
+        value, position = _next_value(data, text, position)
+    except JsonError as error:
+        raise JsonError(_OFFSET.sub("", str(error).replace(_EOF, _NO_MORE))) from None
+    if position < len(text):
+        raise JsonError(_OFFSET.sub("", _Scanner(data).complaint_behind(len(text[:position].encode()))))
+    return value
+
+
+def _next_value(data: bytes, text: str, position: int) -> tuple[object, int]:
+    """The value that begins here, and where the next one may begin."""
+    escapes = "\\u" in text
+    try:
+        value, end = _DECODER.raw_decode(text, position)
+        if escapes:
+            value = _with_whole_texts(value)
+    except RecursionError:
+        value, end = _without_depth(data, text, position)
+        if escapes:
+            value = _with_whole_texts(value)
+    except (json.JSONDecodeError, _NotInGo):
+        raise JsonError(_Scanner(data).complaint(len(text[:position].encode()))) from None
+    return value, _skip_space(text, end)
 
 
 class _NotInGo(Exception):
@@ -110,6 +139,11 @@ class _Scanner:
             start = self._cuts[place + 1]
         return b"".join([*parts, self.data[start : self.position]])
 
+    def complaint_behind(self, position: int) -> str:
+        """What is wrong with something behind the only value."""
+        self.position = position
+        return self._invalid("after top-level value")
+
     def complaint(self, start: int) -> str:
         """ "" when a value begins at `start`; `position` is then behind it."""
         self.position = start
@@ -132,7 +166,7 @@ class _Scanner:
         """One simple value, or the beginning of a container (which is then open, marked as empty)."""
         byte = self._byte()
         if byte == "":
-            return "unexpected EOF"
+            return _EOF
         if byte == '"':
             return self._string()
         if byte in "-0123456789":
@@ -156,7 +190,7 @@ class _Scanner:
         byte = self._byte()
         inner = open_with[-1]
         if byte == "":
-            return False, "unexpected EOF"
+            return False, _EOF
         if byte == ("}" if inner[-1] == "{" else "]"):
             if len(open_with) == _SHALLOW:
                 self._cuts.append(self.position)
@@ -175,7 +209,7 @@ class _Scanner:
         self._space()
         byte = self._byte()
         if byte == "":
-            return "unexpected EOF"
+            return _EOF
         if byte != '"':
             return self._invalid("looking for beginning of object key string")
         found = self._string()
@@ -184,7 +218,7 @@ class _Scanner:
         self._space()
         byte = self._byte()
         if byte == "":
-            return "unexpected EOF"
+            return _EOF
         if byte != ":":
             return self._invalid("after object key")
         self.position += 1
@@ -194,7 +228,7 @@ class _Scanner:
         for letter in literal:
             byte = self._byte()
             if byte == "":
-                return "unexpected EOF"
+                return _EOF
             if byte != letter:
                 return self._invalid(f"in literal {literal} (expecting '{letter}')")
             self.position += 1
@@ -227,14 +261,14 @@ class _Scanner:
             self.position += 1
         if self.position > start:
             return ""
-        return self._invalid("in numeric literal") if self._byte() else "unexpected EOF"
+        return self._invalid("in numeric literal") if self._byte() else _EOF
 
     def _string(self) -> str:
         self.position += 1
         while True:
             byte = self._byte()
             if byte == "":
-                return "unexpected EOF"
+                return _EOF
             if byte == '"':
                 self.position += 1
                 return ""
@@ -250,7 +284,7 @@ class _Scanner:
     def _escape(self) -> str:
         escape = self.data[self.position : self.position + 6].decode("latin-1")
         if len(escape) == 1:
-            return "unexpected EOF"
+            return _EOF
         if escape[1] in '"\\/bfnrt':
             self.position += 2
             return ""
@@ -258,7 +292,7 @@ class _Scanner:
             return self._invalid_escape(2)
         if all(letter in _HEX for letter in escape[2:]):
             if len(escape) < 6:
-                return "unexpected EOF"
+                return _EOF
             self.position += 6
             return ""
         return self._invalid_escape(len(escape))

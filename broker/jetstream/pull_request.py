@@ -5,10 +5,10 @@ Not here: the line in which they wait (`pull`), what they say of priority groups
 
 from typing import Final
 
-from broker.jetstream.api_errors import ApiError
-from broker.jetstream.api_types import go_kind, read_object
+from broker.jetstream.api_types import INTEGER, fits, unmarshal_error
 from broker.jetstream.consumer_config import ConsumerConfig
 from broker.jetstream.durations import format_duration
+from broker.jetstream.go_json import JsonError, decode_one
 
 STATUS_NO_MESSAGES: Final = b"NATS/1.0 404 No Messages\r\n\r\n"
 STATUS_REQUESTS_PENDING: Final = b"NATS/1.0 408 Requests Pending\r\n\r\n"
@@ -64,27 +64,24 @@ def read_request(inbox: bytes, origin: str, payload: bytes) -> PullRequest:
     if not text:
         return request
     if text[:1] != b"{":
-        try:
+        digits = text[1:] if text[:1] in (b"+", b"-") else text
+        if digits.isdigit() and len(digits) < 20 and fits(int(text), INTEGER):
             request.batch = int(text)
-        except ValueError:
-            request.batch = 1
         return request
-    fields = read_object(text)
-    if isinstance(fields, ApiError):
-        request.refusal = "Bad Request - " + fields.description.removeprefix("invalid JSON: ")
+    try:
+        fields = decode_one(text)
+    except JsonError as error:
+        request.refusal = f"Bad Request - {error}"
         return request
+    assert isinstance(fields, dict)
     values: dict[str, object] = {}
     for key in fields:
         kind = _FIELDS.get(key.lower())
         value = fields[key]
         if kind is None or value is None:
             continue
-        fits = isinstance(value, bool) if kind == "bool" else isinstance(value, str) if kind == "string" else (
-            isinstance(value, int) and not isinstance(value, bool)
-        )
-        if not fits:
-            field = f".{key.lower()} of type {kind}"
-            request.refusal = f"Bad Request - json: cannot unmarshal {go_kind(value)} into Go struct field {field}"
+        if not fits(value, kind):
+            request.refusal = f"Bad Request - {unmarshal_error(value, '.' + key.lower(), kind)}"
             return request
         values[key.lower()] = value
     _fill(request, values)

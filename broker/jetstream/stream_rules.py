@@ -159,14 +159,14 @@ def _check_name(config: StreamConfig) -> ApiError | None:
         return INVALID_CONFIG.of(err=f"stream name is too long, maximum allowed is {NAME_MAX}")
     if len(config.description.encode()) > DESCRIPTION_MAX:
         return INVALID_CONFIG.of(err=f"stream description is too long, maximum allowed is {DESCRIPTION_MAX}")
-    if _metadata_size(config) > METADATA_MAX:
+    if metadata_size(config.metadata) > METADATA_MAX:
         return INVALID_CONFIG.of(err=f"stream metadata exceeds maximum size of {METADATA_MAX} bytes")
     return None
 
 
-def _metadata_size(config: StreamConfig) -> int:
+def metadata_size(metadata: dict[str, str]) -> int:
     """Bytes of keys and values, with the required level, which has one digit."""
-    ours = client_metadata(config.metadata)
+    ours = client_metadata(metadata)
     return sum(len(key.encode()) + len(ours[key].encode()) for key in ours) + len(METADATA_REQUIRED_LEVEL) + 1
 
 

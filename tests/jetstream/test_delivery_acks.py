@@ -80,7 +80,6 @@ def test_an_ack_for_what_was_never_delivered_is_neither_believed_nor_answered():
         b"$JS.ACK.S.C.1..1.0.0",
         b"$JS.ACK",
         b"foo",
-        b"$JS.ACK.S.Z.1.1.1.0.0",
     ],
 )
 def test_malformed_ack_subjects_are_ignored(subject):
@@ -90,6 +89,12 @@ def test_malformed_ack_subjects_are_ignored(subject):
     world.turn()
     assert world.take("sure") == []
     assert world.info()["num_ack_pending"] == 1
+
+
+def test_an_ack_for_a_consumer_that_is_not_there_is_answered_as_by_nobody():
+    world = World()
+    world.delivery.ack(b"$JS.ACK.S.Z.1.1.1.0.0", b"nobody", 0, b"", "")
+    assert len(world.take("nobody")) == 1
 
 
 def test_the_long_form_of_ack_subjects_is_understood():
@@ -200,8 +205,9 @@ def test_without_acks_nothing_is_pending():
     assert [m.reply.split(b".")[6] for m in got] == [b"1", b"2", b"3"]
     info = world.info()
     assert (info["num_ack_pending"], info["ack_floor"]["stream_seq"]) == (0, 3)
-    world.ack(got[0], reply="never")
-    assert world.take("never") == []
+    world.ack(got[0], reply="nobody")
+    answer = b"NATS/1.0 503\r\nNats-Subject: %s\r\n\r\n" % got[0].reply
+    assert [message.header for message in world.take("nobody")] == [answer]
 
 
 def test_what_is_not_acked_comes_again_in_stream_order_before_anything_new():

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.jetstream.go_json import NESTING_MAX, JsonError, RawNumber, decode
+from broker.jetstream.go_json import NESTING_MAX, JsonError, RawNumber, decode, decode_one
 from broker.jetstream.go_time import complaint, parse_time
 
 WORDS = {
@@ -57,6 +57,25 @@ def test_of_what_nests_too_deep_the_upper_part_is_read() -> None:
     (value, after) = decode(b'{"a":' + b"[" * depth + b"]" * depth + b',"b":"\xc3\xbc"} 7')
     assert isinstance(value, dict) and value["b"] == "ü" and after == 7
     assert isinstance(value["a"], list)
+
+
+@pytest.mark.parametrize("depth", [300, 600, 900, 980, 1500])
+def test_escapes_in_what_nests_deep(depth: int) -> None:
+    (value,) = decode(b"[" * depth + b'"\\ud800"' + b"]" * depth)
+    assert isinstance(value, list)
+
+
+def test_the_one_value_of_a_body_that_may_hold_no_more() -> None:
+    assert decode_one(b' {"a":1} ') == {"a": 1}
+    for body, words in {
+        b"": "unexpected end of JSON input",
+        b"{": "unexpected end of JSON input",
+        b'{"batch":1} x': "invalid character 'x' after top-level value",
+        b'{"batch":01}': "invalid character '1' after object key:value pair",
+    }.items():
+        with pytest.raises(JsonError) as caught:
+            decode_one(body)
+        assert str(caught.value) == words
 
 
 @given(st.binary(max_size=60) | st.text(alphabet='{}[]":,\\u0e1.-tfn x', max_size=40).map(str.encode))

@@ -75,7 +75,7 @@ class Line:
 
 
 class Conversation:
-    """A title and its lines."""
+    """A title, with its file's name in front, and its lines."""
 
     def __init__(self, title: str, lines: list[Line]) -> None:
         self.title = title
@@ -95,7 +95,7 @@ def read_conversations(path: Path) -> Iterator[Conversation]:
             current = None
         elif not text.startswith(" "):
             assert current is None, f"{place}: a blank line ends a conversation"
-            current = Conversation(text.strip(), [])
+            current = Conversation(f"{path.stem}: {text.strip()}", [])
         else:
             assert current is not None, f"{place}: a conversation begins with its title"
             current.lines.append(Line(text.strip(), place))

@@ -58,7 +58,7 @@ class Message:
 def _headers(block: bytes) -> str:
     text = block.decode("utf-8", "backslashreplace")
     text = re.sub(r"(Nats-Time-Stamp: )(\S+)\r\n", lambda found: found[1] + _time(found[2]) + "\r\n", text)
-    return _FLOW.sub(r"\1.<id>", text)
+    return _FLOW.sub(r"\1.<id>", _ACK.sub(r"\1.<time>.\3", text))
 
 
 def _time(value: object) -> str:

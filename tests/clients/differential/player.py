@@ -49,6 +49,10 @@ class Connection:
         sizes = b"%d %d" % (len(block), len(block) + len(payload))
         self.send(b"HPUB %s %s %s\r\n%s%s\r\n" % (subject.encode(), reply.encode(), sizes, block, payload))
 
+    def place(self, message: Message) -> tuple[int, bool]:
+        """Subscription by subscription; in the inbox answers come before deliveries."""
+        return int(message.sid), not message.subject.startswith(self.inbox)
+
     def fresh_inbox(self) -> str:
         self.asked += 1
         return f"{self.inbox}.{self.asked}"
@@ -151,14 +155,17 @@ class Player:
                 self._listen(int(line.subject) / 1000)
             else:
                 self._wait(int(line.subject) if line.kind == HEAR else line.answers, line)
-            self._note(line.text, body)
+            self._note(line.text, f"{subject} {body}")
 
     def _filled(self, text: str) -> str:
         def value(found: re.Match[str]) -> str:
             name = found[1]
             if name == "C":
                 return self._consumer
-            return self._time if name == "T" else self._acks[int(name) - 1]
+            if name == "T":
+                self._made_up[self._time] = "<T>"
+                return self._time
+            return self._acks[int(name) - 1]
 
         return _VARIABLE.sub(value, text)
 
@@ -190,10 +197,10 @@ class Player:
                     return
 
     def _note(self, text: str, said: str) -> None:
-        """Write down what came, subscription by subscription: across them no order is promised."""
+        """Write down what came, across subscriptions no order is promised."""
         heard: list[str] = []
         for name, connection in sorted(self._connections.items()):
-            for message in sorted(connection.messages, key=lambda one: int(one.sid)):
+            for message in sorted(connection.messages, key=connection.place):
                 self._remember(message, said)
                 told = message.told()
                 for made_up, shown in self._made_up.items():
@@ -210,7 +217,7 @@ class Player:
         fields = message.decoded()
         if fields.get("type") == "io.nats.jetstream.api.v1.consumer_create_response" and "name" in fields:
             self._consumer = str(fields["name"])
-            if f'"{self._consumer}"' not in said:
+            if self._consumer not in said:
                 self._made_up.setdefault(self._consumer, f"<name {len(self._made_up) + 1}>")
         found = fields.get("message")
         if isinstance(found, dict):
