@@ -12,6 +12,7 @@ from typing import Final
 import cbor2
 
 from broker.cluster.answers import Answers
+from broker.cluster.api_restore import RestoreApi
 from broker.cluster.assignment import Assignment
 from broker.cluster.assignments import Assignments
 from broker.cluster.identity import META_GROUP
@@ -120,7 +121,8 @@ class MetaApi:
         self._answers: Final = answers
         self._links: Final = links
         self._clock: Final = clock
-        self._limits: Final = StreamServerLimits(options.cluster.configured())
+        self.limits: Final = StreamServerLimits(options.cluster.configured())
+        self.restores: Final = RestoreApi(self)
 
     def say(self, request: ApiRequest, payload: bytes) -> None:
         """Answer a request."""
@@ -139,6 +141,8 @@ class MetaApi:
             self.refuse(request, response_kind(verb), error)
         elif verb == "STREAM.CREATE":
             self._create(target, request)
+        elif verb == "STREAM.RESTORE":
+            self.restores.begin(target, request)
         elif verb == "STREAM.UPDATE":
             self._update(target, request)
         elif verb == "STREAM.DELETE":
@@ -149,7 +153,7 @@ class MetaApi:
             self.lists.begin(request)
         elif verb == "META.LEADER.STEPDOWN":
             kind = "meta_leader_stepdown_response"
-            self.say(request, step_down(self._meta(), request, kind, self._links, self._assignments.name_of))
+            self.say(request, step_down(self.meta(), request, kind, self._links, self._assignments.name_of))
         else:
             assert verb == "INFO", verb
             self._info(request)
@@ -164,7 +168,8 @@ class MetaApi:
             headers = no_responders(request.subject)
             self._answers.send(request.origin, request.reply, b"", b"", len(headers), headers)
 
-    def _meta(self) -> MetaGroup:
+    def meta(self) -> MetaGroup:
+        """The group that this node leads."""
         meta = self._assignments.meta
         assert meta is not None and meta.id == META_GROUP
         return meta
@@ -190,19 +195,19 @@ class MetaApi:
             self.refuse(request, kind, read)
             return
         config, pedantic = read
-        machine = self._meta().machine
+        machine = self.meta().machine
         error = STREAM_MISMATCH if config.name != target.stream else None
         error = (
             error
             or complete_sources(config, machine.config_of, pedantic)
-            or complete_new(config, self._limits, pedantic)
+            or complete_new(config, self.limits, pedantic)
             or check_new_filters(config)
-            or self._beyond_resources(config)
+            or self.beyond_resources(config)
         )
         if error is None:
             known = machine.streams.get(config.name)
             if known is not None:
-                if known.config.same_as(config):
+                if known.config.same_as(config) and not known.restoring:
                     self._answer_known(known, request)
                     return
                 error = STREAM_NAME_EXIST
@@ -211,53 +216,58 @@ class MetaApi:
         if error is not None:
             self.refuse(request, kind, error)
             return
+        self.propose_created(config, request, kind, False)
+
+    def propose_created(self, config: StreamConfig, request: ApiRequest, kind: str, restoring: bool) -> None:
+        """A stream that may exist: give it its place."""
+        machine = self.meta().machine
         peers = place(config.num_replicas, self._online(), machine.held(), machine.led())
         if not peers:
             self.refuse(request, kind, self._too_few())
             return
         origin = request.origin or self._links.peer
-        op = create_op(config, peers, self._clock.wall_ns, request.reply, origin)
-        self._meta().propose(op, ConfigChangeWaiter(self, request, kind))
+        op = create_op(config, peers, self._clock.wall_ns, request.reply, origin, 0, restoring)
+        self.meta().propose(op, ConfigChangeWaiter(self, request, kind))
 
     def _online(self) -> list[str]:
         """The members of the meta group that are here."""
-        return sorted({self._links.peer, *self._links.peers()} & set(self._meta().membership().voters))
+        return sorted({self._links.peer, *self._links.peers()} & set(self.meta().membership().voters))
 
     def _too_few(self) -> ApiError:
-        return NO_SUITABLE_PEERS.of(err=refusal(list(self._meta().membership().voters), self._online()))
+        return NO_SUITABLE_PEERS.of(err=refusal(list(self.meta().membership().voters), self._online()))
 
     def _rescaled(self, known: Assignment, config: StreamConfig) -> list[str] | None:
         """The peers of a stream that gets another number of replicas, [] when there are not enough; None = as it is."""
         if config.num_replicas == known.config.num_replicas:
             return None
-        machine = self._meta().machine
+        machine = self.meta().machine
         leader = self._leader_of(known.group)
         return rescale(known.peers, config.num_replicas, leader, self._online(), machine.held(), machine.led())
 
     def settled(self, group: int, body: bytes) -> None:
         """The leader of a stream's group says that its members are those that were assigned."""
         revision, peers, log = cbor2.loads(body)
-        assignment = self._meta().machine.by_group.get(group)
+        assignment = self.meta().machine.by_group.get(group)
         if assignment is not None and assignment.leaving and assignment.revision == revision:
-            self._meta().propose(settled_op(group, revision, peers, log), None)
+            self.meta().propose(settled_op(group, revision, peers, log), None)
 
     def create_dead_letters(self, stream: str) -> None:
         """A stream's leader has a message to put aside. It asks again when nothing comes of it."""
-        machine = self._meta().machine
+        machine = self.meta().machine
         host = machine.streams.get(stream)
         if host is None or host.host or dead_letter_stream(stream) in machine.streams:
             return
         config = dead_letter_config(host.config)
-        if complete_new(config, self._limits) is None and not machine.overlapping(config, ""):
+        if complete_new(config, self.limits) is None and not machine.overlapping(config, ""):
             op = create_op(config, host.peers, self._clock.wall_ns, b"", self._links.peer, host.group)
-            self._meta().propose(op, None)
+            self.meta().propose(op, None)
 
-    def _beyond_resources(self, config: StreamConfig) -> ApiError | None:
+    def beyond_resources(self, config: StreamConfig) -> ApiError | None:
         """What this server may use at all; a lone server holds everything that is reserved."""
         jetstream = self._options.jetstream
         wanted = max(config.max_bytes, 0)
-        if wanted and not self._limits.clustered:
-            wanted += reserved_bytes(self._meta().machine.streams, config.storage, config.name)
+        if wanted and not self.limits.clustered:
+            wanted += reserved_bytes(self.meta().machine.streams, config.storage, config.name)
         if config.storage == MEMORY_STORAGE:
             if jetstream.max_memory == 0 or 0 <= jetstream.max_memory < wanted:
                 return MEMORY_RESOURCES_EXCEEDED
@@ -276,9 +286,9 @@ class MetaApi:
             self.refuse(request, kind, read)
             return
         config, pedantic = read
-        machine = self._meta().machine
-        known = machine.streams.get(target.stream)
-        refusal = complete(config, self._limits, pedantic)
+        machine = self.meta().machine
+        known = machine.shown(target.stream)
+        refusal = complete(config, self.limits, pedantic)
         if refusal is None and config.name != target.stream:
             refusal = STREAM_MISMATCH
         if known is None or refusal is not None:
@@ -286,8 +296,8 @@ class MetaApi:
             return
         error = (
             complete_sources(config, machine.config_of, pedantic)
-            or complete_update(known.config, config, self._limits, pedantic)
-            or self._beyond_resources(config)
+            or complete_update(known.config, config, self.limits, pedantic)
+            or self.beyond_resources(config)
         )
         if error is None and machine.overlapping(config, config.name):
             error = STREAM_SUBJECT_OVERLAP
@@ -301,21 +311,21 @@ class MetaApi:
             self.refuse(request, kind, error)
             return
         op = update_op(config, request.reply, request.origin or self._links.peer, peers)
-        self._meta().propose(op, ConfigChangeWaiter(self, request, kind))
+        self.meta().propose(op, ConfigChangeWaiter(self, request, kind))
 
     def _delete(self, target: ApiSubject, request: ApiRequest) -> None:
         kind = "stream_delete_response"
         if not is_empty_payload(request.payload()):
             self.refuse(request, kind, NOT_EMPTY_REQUEST)
-        elif target.stream not in self._meta().machine.streams:
+        elif self.meta().machine.shown(target.stream) is None:
             self.refuse(request, kind, STREAM_NOT_FOUND)
         else:
-            group = self._meta().machine.streams[target.stream].group
+            group = self.meta().machine.streams[target.stream].group
             leader = self._leader_of(group)
             told_by_leader = leader == self._links.peer or leader in self._links.links
             reply = request.reply if told_by_leader else b""
             op = delete_op(target.stream, reply, request.origin or self._links.peer)
-            self._meta().propose(op, DeleteWaiter(self, request, told_by_leader))
+            self.meta().propose(op, DeleteWaiter(self, request, told_by_leader))
 
     # Names and account.
 

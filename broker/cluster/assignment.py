@@ -46,6 +46,7 @@ class Assignment:
         self.created_ns: Final = created_ns
         self.revision = revision
         self.created_revision: int = revision
+        self.restoring: bool = False  # a backup is on its way into it: nobody sees it yet
         self.host: int = 0  # of a dead-letter stream: the group it lives in; 0 = a group of its own
         self.reply: bytes = b""  # who waits for the last change; answered by the stream's leader
         self.origin: str = ""

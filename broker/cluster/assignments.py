@@ -89,7 +89,7 @@ class Assignments(MetaListener):
         self._factory: Final = factory
         self._disk: Final = disk
         self._router: Final = router
-        self._peer: Final = peer
+        self.peer: Final = peer
         self._jobs: Final = jobs
 
     def open(self, stored: list[GroupSnapshot], damaged: dict[int, str]) -> None:
@@ -175,7 +175,7 @@ class Assignments(MetaListener):
         if snapshot.membership.is_empty():
             return
         group.reply_due = True
-        if assignment.founders[:1] == [self._peer]:
+        if assignment.founders[:1] == [self.peer]:
             group.campaign_in_ticks = 0 if len(assignment.founders) == 1 else 1
         if assignment.is_refounded:
             self.events.append(("error", "stream_lost", {"stream": assignment.config.name}))
@@ -233,12 +233,12 @@ class Assignments(MetaListener):
         if assignment.host:
             return
         group_id = assignment.group
-        if self._peer in assignment.left:
-            self._leave(group_id, assignment.left[self._peer])
+        if self.peer in assignment.left:
+            self._leave(group_id, assignment.left[self.peer])
             return
         if self.departures.is_leaving(group_id):
             return  # it begins again when its old files are gone
-        is_held = self._peer in assignment.peers or self._peer in assignment.leaving
+        is_held = self.peer in assignment.peers or self.peer in assignment.leaving
         group = self.groups.get(group_id)
         if group is not None:
             group.assignment.peers = assignment.peers
@@ -253,7 +253,7 @@ class Assignments(MetaListener):
                 self._damaged(group_id, assignment.config.name, "its files are missing, though it has voted before")
                 return
             self._founding[group_id] = assignment
-            self._jobs.append(FoundGroupJob(self._disk, founding_stream(assignment, self._peer)))
+            self._jobs.append(FoundGroupJob(self._disk, founding_stream(assignment, self.peer)))
 
     def _leave(self, group_id: int, index: int) -> None:
         """The meta group's entry `index` has taken this node out of the group, which goes on elsewhere. After a restart
@@ -291,7 +291,7 @@ class Assignments(MetaListener):
     def _capture(self, group_id: int, assignment: Assignment) -> None:
         """Subjects of the stream lead to its ingress, on every node."""
         ingress = self._ingress[group_id]
-        wanted = [subject.encode() for subject in assignment.config.subjects]
+        wanted = [] if assignment.restoring else [subject.encode() for subject in assignment.config.subjects]
         for subject in self._captured.get(group_id, []):
             if subject not in wanted:
                 self._router.remove_stream(subject, ingress)
@@ -380,7 +380,8 @@ class Assignments(MetaListener):
     def stream_capturing(self, subject: bytes) -> str:
         """The name of the stream that a subject belongs to, "" when there is none."""
         if self.meta is not None:
-            for name, assignment in self.meta.machine.streams.items():
+            shown = {name: found for name, found in self.meta.machine.streams.items() if not found.restoring}
+            for name, assignment in shown.items():
                 for captured in assignment.config.subjects:
                     if matches(captured.encode(), subject):
                         return name

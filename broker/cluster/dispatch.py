@@ -20,6 +20,7 @@ from broker.cluster.identity import META_GROUP
 from broker.cluster.origin_reads import REQUEST_PREFIX as ORIGIN_READS_PREFIX
 from broker.cluster.origin_reads import TRY_AGAIN
 from broker.cluster.readmission import SETTLED_PREFIX
+from broker.cluster.restores import FAILED_PREFIX, RESTORE_PREFIX, RESTORED_PREFIX
 from broker.cluster.sourcing import Sourcing
 from broker.cluster.stream_api import StreamApi
 from broker.cluster.transport import LinkTable
@@ -67,7 +68,9 @@ class Dispatch(LeaderDirectory):
         self.meta_api: Final = MetaApi(options, assignments, answers, links, clock, self.leader_of)
         self.sourcing: Final = Sourcing(assignments, answers, clock)
         assignments.sourcing = self.sourcing
-        self.stream_api: Final = StreamApi(answers, links, assignments.name_of, clock, self.sourcing)
+        self.stream_api: Final = StreamApi(
+            answers, links, assignments, clock, self.sourcing, options.max_payload
+        )
 
     # From clients of this node.
 
@@ -84,7 +87,7 @@ class Dispatch(LeaderDirectory):
             assignment = self._assignments.by_name(target.stream)
             if assignment is None and target.verb == "DIRECT.GET":
                 assignment = self._assignments.mirror_of(target.stream)
-            if assignment is not None:
+            if assignment is not None and not assignment.restoring:
                 group = assignment.group
         assert self.forwarder is not None
         self.forwarder.submit(group, REQUEST, subject, reply, header_length, data, LOCAL, LOCAL)
@@ -122,6 +125,7 @@ class Dispatch(LeaderDirectory):
         """50 ms passed."""
         self.meta_api.lists.tick()
         self.stream_api.snapshots.tick()
+        self.stream_api.restores.tick()
 
     # For the forwarder.
 
@@ -202,7 +206,17 @@ class Dispatch(LeaderDirectory):
             self.meta_api.create_dead_letters(request.subject[len(DEAD_LETTERS_PREFIX) :].decode())
             return
         if request.subject.startswith(TRANSFER_PREFIX):
-            self._pass_on(self._transferred(request.subject), request)
+            group = self._transferred(request.subject)
+            if group == META_GROUP and request.subject.startswith(RESTORE_PREFIX):
+                self.stream_api.restores.refuse(request, "no restore is under way")
+            else:
+                self._pass_on(group, request)
+            return
+        if request.subject.startswith(RESTORED_PREFIX):
+            self.meta_api.restores.restored(int(request.subject[len(RESTORED_PREFIX) :]), request.payload())
+            return
+        if request.subject.startswith(FAILED_PREFIX):
+            self.meta_api.restores.failed(int(request.subject[len(FAILED_PREFIX) :]))
             return
         if request.subject.startswith(SETTLED_PREFIX):
             self.meta_api.settled(int(request.subject[len(SETTLED_PREFIX) :]), request.payload())
@@ -218,7 +232,7 @@ class Dispatch(LeaderDirectory):
             return
         # A request for a stream that the node it came through does not know.
         assignment = self._assignments.by_name(target.stream)
-        if assignment is None:
+        if assignment is None or assignment.restoring:
             self.meta_api.unknown_stream(response_kind(target.verb), request)
             return
         self._pass_on(assignment.group, request)

@@ -23,6 +23,7 @@ OP_DELETE: Final = "delete"
 OP_PEERS: Final = "peers"
 OP_REPLACE: Final = "replace"
 OP_SETTLED: Final = "settled"
+OP_RESTORED: Final = "restored"
 
 
 class MetaChange:
@@ -40,9 +41,15 @@ class MetaChange:
 
 
 def create_op(
-    config: StreamConfig, peers: list[str], wall_ns: int, reply: bytes, origin: str, host: int = 0
+    config: StreamConfig,
+    peers: list[str],
+    wall_ns: int,
+    reply: bytes,
+    origin: str,
+    host: int = 0,
+    restoring: bool = False,
 ) -> bytes:
-    """The entry that creates a stream; in the group `host` where it is given."""
+    """The entry that creates a stream; in the group `host` where it is given; hidden while it is `restoring`."""
     return _encode(
         {
             "op": OP_CREATE,
@@ -52,6 +59,7 @@ def create_op(
             "reply": reply,
             "origin": origin,
             "host": host,
+            "restoring": restoring,
         }
     )
 
@@ -65,6 +73,11 @@ def settled_op(group: int, revision: int, peers: list[str], log: list[int]) -> b
     """The entry that says: these peers, sorted, and nobody else, are members of the group since that revision.
     `log`: an index of the group's log behind the change, and the term in which it was committed."""
     return _encode({"op": OP_SETTLED, "group": group, "revision": revision, "peers": peers, "log": log})
+
+
+def restored_op(group: int, reply: bytes, origin: str) -> bytes:
+    """The entry that shows a stream which was restored."""
+    return _encode({"op": OP_RESTORED, "group": group, "reply": reply, "origin": origin})
 
 
 def delete_op(name: str, reply: bytes, origin: str) -> bytes:
@@ -118,6 +131,8 @@ class MetaMachine:
             change.peers_changed = True
         elif op == OP_REPLACE:
             self._replace(index, entry["old"], entry["new"], change)
+        elif op == OP_RESTORED:
+            self._restored(index, entry, change)
         elif op == OP_SETTLED:
             self._settled(index, entry, change)
         else:
@@ -142,6 +157,7 @@ class MetaMachine:
             change.error = STREAM_NOT_FOUND  # deleted meanwhile
             return
         assignment.host = host
+        assignment.restoring = bool(entry.get("restoring"))
         assignment.reply = reply
         assignment.origin = origin
         self.next_group += 1
@@ -191,6 +207,14 @@ class MetaMachine:
             assignment.revision = index
             assignment.reply = b""
         return assignment
+
+    def _restored(self, index: int, entry: dict[str, Any], change: MetaChange) -> None:
+        assignment = self.by_group.get(entry["group"])
+        if assignment is not None and assignment.restoring:
+            assignment.restoring = False
+            assignment.revision = assignment.created_revision = index
+            assignment.reply, assignment.origin = entry["reply"], entry["origin"]
+            change.updated = assignment
 
     def _settled(self, index: int, entry: dict[str, Any], change: MetaChange) -> None:
         assignment = self.by_group.get(entry["group"])
@@ -242,6 +266,11 @@ class MetaMachine:
         assignment = self.streams.get(name)
         return None if assignment is None else assignment.config
 
+    def shown(self, name: str) -> Assignment | None:
+        """The stream of this name, unless it is still being restored."""
+        assignment = self.streams.get(name)
+        return None if assignment is None or assignment.restoring else assignment
+
     def held(self) -> dict[str, int]:
         """How many streams each peer holds."""
         counts: dict[str, int] = {}
@@ -275,6 +304,7 @@ class MetaMachine:
                 a.left,
                 a.moved_index,
                 a.voices,
+                a.restoring,
             ]
             for _, a in sorted(self.streams.items())
         ]
@@ -297,4 +327,5 @@ class MetaMachine:
             assignment.host = row[9] if len(row) > 9 else 0
             if len(row) > 10:
                 assignment.leaving, assignment.left, assignment.moved_index, assignment.voices = row[10:14]
+            assignment.restoring = row[14] if len(row) > 14 else False
             self._add(assignment)

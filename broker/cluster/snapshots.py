@@ -45,6 +45,7 @@ CHUNK_MIN: Final = 1024
 CHUNK_MAX: Final = 1024 * 1024
 WINDOW_MAX: Final = 8 * 1024 * 1024  # nats-server allows 32 MiB; this is what may wait for one peer
 TURN_BYTES_MAX: Final = 1024 * 1024  # made at once: nobody else is served meanwhile
+START_NS: Final = 20_000_000  # jsm.go takes a backup that ends before its request is answered for a failed one
 STALL_NS: Final = 5_000_000_000
 INTEREST_NS: Final = 2_000_000_000
 BACKUPS_MAX: Final = 64
@@ -69,7 +70,7 @@ class Snapshot:
         self.heard_ns: int = 0
         self.begun_ns: int = 0
         self.started_wall_ns: int = 0
-        self.hurried: bool = False  # there is room for more, but not in this turn
+        self.hurried: bool = True  # there is room for more, but not in this turn
 
 
 class Snapshots:
@@ -144,7 +145,7 @@ class Snapshots:
                     self._end(key, snapshot, NO_INTEREST, "no interest")
             elif now_ns > snapshot.heard_ns + STALL_NS:
                 self._end(key, snapshot, NO_FLOW, "no flow response")
-            elif snapshot.index == 1 or snapshot.hurried:
+            elif snapshot.hurried and now_ns > snapshot.begun_ns + START_NS:
                 self._pump(key, snapshot)
 
     def _pump(self, key: bytes, snapshot: Snapshot) -> None:

@@ -206,7 +206,7 @@ class Sourcing:
         """This node leads the stream, or its configuration changed."""
         before = self._readers.pop(group.id, [])
         readers: list[SourceReader] = []
-        for source in sources_of(group.machine.config):
+        for source in [] if group.assignment.restoring else sources_of(group.machine.config):
             known = [reader for reader in before if reader.reads(group, source)]
             if known:
                 readers.append(known[0])

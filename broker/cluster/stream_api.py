@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Final
 
 from broker.cluster.answers import Answers
+from broker.cluster.assignments import Assignments
 from broker.cluster.cluster_info import stream_cluster_info
+from broker.cluster.restores import RESTORE_PREFIX, Restores
 from broker.cluster.snapshots import ACK_PREFIX, Snapshots
 from broker.cluster.sourcing import Sourcing
 from broker.cluster.step_down import step_down
@@ -88,19 +90,28 @@ class StreamApi:
     """Requests for streams that lead here."""
 
     def __init__(
-        self, answers: Answers, links: LinkTable, names: Callable[[str], str], clock: TurnClock, sourcing: Sourcing
+        self,
+        answers: Answers,
+        links: LinkTable,
+        assignments: Assignments,
+        clock: TurnClock,
+        sourcing: Sourcing,
+        payload_max: int,
     ) -> None:
         self._answers: Final = answers
         self._links: Final = links
-        self._names: Final = names
+        self._names: Final[Callable[[str], str]] = assignments.name_of
         self._clock: Final = clock
         self._sourcing: Final = sourcing
         self.snapshots: Final = Snapshots(answers, clock)
+        self.restores: Final = Restores(answers, clock, assignments, payload_max)
 
     def transfer(self, group: StreamGroup, request: ApiRequest) -> None:
-        """A message that belongs to a backup."""
+        """A message that belongs to a backup or a restore."""
         if request.subject.startswith(ACK_PREFIX):
             self.snapshots.acknowledged(request.subject)
+        elif request.subject.startswith(RESTORE_PREFIX):
+            self.restores.chunk(group, request)
 
     def leader(self, group: StreamGroup) -> Leader:
         """The view of a stream that API answers are made of."""
@@ -193,6 +204,9 @@ class StreamApi:
         if not group.reply_due or not assignment.reply:
             return
         group.reply_due = False
+        if assignment.restoring:
+            self.restores.begin(group)
+            return
         action = "create" if kind == "stream_create_response" else "modify"
         group.advise(*stream_action(assignment.config.name, action))
         fields = unless_lone(stream_info(self.leader(group)))

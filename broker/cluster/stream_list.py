@@ -154,7 +154,7 @@ class StreamLists:
             fields["reserved_storage"] = reserved_bytes(meta.machine.streams, FILE_STORAGE)
             self._say(request, answer("account_info_response", fields))
 
-        self._gather(sorted(meta.machine.streams), finish)
+        self._gather(matching_streams(self._assignments, {}), finish)
 
 
 def reserved_bytes(streams: dict[str, Assignment], storage: str, but: str = "") -> int:
@@ -219,7 +219,7 @@ def matching_streams(assignments: Assignments, fields: dict[str, object]) -> lis
     meta = assignments.meta
     assert meta is not None
     subject = fields.get("subject")
-    names = sorted(meta.machine.streams)
+    names = sorted([name for name in meta.machine.streams if meta.machine.shown(name) is not None])
     if not subject:
         return names
     wanted = str(subject).encode()

@@ -25,6 +25,7 @@ _VERBS: Final[dict[str, tuple[int, int]]] = {
     "INFO": (0, META),
     "STREAM.CREATE": (1, META),
     "STREAM.UPDATE": (1, META),
+    "STREAM.RESTORE": (1, META),
     "STREAM.DELETE": (1, META),
     "STREAM.NAMES": (0, META),
     "STREAM.LIST": (0, META),

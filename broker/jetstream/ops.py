@@ -34,6 +34,7 @@ OP_ACKS: Final = 13
 OP_CONSUMER_PAUSE: Final = 14
 OP_CONSUMER_RESET: Final = 15
 OP_SOURCED: Final = 40
+OP_RESTORE: Final = 41  # a message or more of a backup (`restore_apply`)
 
 HEADERS_MAX: Final = 0xFFFF  # bytes of one message's headers, here and in blocks
 

@@ -36,6 +36,7 @@ from broker.jetstream.ops import (
     OP_MESSAGE_DELETE,
     OP_PUBLISH,
     OP_PURGE,
+    OP_RESTORE,
     OP_SOURCED,
     OP_STREAM_CONFIG,
     SLOT_OWN,
@@ -48,6 +49,7 @@ from broker.jetstream.ops import (
 )
 from broker.jetstream.publish import apply_publish
 from broker.jetstream.publish_atomic import apply_atomic
+from broker.jetstream.restore_apply import apply_restore
 from broker.jetstream.retention import (
     delete_message,
     drop_unneeded,
@@ -91,6 +93,9 @@ class StreamMachine(StreamState):
             apply_atomic(self, PublishOp(body), ordinal, sink)
         elif kind == OP_SOURCED:
             sink.done(ordinal, apply_sourced(self, body, ordinal, sink))
+        elif kind == OP_RESTORE:
+            apply_restore(self, body, sink)
+            sink.done(ordinal, None)
         elif kind >= OP_CONSUMER_CREATE:
             apply_consumer_op(self, kind, body, ordinal, sink)
         else:

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.jetstream.archive import END, MAGIC, ArchiveReader, Entry
+from broker.jetstream.archive import CONSUMERS, END, MAGIC, ArchiveReader, Entry, state_entry
+from broker.jetstream.restore import Restoring
 from broker.jetstream.s2 import BLOCK_BYTES, BackupError, S2Reader, decode_block, write_block
 from broker.jetstream.s2 import MAGIC as S2_MAGIC
+from broker.jetstream.stream_config import StreamConfig
 
 
 def packed(data: bytes) -> bytes:
@@ -123,3 +125,75 @@ def vars_of(entry: Entry) -> tuple[object, ...]:
 def test_nonsense_is_no_archive(data: bytes) -> None:
     with pytest.raises(BackupError):
         ArchiveReader().feed(data)
+
+
+# What becomes of a backup.
+
+
+def restoring() -> Restoring:
+    config = StreamConfig.from_json({"name": "S", "subjects": ["s.>"], "max_msg_size": 100, "num_replicas": 1})
+    assert isinstance(config, StreamConfig)
+    return Restoring(config, 1000, 5)
+
+
+CONSUMER = b'{"config":{"durable_name":"C","ack_policy":"explicit"},"state":%s}'
+STATE = (
+    b'{"delivered":{"consumer_seq":9,"stream_seq":7},"ack_floor":{"consumer_seq":2,"stream_seq":2},'
+    b'"pending":{"7":{"Sequence":9,"Timestamp":70},"3":{"Sequence":3,"Timestamp":30}},"redelivered":{"3":2}}'
+)
+
+
+def backup(*entries: Entry, consumers: int = 1, first: int = 2, last: int = 9) -> bytes:
+    state = state_entry({"first_seq": first, "last_seq": last, "consumer_count": consumers}, 1)
+    return packed(MAGIC + b"".join(entry.encode() for entry in [state, *entries]))
+
+
+def test_messages_and_consumers_come_out_of_a_backup() -> None:
+    reader = restoring()
+    consumer = Entry(CONSUMERS + b"C", 1, 0, 0, CONSUMER % STATE)
+    messages = [Entry(b"s.a", 50, 3, 4, b"headdata"), Entry(b"s.b", 40, 7, 0, b"")]
+    rows = reader.feed(backup(consumer, *messages, END))
+    assert rows == [(3, 50, b"s.a", 4, b"headdata"), (7, 50, b"s.b", 0, b"")], "time does not go back"
+    assert (reader.skip(), reader.skip()) == (1, 0)
+    last, consumers = reader.finish()
+    assert last == 9
+    found = consumers[0]
+    assert (found.name, found.delivered_stream, found.delivered_consumer) == ("C", 7, 9)
+    assert (found.ack_floor_stream, found.ack_floor_consumer) == (2, 2)
+    assert {s: (p.consumer_sequence, p.timestamp_ns, p.deliveries) for s, p in found.pending.items()} == {
+        3: (3, 30, 3), 7: (9, 70, 1),
+    }  # fmt: skip
+    assert found.order == [3, 7]
+
+
+BAD = {
+    "expected state.json first": packed(MAGIC + Entry(b"s.a", 1, 1, 0, b"").encode()),
+    "error in state.json: not a state": packed(MAGIC + state_entry({"first_seq": "x"}, 1).encode()),
+    "out of order": backup(Entry(b"s.a", 1, 3, 0, b""), Entry(b"s.a", 1, 3, 0, b""), consumers=0),
+    "exceeds maximum message size": backup(Entry(b"s.a", 1, 3, 0, b"x" * 101), consumers=0),
+    "exceeds maximum payload size": backup(Entry(b"s.a", 1, 3, 0, b"x" * 1001), consumers=0),
+    "has no valid subject": backup(Entry(b"s.*", 1, 3, 0, b"x"), consumers=0),
+    "expected message sequence": backup(Entry(b"s.a", 1, 0, 0, b"x"), consumers=0),
+    "expected consumer": backup(Entry(b"s.a", 1, 3, 0, b"x")),
+    "is missing config": backup(Entry(CONSUMERS + b"C", 1, 0, 0, b"{}")),
+    "something follows its end": backup(END, Entry(b"s.a", 1, 3, 0, b"x"), consumers=0),
+    "backup was truncated": backup(Entry(b"s.a", 1, 3, 0, b"x"), consumers=0),
+    "failed to decode consumer": backup(Entry(CONSUMERS + b"C", 1, 0, 0, CONSUMER % b'{"delivered":7}'), END),
+    "is not valid": backup(Entry(CONSUMERS + b"a/../b", 1, 0, 0, CONSUMER % STATE), END),
+}
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_a_bad_backup_is_one_error(text: str) -> None:
+    reader = restoring()
+    with pytest.raises(BackupError, match=text):
+        reader.feed(BAD[text])
+        reader.finish()
+
+
+@given(st.binary(max_size=400), st.booleans())
+def test_nonsense_is_never_more_than_an_error(data: bytes, inside: bool) -> None:
+    reader = restoring()
+    with pytest.raises(BackupError):
+        reader.feed(packed(MAGIC + data) if inside else data)
+        reader.finish()
