@@ -5,10 +5,13 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+from clients.waiting import wait_until
+
 from chaos.nemesis.fault import Fault, HarmlessFault, must_see
 from chaos.processes import RootedNode, Tracer
 
 BLOCKS = "*.blk"
+STARTS_S = 30.0
 
 
 class PowerCut(Fault):
@@ -64,6 +67,7 @@ class Decay(Fault):
         self.title = f"{'truncation' if cut else 'bit flips'} {pattern}"
         self._rng = rng
         self._done = 0
+        self._refused = ""
 
     def begin(self) -> None:
         self.node.stop()
@@ -76,7 +80,16 @@ class Decay(Fault):
         return f"{self.node.name}: {self._done} {'bytes cut off' if self.cut else 'bits flipped'}"
 
     def end(self) -> None:
+        """Where the server refuses to start on such a store, it is given an empty one, as its operator would do."""
         self.node.start()
+        wait_until("the start", lambda: not self.node.running() or self.node.is_alive(), STARTS_S)
+        if not self.node.running():
+            self._refused = f"{self.node.name} refused to start ({self.node.log_tail(1)[:200]}); given an empty store"
+            self.node.disk.wipe()
+            self.node.start()
+
+    def aftermath(self) -> str:
+        return self._refused
 
 
 class WipedDisk(Fault):
