@@ -5,6 +5,9 @@ nobody takes it for the one that made promises on the disk that is gone. A store
 
     ternmq store of <server name> \\n  <crc of the name, 8 hex digits> \\n  <id> <crc of name and id, 8 hex digits> \\n
 
+Three times the same lines, one after the other, so that a flipped bit or a lost end does not cost a node all it has;
+the first copy that is whole counts. Stores of older versions have one copy.
+
 Invariants: written once, durably, before anything else is; a store without it that has log files is refused.
 Read next: wal.py, which opens a store.
 """
@@ -18,6 +21,7 @@ from storage.frame import identity_seed
 
 IDENTITY_FILE: Final = "identity"
 IDENTITY_PREFIX: Final = "ternmq store of "
+COPIES: Final = 3
 
 
 class StoreIdentity:
@@ -29,6 +33,10 @@ class StoreIdentity:
 
     def encode(self) -> bytes:
         """The file."""
+        return self.one_copy() * (COPIES if self.store_id else 1)
+
+    def one_copy(self) -> bytes:
+        """The lines that stand in the file several times."""
         text = f"{IDENTITY_PREFIX}{self.name}\n{identity_seed(self.name):08x}\n"
         if self.store_id:
             text += f"{self.store_id} {_id_crc(self.name, self.store_id)}\n"
@@ -40,7 +48,20 @@ def _id_crc(name: str, store_id: str) -> str:
 
 
 def _decode(text: str) -> StoreIdentity | None:
-    """None for anything that `encode` does not write."""
+    """The first copy that is whole; one without an id counts only where no copy has one."""
+    without_id: StoreIdentity | None = None
+    at = text.find(IDENTITY_PREFIX)
+    while at >= 0:
+        found = _decode_copy(text[at:])
+        if found is not None and found.store_id:
+            return found
+        without_id = without_id or found
+        at = text.find(IDENTITY_PREFIX, at + 1)
+    return without_id
+
+
+def _decode_copy(text: str) -> StoreIdentity | None:
+    """None for anything that `one_copy` does not write."""
     lines = text.split("\n")
     if not lines[0].startswith(IDENTITY_PREFIX) or len(lines) < 3:
         return None

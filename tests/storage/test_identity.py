@@ -39,9 +39,43 @@ def test_a_store_of_an_older_version_has_no_id() -> None:
     assert (found.name, found.store_id) == ("n1", "")
 
 
-@pytest.mark.parametrize("bit", range(0, 8 * len(StoreIdentity("n1", "0123456789abcdef").encode()), 5))
-def test_one_flipped_bit_makes_nobody_else_of_it(bit: int) -> None:
+ONE = len(StoreIdentity("n1", "0123456789abcdef").one_copy())
+
+
+def known(disk: CrashDisk) -> tuple[str, str] | None:
+    found = stored_identity(disk, "wal")
+    return None if found is None else (found.name, found.store_id)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_two_bits_that_flip_leave_a_whole_copy(seed: int) -> None:
     disk = claimed("0123456789abcdef")
-    disk.flip_bit(FILE, bit)
+    bits = 8 * len(disk.content(FILE))
+    for bit in random.Random(seed).sample(range(bits), 2):
+        disk.flip_bit(FILE, bit)
+    assert known(disk) == ("n1", "0123456789abcdef")
+    claim(disk, "wal", StoreIdentity("n1", "another"))
+
+
+def test_a_file_cut_short_behind_its_first_copy_is_whole_enough() -> None:
+    whole = claimed("0123456789abcdef").content(FILE)
+    for length in range(ONE, len(whole)):
+        disk = claimed("0123456789abcdef")
+        disk.set_content(FILE, whole[:length])
+        assert known(disk) == ("n1", "0123456789abcdef")
+
+
+@pytest.mark.parametrize("bit", range(0, 8 * ONE, 5))
+def test_bits_that_flip_in_every_copy_make_nobody_else_of_it(bit: int) -> None:
+    disk = claimed("0123456789abcdef")
+    for copy in range(len(disk.content(FILE)) // ONE):
+        disk.flip_bit(FILE, bit + 8 * ONE * copy)
     with pytest.raises(WrongIdentity):
         claim(disk, "wal", StoreIdentity("n1", "0123456789abcdef"))
+
+
+def test_a_store_with_a_single_copy_is_known_and_keeps_its_id() -> None:
+    disk = claimed("0123456789abcdef")
+    disk.set_content(FILE, disk.content(FILE)[:ONE])
+    claim(disk, "wal", StoreIdentity("n1", "another"))
+    assert known(disk) == ("n1", "0123456789abcdef")
