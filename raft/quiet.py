@@ -3,9 +3,10 @@
 Only timers sleep. What is promised never rests on them, so a mistake here costs time, never data.
 
 A leader sleeps when a whole quorum check long nothing was proposed, everything is committed, and every peer has all of
-it, or is gone, as the caller said (who brings it back wakes us). A peer that is there and does not answer keeps it
-awake: its replica may begin any time, and a new one has no voice. With QUIET the leader tells the peers, which sleep
-too. Any message but QUIET and the late answer to a heartbeat wakes, and so does any proposal, read or hand-over.
+it, or is gone, as the caller said (who brings it back wakes us); most of the voters may not be gone. A peer that is
+there and does not answer keeps it awake: its replica may begin any time, and a new one has no voice. With QUIET the
+leader tells the peers, which sleep too. Any message but QUIET and the late answer to a heartbeat wakes, and so does any
+proposal, read or hand-over.
 
 A sleeper cannot notice that a peer is gone. So the caller owes, for a group that is `quiet` (a node has one watch for
 each peer, whatever the number of its groups):
@@ -25,6 +26,7 @@ from __future__ import annotations
 from raft.follower import handle_commit
 from raft.messages import HEARTBEAT, HEARTBEAT_RESPONSE, QUIET
 from raft.progress import REPLICATE
+from raft.quorum import majority
 from raft.state import LEADER, RaftState
 from raft.types import NO_PEER, Message
 
@@ -41,9 +43,15 @@ def rest(state: RaftState) -> bool:
         return False
     if state.peer_id not in state.membership.voters:
         return False
+    here = 1
     for peer in state.peers:
-        if not peer.gone and not (peer.active and peer.state == REPLICATE and peer.match == last):
+        if peer.gone:
+            continue  # although its last answer may be younger than the last check
+        if not (peer.active and peer.state == REPLICATE and peer.match == last):
             return False
+        here += int(peer.is_voter)
+    if here < majority(len(state.membership.voters)):
+        return False
     for peer in state.peers:
         if not peer.gone:
             message = state.new_message(QUIET, peer.peer)

@@ -120,3 +120,15 @@ def test_a_failed_group_lets_the_others_lead(cluster: Cluster) -> None:
     cluster.machines[old].node.jetstream.engine.fail("no such luck")
     cluster.machines[old].schedule_turn(0)
     assert cluster.run(NOTICED_NS, lambda: leader(cluster) not in (None, old))
+
+
+def test_who_is_left_alone_leads_nothing_any_more(cluster: Cluster) -> None:
+    left = leader(cluster)
+    assert left is not None
+    for name, machine in cluster.machines.items():
+        if name != left:
+            machine.crash(False)
+    cluster.run(2 * ELECTION_NS)
+    node = cluster.machines[left].node
+    assert [group.raft.leader for group in node.jetstream.engine.groups.values()] == ["", ""]
+    assert node.statistics("")["health"]["meta_error"] == "JetStream has no meta leader"
