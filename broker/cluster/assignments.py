@@ -7,6 +7,7 @@ assignment also hold a group. Groups end only by committed deletion, see `groups
 from typing import Final
 
 from broker.cluster.assignment import Assignment, decode_assignment
+from broker.cluster.damage import UNKNOWN, Damage, damage_of, tell
 from broker.cluster.dead_letters import DeadLetters
 from broker.cluster.departures import BuryGroupJob, Departures
 from broker.cluster.engine import Engine
@@ -23,8 +24,6 @@ from broker.core.router import Router, StreamIngress
 from broker.core.subjects import matches
 from storage.disk import Disk
 from storage.errors import StorageError
-
-UNKNOWN: Final = 1 << 62
 
 
 class Ingress(StreamIngress):
@@ -43,18 +42,6 @@ class Ingress(StreamIngress):
             group.publish(subject, reply, header_length, data, "")
         else:
             self._forwarder.submit(self.group_id, PUBLISH, subject, reply, header_length, data, "", "")
-
-
-class Damage:
-    """A group whose data on this node is damaged. `nonce` names this loss for the leader; 0: it was not told yet.
-    `since`: as in `Assignment.encode`; unknown when no snapshot can be read."""
-
-    def __init__(self, title: str, error: str, since: int = UNKNOWN) -> None:
-        self.since: Final = since
-        self.title: Final = title
-        self.error: Final = error
-        self.nonce: int = 0
-        self.discarding: bool = False
 
 
 class Assignments(MetaListener):
@@ -94,11 +81,10 @@ class Assignments(MetaListener):
 
     def open(self, stored: list[GroupSnapshot], damaged: dict[int, str]) -> None:
         """Start what the store holds; `damaged` says what is wrong with groups that cannot be opened."""
-        held = [found for found in stored if found.about not in (b"", TOMBSTONE)]
-        names = {found.group: decode_assignment(found.about).config.name for found in held}
-        names[META_GROUP] = "_meta_"
+        held = [decode_assignment(found.about) for found in stored if found.about not in (b"", TOMBSTONE)]
+        known = {about.group: about for about in held}
         for group_id, reason in damaged.items():
-            self._damaged(group_id, names.get(group_id, str(group_id)), reason)
+            self.damaged[group_id] = damage_of(known.get(group_id), group_id, reason)
         for snapshot in stored:
             if snapshot.about == TOMBSTONE:
                 self.departures.resume(snapshot.group, snapshot.index)
@@ -106,8 +92,7 @@ class Assignments(MetaListener):
                 try:
                     self._begin(self._factory.stream(snapshot))
                 except StorageError as error:
-                    about = decode_assignment(snapshot.about)
-                    self._damaged(snapshot.group, about.config.name, str(error), about.moved_index)
+                    self.damaged[snapshot.group] = damage_of(known[snapshot.group], snapshot.group, str(error))
         for snapshot in stored:
             if snapshot.group == META_GROUP and META_GROUP not in damaged:
                 try:
@@ -115,7 +100,11 @@ class Assignments(MetaListener):
                 except StorageError as error:
                     if len(snapshot.membership.peers()) == 1:
                         raise  # nobody else has it
-                    self._damaged(META_GROUP, names[META_GROUP], str(error))
+                    self.damaged[META_GROUP] = damage_of(None, META_GROUP, str(error))
+        self._tell_damage()
+
+    def _tell_damage(self) -> None:
+        self.events.extend(tell(self.damaged, None if self.meta is None else self.meta.machine))
 
     def _open_meta(self, snapshot: GroupSnapshot) -> None:
         self.meta = self._factory.meta(snapshot, self)
@@ -131,11 +120,6 @@ class Assignments(MetaListener):
             assert self.meta.membership().is_empty()
             self.meta = None
             self._engine.remove(META_GROUP)
-
-    def _damaged(self, group: int, title: str, error: str, since: int = UNKNOWN) -> None:
-        """The group cannot be served by this node; its files stay as they are until it goes on without them."""
-        self.damaged[group] = Damage(title, error, since)
-        self.events.append(("error", "stream_damaged", {"group": title, "error": error}))
 
     def begin_again(self, snapshot: GroupSnapshot) -> None:
         """The group's data here were discarded: it is a stranger now."""
@@ -250,7 +234,9 @@ class Assignments(MetaListener):
                 ingress.group = group if is_held else None
         elif is_held and group_id not in self._founding and group_id not in self.damaged:
             if self._engine.wal.has_group(group_id):
-                self._damaged(group_id, assignment.config.name, "its files are missing, though it has voted before")
+                error = "its files are missing, though it has voted before"
+                self.damaged[group_id] = Damage(assignment.config.name, error)
+                self._tell_damage()
                 return
             self._founding[group_id] = assignment
             self._jobs.append(FoundGroupJob(self._disk, founding_stream(assignment, self.peer)))

@@ -20,8 +20,9 @@ from typing import Final
 
 import cbor2
 
-from broker.cluster.assignments import Assignments, Damage
+from broker.cluster.assignments import Assignments
 from broker.cluster.catch_up import CatchUps
+from broker.cluster.damage import Damage
 from broker.cluster.engine import Engine
 from broker.cluster.frames import FRAME_DAMAGED
 from broker.cluster.group_store import GroupSnapshot, group_directory
@@ -100,7 +101,9 @@ class Repairs:
         while self._engine.damaged:
             group, error = self._engine.damaged.pop()
             if group.id not in self._assignments.damaged and self._engine.groups.get(group.id) is group:
-                self._assignments.damaged[group.id] = Damage(group.title(), error)
+                damage = Damage(group.title(), error)
+                damage.is_told = True
+                self._assignments.damaged[group.id] = damage
 
     def _report(self, damaged: dict[int, Damage]) -> None:
         reported: dict[int, int] = {}
