@@ -221,11 +221,11 @@ class MetaApi:
     def propose_created(self, config: StreamConfig, request: ApiRequest, kind: str, restoring: bool) -> None:
         """A stream that may exist: give it its place."""
         machine = self.meta().machine
-        peers = place(config.num_replicas, self._online(), machine.held(), machine.led())
+        origin = request.origin or self._links.peer
+        peers = place(config.num_replicas, self._online(), machine.held(), machine.led(), origin)
         if not peers:
             self.refuse(request, kind, self._too_few())
             return
-        origin = request.origin or self._links.peer
         op = create_op(config, peers, self._clock.wall_ns, request.reply, origin, 0, restoring)
         self.meta().propose(op, ConfigChangeWaiter(self, request, kind))
 

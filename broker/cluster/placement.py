@@ -1,6 +1,8 @@
 """Which peers hold a new stream. Deterministic given its arguments; only the meta leader asks.
 
-The first peer returned is the one that campaigns first, so that leaders spread over the cluster.
+The first peer returned is the one that campaigns first, so that leaders spread over the cluster. Where that leaves a
+choice, it is the node through which the stream was asked for: who makes a stream mostly publishes to it from there, and
+a publish at its leader saves two hops.
 """
 
 from typing import Final
@@ -8,15 +10,15 @@ from typing import Final
 REASON: Final = "no suitable peers for placement"
 
 
-def place(replicas: int, online: list[str], held: dict[str, int], led: dict[str, int]) -> list[str]:
+def place(replicas: int, online: list[str], held: dict[str, int], led: dict[str, int], near: str) -> list[str]:
     """`replicas` of the `online` peers with the fewest replicas; [] when there are not enough.
 
-    `held` counts the replicas of each peer, `led` those that it was chosen to lead.
+    `held` counts the replicas of each peer, `led` those that it was chosen to lead; `near` is whose client asks.
     """
     if len(online) < replicas:
         return []
-    chosen = sorted(online, key=lambda peer: (held.get(peer, 0), led.get(peer, 0), peer))[:replicas]
-    first = min(chosen, key=lambda peer: (led.get(peer, 0), held.get(peer, 0), peer))
+    chosen = sorted(online, key=lambda peer: (held.get(peer, 0), led.get(peer, 0), peer != near, peer))[:replicas]
+    first = min(chosen, key=lambda peer: (led.get(peer, 0), held.get(peer, 0), peer != near, peer))
     return [first, *sorted(peer for peer in chosen if peer != first)]
 
 
