@@ -240,27 +240,38 @@ class BrokerNode:
             jetstream.turn()
             turn.jobs = jetstream.take_jobs()
             turn.next_deadline_ns = jetstream.next_deadline_ns()
-            turn.events.extend(jetstream.take_events())
+            jetstream.take_events(turn.events)
         for link in self.links.links.values():
             if link.dirty:
                 link.flush()
                 self._writing[link.cid] = True
+        self._collect(turn)
+        return turn
+
+    def _collect(self, turn: Turn) -> None:
+        """What all parts want done. Most of it is nothing in most turns, and looking costs less than taking."""
         self.clients.collect(turn.sends, turn.closes)
-        turn.sends.extend(self._writing)
-        self._writing.clear()
-        turn.closes.extend(self._closes)
-        self._closes = []
-        turn.closes.extend(self.links.take_closing())
-        turn.dials = self._dials
-        self._dials = []
+        if self._writing:
+            turn.sends.extend(self._writing)
+            self._writing.clear()
+        if self._closes:
+            turn.closes.extend(self._closes)
+            self._closes = []
+        if self._dials:
+            turn.dials = self._dials
+            self._dials = []
+        links = self.links
+        if links.closing:
+            turn.closes.extend(links.take_closing())
+        if links.events:
+            turn.events.extend(links.take_events())
         routes = self.routes
-        if routes is not None:
+        if routes is not None and routes.has_output():
             turn.sends.extend(routes.take_dirty())
             turn.closes.extend(routes.take_closing())
             turn.events.extend(routes.take_events())
-        turn.events.extend(self.links.take_events())
-        turn.events.extend(self.clients.take_events())
-        return turn
+        if self.clients.services.events:
+            turn.events.extend(self.clients.take_events())
 
     def job_done(self, job: Job, error: Exception | None) -> None:
         """A disk job came back."""

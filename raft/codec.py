@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import sys
 from array import array
+from functools import lru_cache
 from struct import Struct
 from typing import Final
 
@@ -36,9 +37,12 @@ VERSION: Final = 1
 FLAG_REJECT: Final = 1
 FLAG_SNAPSHOT: Final = 2
 INT_MAX: Final = 2**63 - 1
+HEADS_MAX: Final = 256  # so many pairs of peers are remembered by their bytes
 
-_HEADER: Final = Struct("<BBQQQQQQQI")  # kind flags group term index log_term commit hint context entries
-_ENTRY: Final = Struct("<QBI")
+# The u64s are read as if signed, so that what is too large shows as negative.
+_HEADER: Final = Struct("<BBqqqqqqqI")  # kind flags group term index log_term commit hint context entries
+_Header = tuple[int, int, int, int, int, int, int, int, int, int]
+_ENTRY: Final = Struct("<qBI")
 _U32: Final = Struct("<I")
 _POINT: Final = Struct("<QQ")
 _BEAT_BYTES: Final = 33
@@ -66,7 +70,7 @@ def encode_messages(messages: list[Message]) -> list[bytes]:
             beats.append(message)
         else:
             others.append(message)
-    parts = [bytes((VERSION,)) + _encode_peer(sender) + _encode_peer(receiver) + _U32.pack(len(beats))]
+    parts = [_head(sender, receiver), _U32.pack(len(beats))]
     if beats:
         parts.append(bytes([beat.kind for beat in beats]))
         parts.append(_column([beat.group for beat in beats]))
@@ -77,6 +81,12 @@ def encode_messages(messages: list[Message]) -> list[bytes]:
     for message in others:
         _encode_message(message, parts)
     return parts
+
+
+@lru_cache(HEADS_MAX)
+def _head(sender: PeerId, receiver: PeerId) -> bytes:
+    """How every body from one peer to another begins."""
+    return bytes((VERSION,)) + _encode_peer(sender) + _encode_peer(receiver)
 
 
 def _encode_message(message: Message, parts: list[bytes]) -> None:
@@ -156,7 +166,8 @@ class Decoder:
 
     def u32(self) -> int:
         start = self.skip(4)
-        return int.from_bytes(self.body[start : start + 4], "little")
+        body = self.body
+        return body[start] | body[start + 1] << 8 | body[start + 2] << 16 | body[start + 3] << 24
 
     def take(self, count: int) -> bytes:
         start = self.skip(count)
@@ -207,10 +218,10 @@ def _check(value: int) -> int:
 def decode_messages(body: bytes) -> list[Message]:
     """The messages of one body, beats first. Raises CodecError, and nothing else, on any other input."""
     decoder = Decoder(body)
-    if decoder.u8() != VERSION:
-        raise CodecError("unknown version of the peer protocol")
-    sender = decoder.peer()
-    receiver = decoder.peer()
+    decoder.skip(1)
+    decoder.skip(decoder.u8())
+    decoder.skip(decoder.u8())
+    sender, receiver = _peers(body[: decoder.position])
     messages: list[Message] = []
     _decode_beats(decoder, sender, receiver, messages)
     count = decoder.u32()
@@ -221,6 +232,15 @@ def decode_messages(body: bytes) -> list[Message]:
     if not messages:
         raise CodecError("a body without messages")
     return messages
+
+
+@lru_cache(HEADS_MAX)
+def _peers(head: bytes) -> tuple[PeerId, PeerId]:
+    """Who says something to whom: the inverse of `_head`. Raises CodecError."""
+    decoder = Decoder(head)
+    if decoder.u8() != VERSION:
+        raise CodecError("unknown version of the peer protocol")
+    return decoder.peer(), decoder.peer()
 
 
 def _decode_beats(decoder: Decoder, sender: PeerId, receiver: PeerId, messages: list[Message]) -> None:
@@ -246,15 +266,18 @@ def _decode_beats(decoder: Decoder, sender: PeerId, receiver: PeerId, messages: 
 
 def _decode_message(decoder: Decoder, sender: PeerId, receiver: PeerId) -> Message:
     start = decoder.skip(_HEADER.size)
-    kind, flags, group, term, index, log_term, commit, hint, context, count = _HEADER.unpack_from(decoder.body, start)
+    header: _Header = _HEADER.unpack_from(decoder.body, start)
+    kind, flags, group, term, index, log_term, commit, hint, context, count = header
     if kind == 0 or kind > KIND_MAX or is_beat(kind) or flags > FLAG_REJECT | FLAG_SNAPSHOT:
         raise CodecError("unknown kind of message")
-    message = Message(kind, _check(group), sender, receiver, _check(term))
-    message.index = _check(index)
-    message.log_term = _check(log_term)
-    message.commit = _check(commit)
-    message.hint = _check(hint)
-    message.context = _check(context)
+    if group < 0 or term < 0 or index < 0 or log_term < 0 or commit < 0 or hint < 0 or context < 0:
+        raise CodecError("a number is too large")
+    message = Message(kind, group, sender, receiver, term)
+    message.index = index
+    message.log_term = log_term
+    message.commit = commit
+    message.hint = hint
+    message.context = context
     message.reject = flags & FLAG_REJECT != 0
     if (flags & FLAG_SNAPSHOT != 0) != (kind == SNAPSHOT):
         raise CodecError("a snapshot where none belongs, or none where one does")
@@ -273,13 +296,13 @@ def _decode_entries(decoder: Decoder, index: int, count: int) -> list[Entry]:
     for _ in range(count):
         start = decoder.skip(_ENTRY.size)
         term, kind, length = _ENTRY.unpack_from(decoder.body, start)
-        if kind > ENTRY_KIND_MAX:
-            raise CodecError("unknown kind of entry")
+        if kind > ENTRY_KIND_MAX or term < 0:
+            raise CodecError("unknown kind of entry, or a term that is too large")
         data = decoder.take(length)
         if kind == ENTRY_CONFIG:
             decode_membership(data)
         index += 1
-        entries.append(Entry(index, _check(term), kind, data))
+        entries.append(Entry(index, term, kind, data))
     return entries
 
 

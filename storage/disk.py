@@ -123,7 +123,9 @@ class OsFile:
             raise typed(error, self.path, "write") from error
 
     def _write(self, parts: list[bytes], offset: int) -> None:
-        total = sum([len(part) for part in parts])
+        total = 0
+        for part in parts:
+            total += len(part)
         written = os.pwritev(self.descriptor, parts, offset)
         if written == total:
             return

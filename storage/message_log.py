@@ -15,7 +15,7 @@ from mypy_extensions import i64, mypyc_attr
 from storage.block import Block
 from storage.block_index import FAR, NO_PREVIOUS, FrameRows
 from storage.message_queries import MessageQueries
-from storage.subject_index import SubjectState, forget_message
+from storage.subject_index import forget_message, note_message
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -51,6 +51,9 @@ class MessageLog(MessageQueries):
         count = len(positions)
         if count == 0:
             return
+        if count == 1 and len(raw) == subject_lengths[0] + data_lengths[0]:
+            self._append_one(first_sequence, timestamp_ns, raw, subject_lengths[0], header_lengths[0])
+            return
         previous = self._index_batch(first_sequence, raw, positions, subject_lengths)
         self._extend(first_sequence, count, timestamp_ns)
         self.bytes += self.message_cost * count + sum(subject_lengths) + sum(data_lengths)
@@ -83,38 +86,25 @@ class MessageLog(MessageQueries):
         at: i64 = 0
         for position, length in zip(positions, subject_lengths):  # noqa: B905 (mypyc compiles the plain form)
             start: i64 = position
-            subject = raw[start : start + length]
-            state = index.get(subject)
-            if state is None:
-                index[subject] = SubjectState(sequence)
-            else:
-                distance: i64 = sequence - state.last
-                if distance >= FAR or not state.last_exact:
-                    distance = FAR
-                previous[at] = distance
-                state.last = sequence
-                state.last_exact = True
-                state.count += 1
+            previous[at] = note_message(index, raw[start : start + length], sequence)
             at += 1  # noqa: SIM113
             sequence += 1
         return previous
 
     def append(self, sequence: int, timestamp_ns: int, subject: bytes, header_length: int, data: bytes) -> None:
         """One message. A sequence above last_sequence + 1 leaves skipped ones behind."""
-        state = self.index.get(subject)
-        distance = NO_PREVIOUS
-        if state is None:
-            self.index[subject] = SubjectState(sequence)
-        else:
-            distance = min(FAR, sequence - state.last) if state.last_exact else FAR
-            state.last = sequence
-            state.last_exact = True
-            state.count += 1
+        self._append_one(sequence, timestamp_ns, subject + data, len(subject), header_length)
+
+    def _append_one(
+        self, sequence: int, timestamp_ns: int, raw: bytes, subject_length: int, header_length: int
+    ) -> None:
+        """One message, whose subject and data `raw` is."""
+        distance = note_message(self.index, raw[:subject_length], sequence)
         self._extend(sequence, 1, timestamp_ns)
-        self.bytes += self.message_cost + len(subject) + len(data) + (self.header_cost if header_length else 0)
-        self.pending_bytes += len(subject) + len(data)
+        self.bytes += self.message_cost + len(raw) + (self.header_cost if header_length else 0)
+        self.pending_bytes += len(raw)
         frame = self._block(sequence).growing(sequence)
-        frame.add_one(timestamp_ns, subject + data, len(subject), header_length, distance)
+        frame.add_one(timestamp_ns, raw, subject_length, header_length, distance)
         self._grown(frame, 1, timestamp_ns)
 
     def skip_to(self, last_sequence: int) -> None:

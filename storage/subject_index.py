@@ -9,6 +9,8 @@ from typing import Protocol
 
 from mypy_extensions import i64
 
+from storage.block_index import FAR, NO_PREVIOUS
+
 
 class SubjectMatcher(Protocol):
     """Which subjects are asked for. `literal` is the only subject that matches, or None."""
@@ -32,6 +34,21 @@ class SubjectState:
 
 
 SubjectIndex = dict[bytes, SubjectState]
+
+
+def note_message(index: SubjectIndex, subject: bytes, sequence: i64) -> i64:
+    """The subject has a new last message; its distance to the subject's message before (NO_PREVIOUS, or FAR)."""
+    state = index.get(subject)
+    if state is None:
+        index[subject] = SubjectState(sequence)
+        return NO_PREVIOUS
+    distance: i64 = sequence - state.last
+    if distance >= FAR or not state.last_exact:
+        distance = FAR
+    state.last = sequence
+    state.last_exact = True
+    state.count += 1
+    return distance
 
 
 def forget_message(index: SubjectIndex, subject: bytes, sequence: i64, before: i64, before_live: bool) -> None:

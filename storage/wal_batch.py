@@ -62,16 +62,15 @@ class Records:
 
     def encode(self, seed: int, file: int, offset: int, synced: int) -> list[bytes]:
         """The frame as parts for one gathered write. Small frames are joined."""
-        crcs = [zlib.crc32(body) for body in self.bodies]
-        pack = RECORD.pack
-        directory = b"".join(
-            [
-                pack(group, index, term, len(body), crc, kind_of_record, kind, 0, 0)
-                for kind_of_record, group, index, term, kind, body, crc in zip(
-                    self.types, self.groups, self.indexes, self.terms, self.kinds, self.bodies, crcs, strict=True
-                )
-            ]
-        )
+        crcs: list[int] = []
+        rows: list[bytes] = []
+        for at in range(len(self.types)):
+            body = self.bodies[at]
+            crc = zlib.crc32(body)
+            crcs.append(crc)
+            group, index, term = self.groups[at], self.indexes[at], self.terms[at]
+            rows.append(RECORD.pack(group, index, term, len(body), crc, self.types[at], self.kinds[at], 0, 0))
+        directory = rows[0] if len(rows) == 1 else b"".join(rows)
         self.crcs = crcs
         header = encode_header(seed, file, offset, synced, directory, self.body_bytes)
         parts = [header, directory]

@@ -12,6 +12,8 @@ Read next: `frames` (how blocks travel), `forward` (who fills them).
 """
 
 from array import array
+from collections.abc import Sequence
+from struct import Struct
 from typing import Final
 
 from mypy_extensions import i64
@@ -19,6 +21,7 @@ from mypy_extensions import i64
 SUBJECT_MAX: Final = 0xFFFF
 _HEAD: Final = 4
 _ROW: Final = 14  # bytes of all columns together for one message
+_ONE: Final = Struct("<IHHHII")  # count and columns of a block with one message: a lone publish, its acknowledgement
 
 
 class ColumnsError(ValueError):
@@ -62,6 +65,9 @@ class Columns:
 
     def encode(self) -> bytes:
         """The block as bytes: one join."""
+        if self.count == 1:
+            lengths = (self._first[0], self._second[0], self._reply[0], self._header[0], self._data[0])
+            return _ONE.pack(1, *lengths) + b"".join(self._parts)
         head = [
             self.count.to_bytes(_HEAD, "little"),
             array("H", self._first).tobytes(),
@@ -86,13 +92,24 @@ class ColumnsReader:
             raise ColumnsError("more messages announced than the block can hold")
         self.count: int = count
         self._block: bytes = block
-        self._first: array[int] = _column("H", block, position, count)
-        self._second: array[int] = _column("H", block, position + 2 * count, count)
-        self._reply: array[int] = _column("H", block, position + 4 * count, count)
-        self._header: array[int] = _column("I", block, position + 6 * count, count)
-        self._data: array[int] = _column("I", block, position + 10 * count, count)
+        self._first: Sequence[int]
+        self._second: Sequence[int]
+        self._reply: Sequence[int]
+        self._header: Sequence[int]
+        self._data: Sequence[int]
+        if count == 1:
+            _, first, second, reply, header, data = _ONE.unpack_from(block, start)
+            self._first, self._second, self._reply = (first,), (second,), (reply,)
+            self._header, self._data = (header,), (data,)
+            total = first + second + reply + data
+        else:
+            self._first = _column("H", block, position, count)
+            self._second = _column("H", block, position + 2 * count, count)
+            self._reply = _column("H", block, position + 4 * count, count)
+            self._header = _column("I", block, position + 6 * count, count)
+            self._data = _column("I", block, position + 10 * count, count)
+            total = sum(self._first) + sum(self._second) + sum(self._reply) + sum(self._data)
         self._position: i64 = position + _ROW * count
-        total = sum(self._first) + sum(self._second) + sum(self._reply) + sum(self._data)
         if int(self._position) + total != len(block):
             raise ColumnsError("block length does not match its columns")
         self._at: i64 = 0
@@ -129,6 +146,5 @@ class ColumnsReader:
 
 
 def _column(code: str, block: bytes, position: int, count: int) -> "array[int]":
-    column = array(code)
-    column.frombytes(block[position : position + count * column.itemsize])
-    return column
+    width = 4 if code == "I" else 2
+    return array(code, block[position : position + count * width])

@@ -24,7 +24,10 @@ FRAME_DAMAGED: Final = 11  # repair: cbor map, group to the number of the loss
 FRAME_REMOVED: Final = 12  # repair: cbor; the group goes on without the sender of FRAME_DAMAGED
 FRAME_ALIVE: Final = 9  # no content: whoever sends it is there, though its groups sleep
 
+JOIN_BYTES_MAX: Final = 16 * 1024  # up to here copying the content costs less than a part of its own
+
 _HEAD: Final = struct.Struct("<II")
+_KINDS: Final = [bytes((kind,)) for kind in range(256)]
 
 
 class FrameError(ValueError):
@@ -32,15 +35,18 @@ class FrameError(ValueError):
 
 
 def encode_frame(kind: int, parts: list[bytes]) -> list[bytes]:
-    """One frame as parts for a gathered write; the content is not copied."""
-    kind_byte = bytes((kind,))
-    crc = zlib.crc32(kind_byte)
+    """One frame as parts for a gathered write; content that is large is not copied."""
     length = 1
     for part in parts:
-        crc = zlib.crc32(part, crc)
         length += len(part)
     assert length <= FRAME_BYTES_MAX, f"frame of {length} bytes"
-    return [_HEAD.pack(length, crc), kind_byte, *parts]
+    if length <= JOIN_BYTES_MAX:
+        body = _KINDS[kind] + b"".join(parts)
+        return [_HEAD.pack(length, zlib.crc32(body)), body]
+    crc = zlib.crc32(_KINDS[kind])
+    for part in parts:
+        crc = zlib.crc32(part, crc)
+    return [_HEAD.pack(length, crc), _KINDS[kind], *parts]
 
 
 class FrameReader:
@@ -53,11 +59,13 @@ class FrameReader:
 
     def feed(self, data: bytes) -> list[bytes]:
         """The bodies of all frames that `data` completes. Raises FrameError."""
-        self._parts.append(data)
-        self._held += len(data)
-        if self._held < self._need:
-            return []
-        buffer = data if len(self._parts) == 1 else b"".join(self._parts)
+        buffer = data
+        if self._held or len(data) < self._need:
+            self._parts.append(data)
+            self._held += len(data)
+            if self._held < self._need:
+                return []
+            buffer = b"".join(self._parts)
         bodies: list[bytes] = []
         position = 0
         size = len(buffer)
@@ -77,7 +85,10 @@ class FrameReader:
                 raise FrameError("frame checksum")
             bodies.append(body)
             position = end
-        rest = buffer[position:]
-        self._parts = [rest] if rest else []
-        self._held = len(rest)
+        if position < size:
+            self._parts = [buffer[position:]]
+            self._held = size - position
+        elif self._held:
+            self._parts = []
+            self._held = 0
         return bodies

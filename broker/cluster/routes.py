@@ -159,6 +159,10 @@ class RouteTable(RouteOwner):
         for session in self.routes.values():
             session.write(line)
 
+    def has_output(self) -> bool:
+        """Whether one of the three below has anything to give."""
+        return bool(self._dirty or self._closing or self._events)
+
     def take_dirty(self) -> list[int]:
         dirty = self._dirty
         self._dirty = []

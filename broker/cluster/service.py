@@ -256,6 +256,8 @@ class JetStreamService:
 
     def take_jobs(self) -> list[Job]:
         """Jobs to start, in order."""
+        if not self.jobs:
+            return []
         jobs = self.jobs[:]
         self.jobs.clear()
         return jobs
@@ -299,9 +301,8 @@ class JetStreamService:
             self.engine.step(message)
             self.engine.process(self.clock.now_ns)  # nobody sees the new messages with the old consumers
 
-    def take_events(self) -> list[tuple[str, str, dict[str, object]]]:
-        """What a person should know."""
-        events: list[tuple[str, str, dict[str, object]]] = []
+    def take_events(self, events: list[tuple[str, str, dict[str, object]]]) -> None:
+        """What a person should know, moved into `events`."""
         for part in (
             self.events,
             self.frames.events,
@@ -312,9 +313,9 @@ class JetStreamService:
             self._repairs.events,
             self._boot_mark.events,
         ):
-            events.extend(part)
-            part.clear()
-        return events
+            if part:
+                events.extend(part)
+                part.clear()
 
     def disk_stalled(self, stalled_ns: int) -> None:
         """The log's disk hangs: peers should lead until it is back."""

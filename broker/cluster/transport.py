@@ -94,7 +94,7 @@ class LinkTable:
         self._user: str = user
         self._password: str = password
         self._rng: Final = rng
-        self._closing: list[tuple[int, str]] = []
+        self.closing: list[tuple[int, str]] = []
         self.answers_bytes_max: int = ANSWERS_BYTES_MAX
 
     def _learn(self, host: str, port: int, configured: bool) -> Address:
@@ -162,7 +162,7 @@ class LinkTable:
         if link.hello is not None and not greeted and not link.close_reason:
             self._settle(link, link.hello, now_ns)
         if link.close_reason:
-            self._closing.append((link.cid, link.close_reason))
+            self.closing.append((link.cid, link.close_reason))
             return []
         return bodies
 
@@ -216,7 +216,7 @@ class LinkTable:
 
     def _drop(self, link: PeerLink, reason: str) -> None:
         """A link that is of no use any more."""
-        self._closing.append((link.cid, reason))
+        self.closing.append((link.cid, reason))
         self._part(link)
         link.peer = ""
 
@@ -277,7 +277,7 @@ class LinkTable:
             dials.append(Dial(address.host, address.port, "peer"))
         for cid, opened_ns in self._opened_ns.items():
             if self.connections[cid].hello is None and now_ns - opened_ns > GREETING_TIMEOUT_NS:
-                self._closing.append((cid, "no greeting"))
+                self.closing.append((cid, "no greeting"))
         return dials
 
     def watch(self) -> None:
@@ -292,11 +292,11 @@ class LinkTable:
                 self.silent.append(peer)
             elif link.silent_ticks == STALE_TICKS:
                 link.close_reason = STALE
-                self._closing.append((link.cid, STALE))
+                self.closing.append((link.cid, STALE))
 
     def take_closing(self) -> list[tuple[int, str]]:
         """Connections that the rim should end (after flushing what was written)."""
-        closing, self._closing = self._closing, []
+        closing, self.closing = self.closing, []
         return closing
 
     def unresolved(self) -> list[str]:

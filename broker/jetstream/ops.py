@@ -159,10 +159,14 @@ class PublishOp:
         self.header_lengths: array[int] = _column("H", headers)
         self.data_lengths: array[int] = _column("I", body[start + 4 * count : bodies])
         self.raw: bytes = body[bodies:]
-        self.positions: array[int] = array(
-            "I", accumulate(map(add, self.subject_lengths, self.data_lengths), initial=0)
-        )
-        if self.positions.pop() != len(self.raw):
+        self.positions: array[int]
+        if count == 1:
+            self.positions = array("I", (0,))
+            end = self.subject_lengths[0] + self.data_lengths[0]
+        else:
+            self.positions = array("I", accumulate(map(add, self.subject_lengths, self.data_lengths), initial=0))
+            end = self.positions.pop()
+        if end != len(self.raw):
             raise MalformedOp("publish bodies do not fill the operation")
 
     def subject(self, index: int) -> bytes:
@@ -190,8 +194,7 @@ def _packed(typecode: str, values: list[int]) -> bytes:
 
 
 def _column(typecode: str, data: bytes) -> "array[int]":
-    column: array[int] = array(typecode)
-    column.frombytes(data)
+    column: array[int] = array(typecode, data)
     if _SWAP:
         column.byteswap()
     return column
