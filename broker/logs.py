@@ -55,6 +55,7 @@ SENTENCES: Final = {
     "cluster_name": "Cluster name is {cluster}",
     "cluster_name_dynamic": "Cluster name was dynamically generated, consider setting one",
     "plain_passwords": "Plaintext passwords detected, use nkeys or bcrypt",
+    "healthcheck_failed": "Healthcheck failed: {error}",
     "server_ready": "Server is ready",
     "signal": 'Trapped "{signal}" signal',
     "reload_refused": "Failed to reload server configuration: {reason}",

@@ -5,6 +5,7 @@ Read next: `metrics.py`.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from broker.monitor.query import Query
@@ -70,7 +71,7 @@ def _assets(statistics: Statistics, stream: str, consumer: str, details: bool) -
     faults = [
         fault
         for fault in statistics["health"]["faults"]
-        if stream in ("", fault["stream"]) and consumer in ("", fault["consumer"])
+        if stream in ("", fault["stream"]) and (consumer in ("", fault["consumer"]) or not fault["consumer"])
     ]
     if not faults:
         return 200, {"status": OK}
@@ -91,3 +92,10 @@ def _answer(
     if details:
         return code, {"status": ERROR, "errors": [{"type": kind, **(names or {}), "error": error}]}
     return code, {"status": status, "error": error}
+
+
+def complaint(page: dict[str, Any]) -> str:
+    """What the log says of a page that found something; "" for a healthy one."""
+    if "error" in page:
+        return json.dumps(page["error"], ensure_ascii=False)
+    return f"{len(page['errors'])} errors" if "errors" in page else ""

@@ -14,7 +14,7 @@ from broker import config
 from broker.monitor.accountz import accountz, accstatz, gatewayz, leafz
 from broker.monitor.connz import connz
 from broker.monitor.go_text import json_text
-from broker.monitor.healthz import healthz
+from broker.monitor.healthz import complaint, healthz
 from broker.monitor.jsz import jsz
 from broker.monitor.query import BadQuery, Query
 from broker.monitor.routez import routez
@@ -61,6 +61,7 @@ class Answer(NamedTuple):
     media_type: str
     body: bytes
     is_public: bool
+    complaint: str = ""  # for the log: what makes this server unhealthy
 
 
 # What a page wants filled in of the statistics beyond the totals; `node.statistics(detail)` may leave the rest empty.
@@ -109,7 +110,7 @@ def page(path: str, query: Query, statistics: Statistics, options: config.Option
     try:
         if path == "/healthz":
             status, tree = healthz(statistics, options.jetstream.enabled, query)
-            return Answer(status, JSON, json_text(tree, indent=None).encode(), True)
+            return Answer(status, JSON, json_text(tree, indent=None).encode(), True, complaint(tree))
         return Answer(200, JSON, json_text(TREES[path](statistics, options, facts, query)).encode(), True)
     except BadQuery as error:
         return Answer(400, TEXT, str(error).encode(), False)

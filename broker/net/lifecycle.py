@@ -217,6 +217,8 @@ class Server:
             self._requests[path] = self._requests.get(path, 0) + 1
             statistics = self.node.statistics(pages.detail(path, query))
             answer = pages.page(path, query, statistics, self.options, self._facts())
+        if answer.complaint:
+            self.event("warning", "healthcheck_failed", {"error": answer.complaint})
         return Page(answer.status, answer.media_type, answer.body, answer.is_public)
 
     def _facts(self) -> ServerFacts:

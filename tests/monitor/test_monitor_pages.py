@@ -187,6 +187,8 @@ def test_healthz_lists_faults_in_detail() -> None:
     fault = {"stream": "S", "consumer": "", "error": "JetStream stream '$G > S' is not current"}
     tree = clustered(health={"ready": True, "stopped": "", "meta_error": "", "faults": [fault]})
     assert get("/healthz", tree)[0] == 503
+    assert get("/healthz?account=$G&stream=S&consumer=D", tree)[0] == 503  # it rides in its stream's group
+    assert get("/healthz?account=$G&stream=T", tree)[0] == 200
     status, page = get("/healthz?details=true", tree)
     assert (status, page["status"], page["errors"][0]["type"]) == (503, "error", "STREAM")
 

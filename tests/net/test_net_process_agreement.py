@@ -5,6 +5,7 @@ Not compared: ids, times and ports, and the lines that only one of the two has a
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import signal
@@ -194,6 +195,23 @@ def test_a_route_that_nobody_answers() -> None:
         with running(who, "-p", "-1", *flags) as run:
             run.until("trying to connect")
             return [line for line in run.told() if "trying to connect" in line][:1]
+
+    both(play)
+
+
+def test_a_failed_health_check_is_in_the_log() -> None:
+    def play(who: str) -> list[str]:
+        with running(who, "-p", "-1", "-m", "-1") as run:
+            run.until(READY)
+            port = next(found[1] for line in run.lines if (found := re.search(r"http monitor on \S+:(\d+)", line)))
+            for query in ("stream=S", "account=A&consumer=C", "stream=S&details=1", "js-server-only=1"):
+                connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=PATIENCE_S)
+                connection.request("GET", f"/healthz?{query}")
+                connection.getresponse().read()
+                connection.close()
+            run.process.send_signal(signal.SIGTERM)
+            assert run.ended() == 0
+            return [line for line in run.told() if "Health" in line]
 
     both(play)
 
