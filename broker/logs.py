@@ -93,6 +93,7 @@ SENTENCES: Final = {
     "quorum_lost": "Group {group} can't have a leader any more, too many stores are lost: bring back one of {lost}",
     "log_damaged": "The log is damaged, what is sound in it goes on: {error}",
     "group_failed": "{group} stops on this server, its other replicas go on: {error}",
+    "request_failed": "A request on {subject} failed: {error}",
     "stream_damaged": "What is stored of {group} on this server is damaged, its other replicas go on: {error}",
     "replica_discarded": "The others of {group} went on without this server's copy: it is discarded and made anew",
     "replica_repaired": "The copy of {group} on this server is whole again",

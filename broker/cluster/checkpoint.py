@@ -76,16 +76,22 @@ class Checkpoints:
                 group.checkpoint_wanted = False  # nothing to add; a peer that caught up may have set the log free
                 engine.wal.release(group_id, group.releasable(last.index))
             else:
-                jobs.append(self._start(group))
+                job = self._start(group)
+                if job is not None:
+                    jobs.append(job)
         return jobs
 
-    def _start(self, group: RaftGroup) -> CheckpointJob:
+    def _start(self, group: RaftGroup) -> CheckpointJob | None:
+        try:
+            flush = group.begin_flush()
+            snapshot = group.snapshot()
+        except Exception as bug:  # a state that cannot be written
+            self._engine.contain(group, bug)
+            return None
         group.checkpoint_running = True
         group.checkpoint_wanted = False
         group.applied_bytes = 0
         self._running += 1
-        flush = group.begin_flush()
-        snapshot = group.snapshot()
         return CheckpointJob(self._disk, group, flush, snapshot)
 
     def done(self, job: CheckpointJob, error: Exception | None) -> None:

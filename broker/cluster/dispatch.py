@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from broker.cluster.answers import LOCAL, Answers
 from broker.cluster.api_meta import MetaApi
 from broker.cluster.assignments import Assignments
+from broker.cluster.contained import bug_text
 from broker.cluster.dead_letters import REQUEST_PREFIX as DEAD_LETTERS_PREFIX
 from broker.cluster.engine import Engine
 from broker.cluster.forward import ACK, PUBLISH, REQUEST, Forwarder, LeaderDirectory
@@ -57,6 +58,7 @@ class Dispatch(LeaderDirectory):
         clock: TurnClock,
     ) -> None:
         self.forwarder: Forwarder | None = None
+        self.events: list[tuple[str, str, dict[str, object]]] = []
         self.api_total: int = 0
         self.api_errors: int = 0
         self._assignments: Final = assignments
@@ -160,6 +162,19 @@ class Dispatch(LeaderDirectory):
     def perform(
         self, group: int, kind: int, subject: bytes, reply: bytes, header_length: int, data: bytes, origin: str
     ) -> None:
+        try:
+            self._perform(group, kind, subject, reply, header_length, data, origin)
+        except StorageError as error:
+            self._engine.fail_group(self._engine.groups[self._assignments.host_of(group)], error)
+            self.refuse(kind, subject, reply, origin)
+        except Exception as bug:
+            what = subject.decode("utf-8", "replace")
+            self.events.append(("error", "request_failed", {"subject": what, "error": bug_text(bug)}))
+            self.refuse(kind, subject, reply, origin)
+
+    def _perform(
+        self, group: int, kind: int, subject: bytes, reply: bytes, header_length: int, data: bytes, origin: str
+    ) -> None:
         if group == META_GROUP:
             self._meta_request(ApiRequest(subject, reply, header_length, data, origin, self._clock.wall_ns))
             return
@@ -181,14 +196,10 @@ class Dispatch(LeaderDirectory):
         is_read = request.subject.startswith(ORIGIN_READS_PREFIX)
         if target is None and not is_read:
             return  # from a peer of another version
-        try:
-            if target is None:
-                stream.reads.ask(request, self._clock.now_ns)
-            else:
-                self.stream_api.handle(stream, target, request)
-        except StorageError as error:
-            self._engine.fail_group(self._engine.groups[self._assignments.host_of(stream.id)], error)
-            self.refuse(REQUEST, request.subject, request.reply, request.origin)
+        if target is None:
+            stream.reads.ask(request, self._clock.now_ns)
+        else:
+            self.stream_api.handle(stream, target, request)
         stream.touch()
 
     def _take_ack(

@@ -10,6 +10,7 @@ Read next: `log_batches`, `group`, `stream_group`.
 
 from typing import Final
 
+from broker.cluster.contained import bug_text
 from broker.cluster.group import RaftGroup
 from broker.cluster.link import OUTPUT_BYTES_MAX
 from broker.cluster.log_batches import BatchListener, LogBatches
@@ -109,6 +110,8 @@ class Engine(BatchListener):
             self._step_group(group, now_ns)
         except StorageError as error:  # messages or log entries of this group that cannot be read
             self.fail_group(group, error)
+        except Exception as bug:
+            self.contain(group, bug)
 
     def _step_group(self, group: RaftGroup, now_ns: int) -> None:
         raft = group.raft
@@ -211,11 +214,19 @@ class Engine(BatchListener):
     def fail_group(self, group: RaftGroup, error: StorageError) -> None:
         """One group's files are damaged: its other replicas serve it, this node goes on with all other groups."""
         if not group.failed:
-            group.fail(str(error))
-            self.events.append(("error", "group_failed", {"group": group.title(), "error": str(error)}))
-            self.batches.forget_promises(group.id)
+            self._end_group(group, str(error))
             if is_damage(error):
                 self.damaged.append((group, str(error)))
+
+    def contain(self, group: RaftGroup, bug: Exception) -> None:
+        """What is ours to mend ends this group here, not the node (`contained`)."""
+        if not group.failed:
+            self._end_group(group, bug_text(bug))
+
+    def _end_group(self, group: RaftGroup, error: str) -> None:
+        group.fail(error)
+        self.events.append(("error", "group_failed", {"group": group.title(), "error": error}))
+        self.batches.forget_promises(group.id)
 
     def next_deadline_ns(self) -> int:
         """When there is something to do without input: at once, when a lazy batch is due, or never (0)."""

@@ -306,6 +306,7 @@ class JetStreamService:
         for part in (
             self.events,
             self.frames.events,
+            self.dispatch.events,
             self.engine.events,
             self.assignments.events,
             self.catch_ups.events,
