@@ -186,15 +186,11 @@ class Engine(BatchListener):
                 self.send(message)
 
     def disk_full_changed(self, full: bool) -> None:
-        """Meanwhile others should lead. Where this node leads all the same, publishes are refused."""
+        """Where this node leads, publishes are refused meanwhile; who should lead instead, `room` decides."""
         for group in self.groups.values():
             group.disk_full = full
         if full:
             self.events.append(("error", "disk_full", {}))
-            for group in self.groups.values():
-                if len(group.membership().voters) > 1:  # otherwise there is nobody else
-                    group.raft.resign()
-                    group.touch()
 
     def log_failed(self, error: str) -> None:
         self.fail(error)

@@ -27,11 +27,13 @@ from broker.cluster.frames import (
     FRAME_RAFT,
     FRAME_REMOVED,
     FRAME_REQUEST,
+    FRAME_ROOM,
     FRAME_VIEW,
 )
 from broker.cluster.link import PeerLink
 from broker.cluster.removal import Removals
 from broker.cluster.repair import Repairs
+from broker.cluster.room import Room
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
 from raft.codec import decode_messages
@@ -63,6 +65,7 @@ class PeerFrames:
         bootstrap: Bootstrap,
         repairs: Repairs,
         removals: Removals,
+        room: Room,
         clock: TurnClock,
     ) -> None:
         self.events: list[tuple[str, str, dict[str, object]]] = []
@@ -74,6 +77,7 @@ class PeerFrames:
         self._bootstrap: Final = bootstrap
         self._repairs: Final = repairs
         self._removals: Final = removals
+        self._room: Final = room
         self._clock: Final = clock
 
     def received(self, link: PeerLink, body: bytes) -> None:
@@ -101,6 +105,8 @@ class PeerFrames:
                 self._view_from(link, cbor2.loads(body[1:]))
             elif kind == FRAME_META:
                 self._bootstrap.peer_has_meta(link.peer)
+            elif kind == FRAME_ROOM:
+                self._room.heard(link.peer, body[1:] == b"\1")
             elif kind == FRAME_DAMAGED:
                 self._damaged_at(link, cbor2.loads(body[1:]))
             elif kind == FRAME_REMOVED:

@@ -35,6 +35,7 @@ from broker.cluster.peer_frames import PeerFrames
 from broker.cluster.peer_news import peer_back, peer_forgot, peer_lost, peer_silent
 from broker.cluster.readmission import Readmission
 from broker.cluster.repair import DiscardJob, Repairs
+from broker.cluster.room import Room
 from broker.cluster.store_opening import open_store
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
@@ -93,9 +94,10 @@ class JetStreamService:
         self._bootstrap: Final = Bootstrap(links, options.ternmq.bootstrap_expect)
         self._readmission: Final = Readmission(self.assignments, self.engine, links)
         self._repairs: Final = Repairs(self.assignments, self.engine, links, self.catch_ups, disk, self.jobs, rng)
+        self._room: Final = Room(self.engine, links)
         self.frames: Final = PeerFrames(
             links, self.engine, self.answers, self.forwarder, self.catch_ups, self._bootstrap, self._repairs,
-            self._readmission.removals, clock,
+            self._readmission.removals, self._room, clock,
         )  # fmt: skip
         self._boot_mark: Final = BootMark(disk, boot, options.jetstream.sync_interval_ns > 0, self.jobs)
         self._founding: bool = False
@@ -130,6 +132,7 @@ class JetStreamService:
         for peer in self.links.lost:
             self._bootstrap.peer_lost(peer)
             if peer not in self.links.links:
+                self._room.lost(peer)
                 jitter = [self._rng.randrange(CAMPAIGN_SPREAD_TICKS) for _ in range(16)]
                 peer_lost(self.engine, peer, jitter)
                 self.forwarder.link_lost(peer)
@@ -137,6 +140,7 @@ class JetStreamService:
         if self.links.arrived:
             self._bootstrap.peer_arrived()
             for peer in self.links.arrived:
+                self._room.arrived(peer)
                 peer_back(self.engine, peer)
                 if self.links.hellos[peer].has_doubts:
                     peer_forgot(self.engine, peer)
@@ -150,6 +154,7 @@ class JetStreamService:
     def tick(self) -> None:
         """50 ms passed."""
         self.engine.tick(self.clock.now_ns)
+        self._room.tick(self.clock.now_ns)
         self.forwarder.tick()
         self.assignments.dead_letters.tick()
         self.assignments.departures.tick()

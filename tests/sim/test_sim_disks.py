@@ -1,5 +1,7 @@
 """Disks that are full or lost a part: what a node does then, and that it is as before when they are well again."""
 
+import pytest
+
 from raft.messages import VOTE, VOTE_FORCED
 from raft.types import Message
 from sim.invariants import watching
@@ -80,3 +82,56 @@ def test_a_vote_that_met_a_full_disk_is_not_given_by_asking_again() -> None:
         engine.step(vote)
         machine.schedule_turn(0)
         stage.rest(100_000_000)
+
+
+@pytest.mark.parametrize("victims", ["leader and follower", "followers", "all"])
+def test_when_most_disks_are_full_publishes_are_refused_by_whoever_is_asked_and_reading_goes_on(victims: str) -> None:
+    stage = Stage(log_file_bytes=16 * 1024)
+    stage.create(stage.client(), "S")
+    leader = stage.leader("S")
+    clients = {name: stage.client(name) for name in NODES}
+    stage.publish(clients[leader], "S.a", 10, b"hello")
+    full = {
+        "leader and follower": [leader, stage.others(leader)[0]],
+        "followers": stage.others(leader),
+        "all": NODES,
+    }[victims]
+    for name in full:
+        disk = stage.machines[name].disk
+        disk.capacity = disk.used_bytes()
+    for _ in range(20):  # some go into the files that there are; nobody knows of some what became of them
+        clients[leader].request("S.a", bytes(2000), lambda message: None)
+        stage.rest(SECOND_NS // 10)
+    assert sum(stage.machines[name].node.jetstream.engine.batches.disk_full for name in full) == len(full)
+    for name in NODES:
+        answer = stage.ask(clients[name], "S.a", b"x")
+        assert answer["error"]["err_code"] == 10077, (name, answer)
+        assert stage.ask(clients[name], "$JS.API.STREAM.MSG.GET.S", {"seq": 3})["message"]["seq"] == 3
+    stage.rest(5 * SECOND_NS)
+    for name in NODES:
+        answer = stage.ask(clients[name], "S.a", b"x")
+        assert answer["error"]["err_code"] == 10077, (name, answer)
+    for name in full:
+        stage.machines[name].disk.capacity = None
+        assert sum(event == "disk_full" for _, _, event, _ in stage.machines[name].events) == 1
+    stage.wait(lambda: not any(machine.node.jetstream.engine.batches.disk_full for machine in stage.machines.values()))
+    stage.rest(SECOND_NS // 10)
+    for name in NODES:
+        stage.publish(clients[name], "S.a", 3)
+    stage.wait(lambda: stage.level("S"))
+
+
+def test_a_leader_whose_disk_alone_is_full_lets_another_lead() -> None:
+    stage = Stage(log_file_bytes=16 * 1024)
+    stage.create(stage.client(), "S")
+    leader = stage.leader("S")
+    client = stage.client(*stage.others(leader))
+    disk = stage.machines[leader].disk
+    disk.capacity = disk.used_bytes()
+    for _ in range(20):
+        client.request("S.a", bytes(2000), lambda message: None)
+        stage.rest(SECOND_NS // 10)
+    assert stage.leader("S") != leader
+    stage.publish(client, "S.a", 3)
+    disk.capacity = None
+    stage.wait(lambda: stage.level("S"))
