@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 VERSION: Final = "2.15.1"  # told to clients: they gate features on it
+OWN_VERSION: Final = "0.1.0"  # told to whoever wants to know whom he really speaks to
 SECOND_NS: Final = 1_000_000_000
 MINUTE_NS: Final = 60 * SECOND_NS
 

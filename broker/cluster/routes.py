@@ -20,7 +20,7 @@ from broker.cluster.gossip import AddressBook, RouteDial, split_route_url
 from broker.cluster.route_info import GOSSIP_DISABLED, RouteInfo, render_info
 from broker.cluster.route_session import REGISTERED, RouteLink, RouteOwner
 from broker.cluster.route_traffic import RouteSession, RouteTraffic
-from broker.config import SECOND_NS, VERSION, Options
+from broker.config import OWN_VERSION, SECOND_NS, VERSION, Options
 
 LIVED_NS: Final = 5 * SECOND_NS
 EVENTS_MAX: Final = 4000  # of a turn, beyond which lines of the protocol are left out
@@ -256,7 +256,7 @@ class RouteTable(RouteOwner):
             info.ip = f"nats-route://{advertised}/"
         info.gossip_mode = gossip_mode
         info.ldm = self._lame_duck
-        info.ternmq = VERSION
+        info.ternmq = OWN_VERSION
         return info
 
     def accepts_cluster(self, name: str, dynamic: bool) -> bool:

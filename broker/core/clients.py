@@ -7,7 +7,7 @@ Is not: a session's behaviour (`session`). Read next: `session.py`.
 import random
 from typing import Final
 
-from broker.config import Options
+from broker.config import OWN_VERSION, Options
 from broker.core.auth import Authenticator
 from broker.core.router import Router
 from broker.core.session import ClientSession
@@ -251,4 +251,5 @@ def first_info(options: Options, server_id: str, name: str, version: str) -> dic
     if options.jetstream.enabled:
         info["jetstream"] = True
     info["api_lvl"] = API_LEVEL
+    info["ternmq"] = OWN_VERSION
     return info

@@ -68,6 +68,7 @@ def varz(statistics: Statistics, options: config.Options, facts: ServerFacts) ->
     page["slow_consumer_stats"] = _by_kind(server["slow_consumers_clients"], server["slow_consumers_routes"])
     page["stale_connection_stats"] = _by_kind(server["stale_connections_clients"], server["stale_connections_routes"])
     page["disk_io_wait_stats"] = dict.fromkeys(("waiters", "waits", "wait_time", "max_wait_time"), 0)  # nothing queues
+    page["ternmq"] = config.OWN_VERSION
     return page
 
 

@@ -7,12 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from broker import cli, process_files, signals
-from broker.config import VERSION
+from broker.config import OWN_VERSION, VERSION
 from broker.logs import Log, sentence
 
 
@@ -74,6 +75,11 @@ def test_version_imports_nothing_heavy() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True)
     for module in ("trio", "structlog", "dataclasses", "json", "asyncio", "importlib.metadata"):
         assert f"'{module}'" not in done.stdout
+
+
+def test_our_own_version_is_the_distributions() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))
+    assert project["project"]["version"] == OWN_VERSION
 
 
 def test_helper(capsys: pytest.CaptureFixture[str]) -> None:

@@ -288,3 +288,33 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReferenceServe
 def test_a_login(guarded: ReferenceServer, data: bytes) -> None:
     options = Options(authorization=AuthorizationOptions(users=[UserOptions("u", "plain"), UserOptions("h", HASH)]))
     compare(guarded.port, options, [("A", data)])
+
+
+def test_info_says_the_same_things(tmp_path: Path) -> None:
+    """Key by key; theirs has besides which commit it was built from, and a key for encrypted callouts."""
+    config = tmp_path / "server.conf"
+    config.write_text("server_name: s\nclient_advertise: 'example.com:4333'\nauthorization { token: t }\n")
+    options = Options(
+        server_name="s", client_advertise="example.com:4333", authorization=AuthorizationOptions(token="t")
+    )
+    introduction = connect_line(auth_token="t") + FENCE
+    room = Room(options)
+    room.open("A")
+    room.send("A", introduction)
+    with ReferenceServer("-c", str(config)) as server:
+        client = ReferenceClient(server.port)
+        client.send(introduction)
+        while client.received.count(b"INFO ") < 2:
+            client.read_some()
+        infos = [
+            [json.loads(line[5:]) for line in output.split(b"\r\n") if line.startswith(b"INFO ")]
+            for output in (client.take(), room.take("A"))
+        ]
+        client.close()
+    for theirs, ours in zip(*infos, strict=True):
+        assert set(theirs) - set(ours) == {"git_commit", "xkey"}
+        assert set(ours) - set(theirs) == {"ternmq"}
+        differing = {"server_id", "server_name", "client_id", "go", "version", "ternmq"}
+        assert {key: ours[key] for key in ours if key not in differing} == {
+            key: theirs[key] for key in ours if key not in differing
+        }

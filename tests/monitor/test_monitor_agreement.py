@@ -21,10 +21,10 @@ from broker.testing import start_server
 
 PATIENCE_S = 10.0
 # What is not built here: a system account and its subscriptions, switches of their own, a limit on consumers.
-# Here: syncing before every acknowledgement is the default; a single server leads too.
+# Here: who we really are; syncing before every acknowledgement is the default; a single server leads too.
 OPTIONAL = re.compile(
     r"^/(git_commit|system_account|feature_flags|jetstream/limits/def|limits/def|account_detail/imports)"
-    r"|sync_always$|_leader$|consumer_detail\[\]/cluster|http_req_stats/"
+    r"|ternmq$|sync_always$|_leader$|consumer_detail\[\]/cluster|http_req_stats/"
 )
 IN_A_LIST = re.compile(r"\[\]/")  # which row comes first is nobody's business
 NUMBERS = {"int": "number", "float": "number"}
