@@ -39,6 +39,13 @@ class PublishWaiter(Waiter):
                 ack = prefix + b"%d}" % (first_sequence + position - first)
                 answers.send(origins[position], reply, _EMPTY, _EMPTY, 0, ack)
 
+    def counted(self, position: int, sequence: int, value: str) -> None:
+        """The message is stored; `value` is what its subject counts now."""
+        reply = self.replies[position]
+        if reply:
+            ack = self._prefix + b'%d,"val":"%b"}' % (sequence, value.encode())
+            self._answers.send(self.origins[position], reply, _EMPTY, _EMPTY, 0, ack)
+
     def duplicate(self, position: int, sequence: int) -> None:
         """The message was stored before, under `sequence`."""
         reply = self.replies[position]
@@ -72,6 +79,9 @@ class BatchWaiter(PublishWaiter):
         if first + count == self._count and self.replies[0]:
             ack = pub_ack_batch(self._stream, first_sequence + count - 1, self._batch_id, self._count)
             self._answers.send(self.origins[0], self.replies[0], _EMPTY, _EMPTY, 0, ack)
+
+    def counted(self, position: int, sequence: int, value: str) -> None:
+        self.acknowledge(position, 1, sequence)
 
     def refuse(self, position: int, error: ApiError) -> None:
         super().refuse(0, error)

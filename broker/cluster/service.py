@@ -208,8 +208,8 @@ class JetStreamService:
             changed = changes[:]
             changes.clear()
             for group in changed:
-                self._settle(group)
                 self._follow_sources(group)
+                self._settle(group)
                 self.forwarder.leader_changed(group)
             self.engine.process(now_ns)
         if self.assignments.deleted:

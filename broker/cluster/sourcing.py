@@ -285,7 +285,8 @@ class Sourcing:
         fields["active"] = self.clock.now_ns - reader.heard_ns if reader.heard_ns else -1
         if reader.error is not None:
             fields["error"] = reader.error.to_json()
-        if source.filter_subject:
+        begun = bool(reader.heard_ns) or reader.error is not None
+        if source.filter_subject and (begun or not source.is_mirror):
             fields["filter_subject"] = source.filter_subject
         if source.transforms:
             fields["subject_transforms"] = [{"src": each[0], "dest": each[1]} for each in source.transforms]

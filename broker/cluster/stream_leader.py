@@ -61,6 +61,11 @@ class LeaderSink(EffectSink):
         if waiter is not None:
             waiter.acknowledge(first, count, first_sequence)
 
+    def counted(self, ordinal: int, position: int, sequence: int, value: str) -> None:
+        waiter = self._publish_waiter(ordinal)
+        if waiter is not None:
+            waiter.counted(position, sequence, value)
+
     def duplicate(self, ordinal: int, position: int, sequence: int) -> None:
         waiter = self._publish_waiter(ordinal)
         if waiter is not None:

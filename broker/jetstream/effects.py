@@ -19,6 +19,9 @@ class EffectSink:
     def published(self, ordinal: int, first: int, count: int, first_sequence: int) -> None:
         """Messages [first, first + count) of the publish got consecutive sequences."""
 
+    def counted(self, ordinal: int, position: int, sequence: int, value: str) -> None:
+        """As `published`, for one message of a counter stream: what its subject counts now."""
+
     def duplicate(self, ordinal: int, position: int, sequence: int) -> None:
         """The message's id was seen before, with the message now at `sequence`."""
 

@@ -22,6 +22,7 @@ def complete_mapping(config: StreamConfig, pedantic: bool) -> ApiError | None:
         error = check_transform(transform, STREAM_TRANSFORM_SOURCE, STREAM_TRANSFORM_DESTINATION)
         if error is not None:
             return error
+        config.subject_transform = {"src": texts_of(transform)[0], "dest": texts_of(transform)[1]}
     if config.republish is None:
         return None
     return _complete_republish(config, pedantic)

@@ -18,8 +18,6 @@ from itertools import accumulate
 from operator import add
 from typing import Final
 
-from mypy_extensions import i64
-
 from broker.jetstream.aging import age
 from broker.jetstream.api_errors import MESSAGE_TOO_LARGE, MESSAGE_TTL_INVALID, STORE_FAILED, STREAM_SEALED, ApiError
 from broker.jetstream.durations import SECOND_NS
@@ -27,6 +25,7 @@ from broker.jetstream.effects import EffectSink
 from broker.jetstream.message_ttl import INVALID_TTL, NO_TTL, parse_ttl
 from broker.jetstream.ops import HEADERS_MAX, PublishOp, PurgeOp
 from broker.jetstream.publish_checks import check_enabled, check_expectations, check_rollup
+from broker.jetstream.publish_counter import apply_counted
 from broker.jetstream.publish_headers import (
     ABSENT,
     PublishHeaders,
@@ -35,7 +34,14 @@ from broker.jetstream.publish_headers import (
     only_message_id,
     remove_header,
 )
-from broker.jetstream.retention import enforce_limits, enforce_subject_limit, has_interest, message_size, purge
+from broker.jetstream.retention import (
+    enforce_batch_subjects,
+    enforce_limits,
+    enforce_subject_limit,
+    has_interest,
+    message_size,
+    purge,
+)
 from broker.jetstream.stream_config import DISCARD_NEW, RETENTION_INTEREST, StreamConfig
 from broker.jetstream.stream_state import StreamState
 from broker.jetstream.subject_mapping import previous_sequences, republish_runs
@@ -61,7 +67,9 @@ def apply_publish(state: StreamState, op: PublishOp, ordinal: int, sink: EffectS
         return
     time_ns = age(state, state.advance(op.timestamp_ns), sink)
     state.dedupe.expire(time_ns)
-    if _needs_look(state, op):
+    if state.config.allow_msg_counter:
+        apply_counted(state, op, time_ns, ordinal, sink, False)
+    elif _needs_look(state, op):
         _Admission(state, op, time_ns, ordinal, sink, _AS_SENT).run()
     else:
         _store_all(state, op, time_ns, ordinal, sink)
@@ -69,12 +77,17 @@ def apply_publish(state: StreamState, op: PublishOp, ordinal: int, sink: EffectS
 
 def store_checked(state: StreamState, op: PublishOp, time_ns: int, ordinal: int, sink: EffectSink) -> None:
     """All messages of an operation which the stream is certain to take (`publish_atomic`)."""
-    _Admission(state, op, time_ns, ordinal, sink, _CHECKED).run()
+    if state.config.allow_msg_counter:
+        apply_counted(state, op, time_ns, ordinal, sink, False)
+    else:
+        _Admission(state, op, time_ns, ordinal, sink, _CHECKED).run()
 
 
 def apply_sourced_batch(state: StreamState, op: PublishOp, time_ns: int, ordinal: int, sink: EffectSink) -> int:
     """Messages of another stream, in their order; how many are done with: where one is refused, it and all behind it
     are not."""
+    if state.config.allow_msg_counter:
+        return apply_counted(state, op, time_ns, ordinal, sink, True)
     admission = _Admission(state, op, time_ns, ordinal, sink, _SOURCED)
     admission.run()
     return op.count if admission.refused_at < 0 else admission.refused_at
@@ -109,28 +122,12 @@ def _store_all(state: StreamState, op: PublishOp, time_ns: int, ordinal: int, si
     state.last_time_ns = time_ns + op.count - 1
     state.last_message_id = b""
     if state.config.max_msgs_per_subject > 0:
-        _enforce_subjects(state, op, 0, op.count, sink)
+        enforce_batch_subjects(state, op, 0, op.count, sink)
     enforce_limits(state)
     sink.published(ordinal, 0, op.count, first)
     if republishes:
         republish_runs(sink, op, [0], [op.count], first, time_ns, previous)
     sink.stored(first, first + op.count - 1)
-
-
-def _enforce_subjects(state: StreamState, op: PublishOp, low: int, high: int, sink: EffectSink) -> None:
-    seen: dict[bytes, bool] = {}
-    raw = op.raw
-    positions = op.positions
-    lengths = op.subject_lengths
-    index: i64 = low
-    end: i64 = high
-    while index < end:
-        position: i64 = positions[index]
-        subject = raw[position : position + lengths[index]]
-        if subject not in seen:
-            seen[subject] = True
-            enforce_subject_limit(state, subject, sink)
-        index += 1
 
 
 class _Admission:
@@ -343,7 +340,7 @@ class _Admission:
             low = self.starts[run]
             high = self.ends[run]
             if self.state.config.max_msgs_per_subject > 0:
-                _enforce_subjects(self.state, op, low, high, self.sink)
+                enforce_batch_subjects(self.state, op, low, high, self.sink)
             self.sink.published(self.ordinal, low, high - low, sequence)
             sequence += high - low
         enforce_limits(self.state)

@@ -26,6 +26,7 @@ from broker.jetstream.message_ttl import INVALID_TTL, parse_ttl
 from broker.jetstream.ops import PublishOp
 from broker.jetstream.publish import MAX_BYTES_REACHED, MAX_MSGS_REACHED, MAX_SUBJECT_MSGS_REACHED, store_checked
 from broker.jetstream.publish_checks import check_enabled, check_expectations, check_rollup
+from broker.jetstream.publish_counter import check_increment, counter_of
 from broker.jetstream.publish_headers import ABSENT, PublishHeaders, has_our_headers
 from broker.jetstream.retention import message_size
 from broker.jetstream.stream_config import DISCARD_NEW
@@ -73,6 +74,11 @@ class _Check:
         if 0 <= config.max_msg_size < op.data_lengths[index]:
             return MESSAGE_TOO_LARGE
         headers = PublishHeaders(op.headers(index))
+        if config.allow_msg_counter:
+            counter = counter_of(self.state.store, subject)
+            broken = counter if isinstance(counter, ApiError) else check_increment(headers, op.payload(index))
+            if broken is not None:
+                return broken
         error = self._check_headers(subject, headers) if has_our_headers(op.headers(index)) else None
         if error is not None:
             return error

@@ -30,7 +30,7 @@ ROLLUP_NOT_PERMITTED: Final = ROLLUP_FAILED.of(err="rollup not permitted")
 
 def check_enabled(config: StreamConfig, headers: PublishHeaders, in_batch: bool = False) -> ApiError | None:
     """Wrong stream, or something this stream does not do. `in_batch`: the message came in an atomic batch."""
-    if headers.increment:
+    if headers.increment and not config.allow_msg_counter:
         return COUNTERS_DISABLED
     if headers.expected_stream and headers.expected_stream != config.name.encode():
         return EXPECTED_STREAM_MISMATCH

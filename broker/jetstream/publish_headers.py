@@ -41,6 +41,15 @@ def add_header(headers: bytes, key: bytes, value: bytes) -> bytes:
     return b"%b%b: %b\r\n\r\n" % (head, key, value)
 
 
+def set_header(headers: bytes, key: bytes, value: bytes) -> bytes:
+    """The block with this value: where the first header of the key is, else at its end."""
+    start = headers.find(b"\r\n" + key + b":")
+    if start < 0:
+        return add_header(headers, key, value)
+    end = headers.find(b"\r\n", start + 2)
+    return b"%b\r\n%b: %b%b" % (headers[:start], key, value, headers[end:])
+
+
 def only_message_id(headers: bytes) -> bytes:
     """The message id where that is all a publisher says, b"" otherwise (which may still be anything)."""
     if headers.startswith(_ONLY_ID) and headers.count(_OURS) == 1:

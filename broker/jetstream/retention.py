@@ -7,10 +7,12 @@ told to consumers and the sink, what moves the front shows in `store.first_seque
 
 from typing import Final
 
+from mypy_extensions import i64
+
 from broker.core.subjects import SubjectMatcher, is_literal
 from broker.jetstream.consumer import Consumer
 from broker.jetstream.effects import EffectSink
-from broker.jetstream.ops import PurgeOp
+from broker.jetstream.ops import PublishOp, PurgeOp
 from broker.jetstream.store import SEQUENCE_MAX
 from broker.jetstream.stream_config import FILE_STORAGE, StreamConfig
 from broker.jetstream.stream_state import StreamState
@@ -55,6 +57,23 @@ def enforce_subject_limit(state: StreamState, subject: bytes, sink: EffectSink) 
         store.delete(sequence)
         tell_removed(state, sequence, sink)
         excess -= 1
+
+
+def enforce_batch_subjects(state: StreamState, op: PublishOp, low: int, high: int, sink: EffectSink) -> None:
+    """`enforce_subject_limit` for the messages [low, high) of a batch."""
+    seen: dict[bytes, bool] = {}
+    raw = op.raw
+    positions = op.positions
+    lengths = op.subject_lengths
+    index: i64 = low
+    end: i64 = high
+    while index < end:
+        position: i64 = positions[index]
+        subject = raw[position : position + lengths[index]]
+        if subject not in seen:
+            seen[subject] = True
+            enforce_subject_limit(state, subject, sink)
+        index += 1
 
 
 def enforce_subject_limits(state: StreamState, sink: EffectSink) -> None:

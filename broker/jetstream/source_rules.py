@@ -57,6 +57,9 @@ def complete_sources(config: StreamConfig, find: Find, pedantic: bool) -> ApiErr
     """Check both fields, set `mirror_direct` as the origin has it (in place)."""
     if config.mirror is None and not config.sources:
         return None
+    for entry in [config.mirror or {}, *config.sources]:
+        if entry.get("subject_transforms"):
+            entry["subject_transforms"] = [{"src": source, "dest": to} for source, to in transforms_of(entry)]
     error = _check_mirror(config, find, pedantic) if config.mirror is not None else None
     if error is None and config.sources and config.allow_msg_schedules:
         error = SOURCE_WITH_SCHEDULES

@@ -19,8 +19,8 @@ from broker.jetstream.publish import apply_sourced_batch
 from broker.jetstream.publish_checks import check_rollup
 from broker.jetstream.publish_headers import PublishHeaders, has_our_headers
 from broker.jetstream.retention import (
+    enforce_batch_subjects,
     enforce_limits,
-    enforce_subject_limit,
     has_interest,
     message_size,
     purge,
@@ -143,8 +143,7 @@ class _Mirror:
         self._append(low, high, first, time_ns)
         state.last_time_ns = max(state.last_time_ns, time_ns + high - low - 1)
         if state.config.max_msgs_per_subject > 0:
-            for index in range(low, high):
-                enforce_subject_limit(state, self._batch.subject(index), self._sink)
+            enforce_batch_subjects(state, self._batch, low, high, self._sink)
         enforce_limits(state)
         if republishes:
             republish_runs(self._sink, self._batch, [low], [high], first, time_ns, previous)

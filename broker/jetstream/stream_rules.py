@@ -34,6 +34,7 @@ from broker.jetstream.stream_config import (
     METADATA_REQUIRED_LEVEL,
     METADATA_VERSION,
     PERSIST_ASYNC,
+    RETENTION_LIMITS,
     RETENTION_WORKQUEUE,
     StreamConfig,
     client_metadata,
@@ -223,12 +224,26 @@ def _complete_window(config: StreamConfig, limit_ns: int, pedantic: bool) -> Api
 def _check_flags(config: StreamConfig, pedantic: bool) -> ApiError | None:
     if config.deny_purge and config.allow_rollup_headers:
         return INVALID_CONFIG.of(err="roll-ups require the purge permission")
+    text = _counter_conflict(config) if config.allow_msg_counter else ""
+    if text:
+        return INVALID_CONFIG.of(err="counter stream " + text)
     if config.discard_new_per_subject:
         if config.discard != DISCARD_NEW:
             return INVALID_CONFIG.of(err="discard new per subject requires discard new policy to be set")
         if config.max_msgs_per_subject <= 0:
             return INVALID_CONFIG.of(err="discard new per subject requires max msgs per subject > 0")
     return _complete_markers(config, pedantic)
+
+
+def _counter_conflict(config: StreamConfig) -> str:
+    """What a counter stream cannot have besides; delete markers may bring TTLs with them."""
+    if config.discard == DISCARD_NEW:
+        return "cannot use discard new"
+    if config.allow_msg_ttl and config.subject_delete_marker_ttl_ns == 0:
+        return "cannot use message TTLs"
+    if config.allow_msg_schedules:
+        return "cannot use message schedules"
+    return "" if config.retention == RETENTION_LIMITS else "can only use limits retention"
 
 
 def _complete_markers(config: StreamConfig, pedantic: bool) -> ApiError | None:
@@ -268,9 +283,7 @@ def _check_async(config: StreamConfig) -> ApiError | None:
 def _check_absent(config: StreamConfig) -> ApiError | None:
     """Refuse what this server does not have."""
     wanted = ""
-    if config.allow_msg_counter:
-        wanted = "message counters"
-    elif config.allow_msg_schedules:
+    if config.allow_msg_schedules:
         wanted = "message schedules"
     return INVALID_CONFIG.of(err=f"{wanted} are not supported by this server") if wanted else None
 
@@ -323,6 +336,6 @@ def _required_level(config: StreamConfig) -> int:
     """The API level of the youngest feature a stream uses (ADR-44)."""
     if config.allow_batched:
         return 4
-    if config.allow_atomic or config.persist_mode == PERSIST_ASYNC:
+    if config.allow_atomic or config.allow_msg_counter or config.persist_mode == PERSIST_ASYNC:
         return 2
     return 1 if config.allow_msg_ttl else 0

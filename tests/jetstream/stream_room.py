@@ -94,6 +94,9 @@ class Recorder(EffectSink):
         for position in range(count):
             self.answers[first + position] = f"ok {first_sequence + position}"
 
+    def counted(self, ordinal: int, position: int, sequence: int, value: str) -> None:
+        self.answers[position] = f"ok {sequence} = {value}"
+
     def duplicate(self, ordinal: int, position: int, sequence: int) -> None:
         self.answers[position] = f"duplicate {sequence}"
 

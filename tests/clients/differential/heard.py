@@ -75,7 +75,7 @@ def _alike(value: object) -> object:
     for key, item in value.items():
         if key in _TIMES:
             item = _time(item)
-        elif key in _ANY:
+        elif key in _ANY or (key == "active" and item != -1):  # -1 is never
             item = "<any>"
         elif key == "description" and isinstance(item, str):
             item = _ACK.sub(r"\1.<time>.\3", item)
