@@ -79,7 +79,7 @@ def _connection(session: ClientSession, offset_ns: int, stop_ns: int, reason: st
         "ip": session.host,
         "port": session.port,
         "start_ns": session.started_ns + offset_ns,
-        "last_activity_ns": session.last_activity_ns + offset_ns,
+        "last_activity_ns": max(session.last_activity_ns, session.last_delivery_ns) + offset_ns,
         "stop_ns": stop_ns,
         "reason": reason,
         "rtt_ns": session.rtt_ns,

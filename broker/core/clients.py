@@ -127,6 +127,9 @@ class Clients:
         if session is None:
             return b""
         output = session.outbox.take()
+        if session.out_messages != session.out_messages_seen:
+            session.out_messages_seen = session.out_messages
+            session.last_delivery_ns = self.services.now_ns
         if self.services.traces:
             session.log.output(output)
         return output

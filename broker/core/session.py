@@ -10,6 +10,8 @@ Read next: `session_services.py` (what all sessions share), `wire/parser.py`, `r
 
 from typing import Final
 
+from mypy_extensions import i64
+
 from broker.core.auth import PasswordCheck
 from broker.core.connect import ConnectError, ConnectOptions, parse_object
 from broker.core.delivery import PublishMemo
@@ -50,7 +52,9 @@ class ClientSession(Subscriber):
         self.log: Final = SessionLog(services, cid, host, port, self.options)
         self.subscriptions: Final[dict[bytes, ClientSubscription]] = {}  # by sid
         self.deadline_ns: int = 0  # when `on_tick` is due
-        self.last_activity_ns: int = now_ns
+        self.last_activity_ns: int = now_ns  # when it was heard; only that keeps pings away
+        self.last_delivery_ns: int = 0
+        self.out_messages_seen: i64 = 0
         self.rtt_ns: int = 0
         self._parser: Final = Parser(services.max_control_line, services.max_payload)
         self._connected: bool = False  # CONNECT was received

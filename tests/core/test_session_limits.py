@@ -221,6 +221,22 @@ def test_a_busy_client_is_not_pinged() -> None:
     assert room.take("A") == b""
 
 
+def test_what_is_delivered_is_activity_but_keeps_no_ping_away() -> None:
+    room = Room(Options(ping_interval_ns=3_000_000_000))
+    room.connect("A")
+    room.connect("B")
+    room.send("A", b"SUB a 1\r\n")
+    heard_ns = room.session("A").last_activity_ns
+    pinged = b""
+    for _second in range(4):
+        room.advance(1)
+        room.send("B", b"PUB a 0\r\n\r\n")
+        pinged += room.take("A")
+    assert room.session("A").last_delivery_ns == room.now_ns
+    assert room.session("A").last_activity_ns == heard_ns
+    assert b"PING" in pinged
+
+
 # Slow consumers
 
 
