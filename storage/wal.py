@@ -118,6 +118,19 @@ class Wal:
         index = min(index, log.last_index)
         self.set_snapshot(group, index, log.term(index))
 
+    def move_up(self, group: int) -> None:
+        """Write the group's entries once more, so that older files are free of them; nothing happens when they cannot
+        be read, or are on their way already."""
+        log = self._groups.get(group)
+        if log is None or log.oldest_file() == 0:
+            return
+        try:
+            records = log.read(log.first_index, log.last_index + 1, 1 << 62)
+        except StorageError:
+            return
+        for record in records:
+            self.append(group, record.index, record.term, record.kind, record.data)
+
     def remove_group(self, group: int) -> None:
         """Forget everything about the group."""
         log = self._groups.pop(group, None)

@@ -171,7 +171,9 @@ class Assignments(MetaListener):
             self._add(change.created)
         elif change.deleted is not None:
             group = self.groups.get(change.deleted.group)
-            if group is not None and group.was_leader and change.deleted.reply:
+            leads = group is not None and group.was_leader
+            is_offline = change.deleted.group in self.damaged and change.deleted.peers == [self.peer]
+            if (leads or is_offline) and change.deleted.reply:
                 self.deleted.append(change.deleted)
             if change.deleted_beside is not None:
                 self._delete(change.deleted_beside.group)
@@ -345,6 +347,13 @@ class Assignments(MetaListener):
                 ingress.group = None
 
     # Questions.
+
+    def is_offline(self, group_id: int) -> bool:
+        """Whether the group is damaged here, and held by nobody else."""
+        if group_id not in self.damaged or self.meta is None:
+            return False
+        assignment = self.meta.machine.by_group.get(group_id)
+        return assignment is not None and assignment.peers == [self.peer]
 
     def leading(self) -> list[StreamGroup]:
         """Streams that this node leads."""

@@ -69,7 +69,10 @@ class Checkpoints:
             if self._running >= RUNNING_MAX and not everything:
                 break
             group = engine.groups.get(group_id)
-            if group is None or not group.may_checkpoint():
+            if group is None or group.failed:
+                engine.wal.move_up(group_id)  # it stays as it is, and must not hold the log of the others
+                continue
+            if not group.may_checkpoint():
                 continue
             last = group.checkpoint
             if last is not None and last.index == group.raft.applied:

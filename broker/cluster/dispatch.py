@@ -28,7 +28,7 @@ from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
 from broker.config import Options
 from broker.jetstream.api import META, parse, response_kind
-from broker.jetstream.api_errors import BAD_REQUEST, CLUSTER_NOT_AVAIL
+from broker.jetstream.api_errors import BAD_REQUEST, CLUSTER_NOT_AVAIL, STREAM_OFFLINE
 from broker.jetstream.api_types import (
     ApiRequest,
     error_answer,
@@ -257,11 +257,15 @@ class Dispatch(LeaderDirectory):
                 group, REQUEST, subject, reply, request.header_length, request.data, origin, origin
             )
 
-    def refuse(self, kind: int, subject: bytes, reply: bytes, origin: str) -> None:
+    def is_offline(self, group: int) -> bool:
+        return self._assignments.is_offline(self._assignments.host_of(group))
+
+    def refuse(self, kind: int, subject: bytes, reply: bytes, origin: str, is_offline: bool = False) -> None:
         if not reply or kind == ACK:
             return
+        error = STREAM_OFFLINE if is_offline else CLUSTER_NOT_AVAIL
         if kind == PUBLISH:
-            self._say(origin, reply, pub_ack_error(self._stream_for(subject), CLUSTER_NOT_AVAIL))
+            self._say(origin, reply, pub_ack_error(self._stream_for(subject), error))
             return
         if subject.startswith(ORIGIN_READS_PREFIX):
             self._say(origin, reply, TRY_AGAIN)
@@ -270,7 +274,7 @@ class Dispatch(LeaderDirectory):
         type_name = "" if target is None else response_kind(target.verb)
         if type_name:
             self.api_errors += 1
-            self._say(origin, reply, error_answer(type_name, CLUSTER_NOT_AVAIL))
+            self._say(origin, reply, error_answer(type_name, error))
 
     def _stream_for(self, subject: bytes) -> str:
         return self._assignments.stream_capturing(subject)

@@ -71,8 +71,12 @@ class LeaderDirectory:
         """Whether the group's stream is known to be gone: then the meta leader answers requests for it."""
         raise NotImplementedError
 
-    def refuse(self, kind: int, subject: bytes, reply: bytes, origin: str) -> None:
-        """Say that the system is temporarily unavailable."""
+    def is_offline(self, group: int) -> bool:
+        """Whether nobody will lead the group until an operator has done something on this node."""
+        raise NotImplementedError
+
+    def refuse(self, kind: int, subject: bytes, reply: bytes, origin: str, is_offline: bool = False) -> None:
+        """Say that the system is temporarily unavailable, or that the stream is offline."""
         raise NotImplementedError
 
 
@@ -111,7 +115,9 @@ class Forwarder:
             self._directory.perform(group, kind, subject, reply, header_length, data, origin)
             return
         link = self._links.links.get(leader) if leader and not waits else None
-        if link is None or leader == origin or origin != came_from:
+        if link is None and self._directory.is_offline(group):
+            self._directory.refuse(kind, subject, reply, origin, True)
+        elif link is None or leader == origin or origin != came_from:
             self._hold(group, Held(kind, subject, reply, header_length, data, origin, self._clock.now_ns + HOLD_NS))
         elif not self._send(link, group, kind, subject, reply, header_length, data, origin):
             self._directory.refuse(kind, subject, reply, origin)

@@ -330,3 +330,37 @@ def test_a_log_that_lost_the_directory_of_a_frame_is_made_anew_from_the_others()
     assert equal_files(stage, "S") and equal_files(stage, "T")
     stage.create(stage.client(node), "U")
     assert not health(stage, node)
+
+
+def test_a_stream_with_one_replica_that_is_damaged_is_offline_until_an_operator_decides() -> None:
+    stage = Stage(log_file_bytes=8 * 1024)
+    client = stage.client()
+    stage.create(client, "O", num_replicas=1)
+    stage.create(client, "S")
+    stage.publish(client, "O.a", 20, b"hello")
+    node = stage.leader("O")
+    damage = Damage.__new__(Damage)
+    damage.stage = stage
+    damage.rot(node, "O")
+    stage.publish(client, "O.a", 5, b"only in the log")
+    stage.machines[node].crash(False)
+    stage.restart(node)
+    stage.rest(3 * SECOND_NS)
+    for name in NODES:
+        asker = stage.client(name)
+        assert stage.ask(asker, "O.a", b"x")["error"]["err_code"] == 10118
+        assert stage.ask(asker, "$JS.API.STREAM.INFO.O")["error"]["err_code"] == 10118
+    publish(stage, stage.client(node), "S.a", 200, bytes(300))
+    wal = stage.machines[node].node.jetstream.engine.wal
+    group = next(iter(stage.machines[node].node.jetstream.assignments.damaged))
+    assert wal.file_count() <= 6, "it does not hold the log of the others"
+    last = wal.group(group).last_index
+    assert wal.group(group).read(last, last + 1, 0)[0].data.endswith(b"only in the log")
+    stage.machines[node].crash(True)
+    stage.restart(node)
+    stage.rest(3 * SECOND_NS)
+    assert stage.machines[node].node.jetstream.assignments.is_offline(group)
+    assert stage.ask(stage.client(node), "$JS.API.STREAM.DELETE.O")["success"] is True
+    stage.wait(lambda: not health(stage, node))
+    stage.create(client, "O", num_replicas=1)
+    stage.publish(client, "O.a", 3)
