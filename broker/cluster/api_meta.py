@@ -12,13 +12,14 @@ from typing import Final
 import cbor2
 
 from broker.cluster.answers import Answers
+from broker.cluster.api_peers import PeersApi, refuse_move
 from broker.cluster.api_restore import RestoreApi
 from broker.cluster.assignment import Assignment
 from broker.cluster.assignments import Assignments
 from broker.cluster.identity import META_GROUP
 from broker.cluster.meta import MetaChange, create_op, delete_op, settled_op, update_op
 from broker.cluster.meta_group import MetaGroup, MetaWaiter
-from broker.cluster.placement import place, refusal, rescale
+from broker.cluster.placement import misplaced, place, refusal, rescale
 from broker.cluster.step_down import step_down
 from broker.cluster.stream_list import StreamLists, matching_streams, page_offset, reserved_bytes
 from broker.cluster.transport import LinkTable
@@ -34,6 +35,8 @@ from broker.jetstream.api_errors import (
     NOT_EMPTY_REQUEST,
     STORAGE_RESOURCES_EXCEEDED,
     STREAM_MISMATCH,
+    STREAM_MOVE_AND_SCALE,
+    STREAM_MOVE_IN_PROGRESS,
     STREAM_NAME_EXIST,
     STREAM_NOT_FOUND,
     STREAM_SUBJECT_OVERLAP,
@@ -123,6 +126,9 @@ class MetaApi:
         self._clock: Final = clock
         self.limits: Final = StreamServerLimits(options.cluster.configured())
         self.restores: Final = RestoreApi(self)
+        self._peers: Final = PeersApi(self)
+        self.cluster: Final = links.cluster
+        self.peer: Final = links.peer
 
     def say(self, request: ApiRequest, payload: bytes) -> None:
         """Answer a request."""
@@ -154,9 +160,10 @@ class MetaApi:
         elif verb == "META.LEADER.STEPDOWN":
             kind = "meta_leader_stepdown_response"
             self.say(request, step_down(self.meta(), request, kind, self._links, self._assignments.name_of))
-        else:
-            assert verb == "INFO", verb
+        elif verb == "INFO":
             self._info(request)
+        else:
+            self._peers.handle(target, request)
 
     def unknown_stream(self, kind: str, request: ApiRequest) -> None:
         """A request for a stream that does not exist."""
@@ -222,9 +229,9 @@ class MetaApi:
         """A stream that may exist: give it its place."""
         machine = self.meta().machine
         origin = request.origin or self._links.peer
-        peers = place(config.num_replicas, self._online(), machine.held(), machine.led(), origin)
+        peers = place(config.num_replicas, self.online_for(config), machine.held(), machine.led(), origin)
         if not peers:
-            self.refuse(request, kind, self._too_few())
+            self.refuse(request, kind, self._too_few(config))
             return
         op = create_op(config, peers, self._clock.wall_ns, request.reply, origin, 0, restoring)
         self.meta().propose(op, ConfigChangeWaiter(self, request, kind))
@@ -233,22 +240,47 @@ class MetaApi:
         """The members of the meta group that are here."""
         return sorted({self._links.peer, *self._links.peers()} & set(self.meta().membership().voters))
 
-    def _too_few(self) -> ApiError:
-        return NO_SUITABLE_PEERS.of(err=refusal(list(self.meta().membership().voters), self._online()))
+    def online_for(self, config: StreamConfig) -> list[str]:
+        """Those of them that a stream may be placed on."""
+        return self._online() if misplaced(config.placement, self.cluster) is None else []
 
-    def _rescaled(self, known: Assignment, config: StreamConfig) -> list[str] | None:
-        """The peers of a stream that gets another number of replicas, [] when there are not enough; None = as it is."""
-        if config.num_replicas == known.config.num_replicas:
+    def _too_few(self, config: StreamConfig) -> ApiError:
+        reason = misplaced(config.placement, self.cluster)
+        if reason is None:
+            reason = refusal(list(self.meta().membership().voters), self._online())
+        return NO_SUITABLE_PEERS.of(err=reason)
+
+    def _new_peers(self, known: Assignment, config: StreamConfig) -> list[str] | ApiError | None:
+        """The peers of a stream that gets another number of replicas or another place; None = as it is."""
+        scales = config.num_replicas != known.config.num_replicas
+        moves = config.placement is not None and config.placement != known.config.placement
+        if not scales and not moves:
             return None
+        if known.host:
+            return INVALID_CONFIG.of(err="dead letters are where their stream is")
+        if scales and moves:
+            return STREAM_MOVE_AND_SCALE
+        refused = refuse_move(known) if moves else None
+        if refused is not None or known.moving:
+            return refused or STREAM_MOVE_IN_PROGRESS
         machine = self.meta().machine
+        online = self.online_for(config)
+        kept = [peer for peer in known.peers if not moves or peer in online]
         leader = self._leader_of(known.group)
-        return rescale(known.peers, config.num_replicas, leader, self._online(), machine.held(), machine.led())
+        peers = rescale(kept, config.num_replicas, leader, online, machine.held(), machine.led())
+        if not peers:
+            return self._too_few(config)
+        return None if sorted(peers) == sorted(known.peers) else peers
+
+    def change_waiter(self, request: ApiRequest, kind: str) -> MetaWaiter:
+        """Who answers a change that everybody refuses."""
+        return ConfigChangeWaiter(self, request, kind)
 
     def settled(self, group: int, body: bytes) -> None:
         """The leader of a stream's group says that its members are those that were assigned."""
         revision, peers, log = cbor2.loads(body)
         assignment = self.meta().machine.by_group.get(group)
-        if assignment is not None and assignment.leaving and assignment.revision == revision:
+        if assignment is not None and assignment.is_changing() and assignment.revision == revision:
             self.meta().propose(settled_op(group, revision, peers, log), None)
 
     def create_dead_letters(self, stream: str) -> None:
@@ -301,16 +333,12 @@ class MetaApi:
         )
         if error is None and machine.overlapping(config, config.name):
             error = STREAM_SUBJECT_OVERLAP
-        peers = None if error is not None else self._rescaled(known, config)
-        if peers is not None:
-            if known.host:
-                error = INVALID_CONFIG.of(err="dead letters have as many replicas as their stream")
-            elif not peers:
-                error = self._too_few()
-        if error is not None:
-            self.refuse(request, kind, error)
+        peers = self._new_peers(known, config) if error is None else error
+        if isinstance(peers, ApiError):
+            self.refuse(request, kind, peers)
             return
-        op = update_op(config, request.reply, request.origin or self._links.peer, peers)
+        moving = peers is not None and config.num_replicas == known.config.num_replicas
+        op = update_op(config, request.reply, request.origin or self._links.peer, peers, moving)
         self.meta().propose(op, ConfigChangeWaiter(self, request, kind))
 
     def _delete(self, target: ApiSubject, request: ApiRequest) -> None:

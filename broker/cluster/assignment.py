@@ -5,7 +5,7 @@ changes an assignment (`meta`), what a node does about it (`assignments`).
 """
 
 import json
-from typing import Final
+from typing import Any, Final
 
 import cbor2
 
@@ -19,8 +19,9 @@ class Assignment:
     replica's store was lost, and the stream began again, empty. `leaving` held the stream before `peers` were assigned
     and go on until the group's membership has followed; then they are in `left`, with the index of the entry that tells
     them to forget what they hold of the group since before. `moved_index`: of the last entry that changed `peers`.
-    `voices`: peers that forgot, how much of the group's log they must know before they may vote again, and the term in
-    which they begin at the least.
+    `before`: peers and configuration before a change of peers that is under way, `moving`: of the stream's place.
+    `excluded`: peers that an operator took it off. `voices`: peers that forgot, how much of the group's log they must
+    know before they may vote again, and the term in which they begin at the least.
     """
 
     def __init__(
@@ -41,6 +42,10 @@ class Assignment:
         self.is_refounded = is_refounded
         self.leaving: list[str] = []
         self.left: dict[str, int] = {}
+        self.before: list[Any] | None = None
+        self.moving: bool = False
+        self.excluded: list[str] = []
+        self.answer_kind: str = ""  # the type of the answer that `reply` waits for, where it is no plain one
         self.moved_index: int = revision
         self.voices: dict[str, list[int]] = {}
         self.created_ns: Final = created_ns
@@ -58,6 +63,14 @@ class Assignment:
         self.leaving = [peer for peer in before if peer not in peers]
         self.left = {peer: since for peer, since in self.left.items() if peer not in peers}
         self.moved_index = index
+
+    def is_changing(self) -> bool:
+        """Whether the group's membership has still to follow a change of peers, as far as the meta group knows."""
+        return bool(self.leaving) or self.before is not None
+
+    def exclude(self, peer: str, replicas: int) -> None:
+        """An operator took the stream off a peer: it does not come back by itself while replicas are missing."""
+        self.excluded = [*self.excluded, peer] if peer and len(self.peers) < replicas else []
 
     def config_bytes(self) -> bytes:
         """The configuration as JSON."""

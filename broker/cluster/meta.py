@@ -64,9 +64,29 @@ def create_op(
     )
 
 
-def update_op(config: StreamConfig, reply: bytes, origin: str, peers: list[str] | None = None) -> bytes:
-    """The entry that gives a stream a new configuration, and other peers where they are given."""
-    return _encode({"op": OP_UPDATE, "config": config.to_json(), "reply": reply, "origin": origin, "peers": peers})
+def update_op(
+    config: StreamConfig,
+    reply: bytes,
+    origin: str,
+    peers: list[str] | None = None,
+    moving: bool = False,
+    excluded: str = "",
+    kind: str = "",
+) -> bytes:
+    """The entry that gives a stream a new configuration, and other peers where they are given. `kind`: the type of the
+    answer, where it is no plain one."""
+    return _encode(
+        {
+            "op": OP_UPDATE,
+            "config": config.to_json(),
+            "reply": reply,
+            "origin": origin,
+            "peers": peers,
+            "moving": moving,
+            "excluded": excluded,
+            "kind": kind,
+        }
+    )
 
 
 def settled_op(group: int, revision: int, peers: list[str], log: list[int]) -> bytes:
@@ -187,14 +207,20 @@ class MetaMachine:
         else:
             reply, origin = entry["reply"], entry["origin"]
             assert isinstance(reply, bytes) and isinstance(origin, str)
+            peers = entry.get("peers")
+            if isinstance(peers, list):
+                if assignment.before is None:
+                    assignment.before = [assignment.peers, assignment.config.to_json()]
+                assignment.moving = entry.get("moving") is True
+                assignment.assign(peers, index)
+                assignment.exclude(str(entry.get("excluded") or ""), config.num_replicas)
             assignment.config = config
             assignment.revision = index
             assignment.reply = reply
             assignment.origin = origin
+            assignment.answer_kind = str(entry.get("kind") or "")
             change.updated = assignment
-            peers = entry.get("peers")
             if isinstance(peers, list):
-                assignment.assign(peers, index)
                 change.updated_beside = self._follow(index, assignment)
 
     def _follow(self, index: int, host: Assignment) -> Assignment | None:
@@ -220,7 +246,11 @@ class MetaMachine:
         assignment = self.by_group.get(entry["group"])
         if assignment is None or assignment.revision != entry["revision"]:
             return
-        if sorted(assignment.peers) == entry["peers"]:
+        if sorted(assignment.peers) != entry["peers"] or not assignment.is_changing():
+            return
+        assignment.before = None
+        assignment.moving = False
+        if assignment.leaving:
             assignment.left |= dict.fromkeys(assignment.leaving, index)
             assignment.left = {peer: at for peer, at in assignment.left.items() if peer in self.names}
             assignment.voices |= dict.fromkeys(assignment.leaving, entry["log"])
@@ -235,6 +265,8 @@ class MetaMachine:
             if old in assignment.peers and new not in assignment.peers:
                 assignment.peers = [new if peer == old else peer for peer in assignment.peers]
                 assignment.left.pop(new, None)
+                if assignment.before is not None:
+                    assignment.before[0] = [new if peer == old else peer for peer in assignment.before[0]]
                 assignment.moved_index = index
                 if len(assignment.peers) == 1 and not assignment.leaving:
                     assignment.founders = assignment.peers
@@ -305,6 +337,9 @@ class MetaMachine:
                 a.moved_index,
                 a.voices,
                 a.restoring,
+                a.before,
+                a.moving,
+                a.excluded,
             ]
             for _, a in sorted(self.streams.items())
         ]
@@ -328,4 +363,6 @@ class MetaMachine:
             if len(row) > 10:
                 assignment.leaving, assignment.left, assignment.moved_index, assignment.voices = row[10:14]
             assignment.restoring = row[14] if len(row) > 14 else False
+            if len(row) > 15:
+                assignment.before, assignment.moving, assignment.excluded = row[15:18]
             self._add(assignment)

@@ -38,3 +38,14 @@ def rescale(
 def refusal(members: list[str], online: list[str]) -> str:
     """Why there are not enough, in nats-server's words."""
     return REASON if len(online) == len(members) else f"{REASON}, peer offline"
+
+
+def misplaced(placement: dict[str, object] | None, cluster: str) -> str | None:
+    """Why no server of this cluster is where a stream is to be; servers have no tags yet. None: any of them is."""
+    if placement is None or not cluster:
+        return None
+    if placement.get("cluster") not in (None, "", cluster):
+        return REASON
+    tags = placement.get("tags")
+    missing = [tag for tag in tags if not str(tag).startswith("!")] if isinstance(tags, list) else []
+    return f"{REASON}, tags not matched [{', '.join(repr(tag) for tag in missing)}]" if missing else None

@@ -72,7 +72,9 @@ class Readmission:
         raft = group.raft
         if wanted != list(membership.voters) or membership.learners:
             change_members(group, wanted, connected)
-        elif assignment.leaving and len(wanted) == len(assignment.peers) and raft.history.latest_index() <= raft.commit:
+        elif not assignment.is_changing() or len(wanted) != len(assignment.peers):
+            return
+        elif raft.history.latest_index() <= raft.commit:
             forwarder = self._assignments.forwarder
             assert forwarder is not None
             body = bytes(cbor2.dumps([assignment.revision, list(membership.voters), [raft.commit, raft.term]]))

@@ -207,6 +207,7 @@ class StreamApi:
         if assignment.restoring:
             self.restores.begin(group)
             return
+        kind = assignment.answer_kind or kind
         action = "create" if kind == "stream_create_response" else "modify"
         group.advise(*stream_action(assignment.config.name, action))
         fields = unless_lone(stream_info(self.leader(group)))

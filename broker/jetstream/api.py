@@ -48,6 +48,21 @@ _VERBS: Final[dict[str, tuple[int, int]]] = {
     "CONSUMER.LEADER.STEPDOWN": (2, STREAM),
     "CONSUMER.MSG.NEXT": (2, STREAM),
     "META.LEADER.STEPDOWN": (0, META),
+    "META.RESCUE": (0, META),
+    "SERVER.EVACUATE": (0, META),
+    "STREAM.PEER.REMOVE": (1, META),
+    "STREAM.PEER.EVACUATE": (1, META),
+    "STREAM.CANCEL_MOVE": (1, META),
+    "ACCOUNT.PURGE": (1, META),
+    "ACCOUNT.STREAM.MOVE": (2, META),
+    "ACCOUNT.STREAM.CANCEL_MOVE": (2, META),
+}
+_KINDS: Final[dict[str, str]] = {
+    "STREAM.PEER.REMOVE": "stream_remove_peer_response",
+    "STREAM.PEER.EVACUATE": "stream_evacuate_peer_response",
+    "SERVER.EVACUATE": "meta_server_evacuate_response",
+    "ACCOUNT.STREAM.MOVE": "stream_update_response",
+    "ACCOUNT.STREAM.CANCEL_MOVE": "stream_cancel_move_response",
 }
 _OPEN_ENDED: Final = ("CONSUMER.CREATE", "DIRECT.GET")  # may carry a subject behind the fixed tokens
 
@@ -101,7 +116,7 @@ def response_kind(verb: str) -> str:
         return "account_info_response"
     if verb == "CONSUMER.DURABLE.CREATE":
         return "consumer_create_response"
-    return verb.lower().replace(".", "_") + "_response"
+    return _KINDS.get(verb) or verb.lower().replace(".", "_") + "_response"
 
 
 def is_lone(info: object) -> bool:

@@ -160,6 +160,9 @@ class Scaler:
 
     def _next(self) -> None:
         replicas = self.plan.replicas if self.stopped else self.rng.choice((1, 1, 2, 3))
+        if not self.stopped and self.rng.random() < 0.3:
+            self._move()
+            return
         config = self.plan.config() | {"num_replicas": replicas}
 
         def answered(answer: Message | None) -> None:
@@ -171,3 +174,16 @@ class Scaler:
 
         subject = f"$JS.API.STREAM.UPDATE.{self.plan.name}"
         self.client.request(subject, json.dumps(config).encode(), answered, REQUEST_NS)
+
+    def _move(self) -> None:
+        """Take the stream off a server, if another one is free, or take the last change back."""
+        verb = self.rng.choice(("STREAM.PEER.REMOVE", "STREAM.PEER.EVACUATE", "STREAM.CANCEL_MOVE"))
+        body = b"" if verb == "STREAM.CANCEL_MOVE" else json.dumps(self._somebody()).encode()
+
+        def answered(answer: Message | None) -> None:
+            self.world.after(self.rng.randrange(SCALE_NS), self._next)
+
+        self.client.request(f"$JS.API.{verb}.{self.plan.name}", body, answered, REQUEST_NS)
+
+    def _somebody(self) -> dict[str, str]:
+        return {"peer": self.rng.choice(list(self.world.servers))}

@@ -148,4 +148,4 @@ def test_dead_letters_follow_their_stream() -> None:
     assert info["config"]["num_replicas"] == 3
     assert len(info["cluster"]["replicas"]) == 2
     refused = stage.ask(client, "$JS.API.STREAM.UPDATE.DLQ_S", info["config"] | {"num_replicas": 1})
-    assert refused["error"]["description"] == "dead letters have as many replicas as their stream"
+    assert refused["error"]["description"] == "dead letters are where their stream is"
