@@ -176,13 +176,13 @@ def _jetstream(node: "BrokerNode", service: JetStreamService, wants_streams: boo
 def _stream(service: JetStreamService, group: StreamGroup) -> StreamStatistics:
     leader = service.dispatch.stream_api.leader(group)
     consumers: list[ConsumerStatistics] = [
-        {"info": consumer_info(consumer, leader), "is_leader": group.was_leader}
+        {"info": consumer_info(consumer, leader), "is_leader": group.is_leader}
         for consumer in group.machine.consumers.values()
     ]
     return {
         "info": stream_info(leader),
         "raft_group": raft_group_name(group.id, len(group.membership().voters)),
-        "is_leader": group.was_leader,
+        "is_leader": group.is_leader,
         "num_consumers": len(consumers),
         "consumers": consumers,
     }

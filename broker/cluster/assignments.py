@@ -38,7 +38,7 @@ class Ingress(StreamIngress):
     def ingest(self, subject: bytes, reply: bytes, header_length: int, data: bytes) -> None:
         """A client of this node published `subject`."""
         group = self.group
-        if group is not None and group.was_leader:
+        if group is not None and group.is_leader:
             group.publish(subject, reply, header_length, data, "")
         else:
             self._forwarder.submit(self.group_id, PUBLISH, subject, reply, header_length, data, "", "")
@@ -171,7 +171,7 @@ class Assignments(MetaListener):
             self._add(change.created)
         elif change.deleted is not None:
             group = self.groups.get(change.deleted.group)
-            leads = group is not None and group.was_leader
+            leads = group is not None and group.is_leader
             is_offline = change.deleted.group in self.damaged and change.deleted.peers == [self.peer]
             if (leads or is_offline) and change.deleted.reply:
                 self.deleted.append(change.deleted)
@@ -310,7 +310,7 @@ class Assignments(MetaListener):
         damage = self.damaged.pop(group_id, None)
         host = self._hosts.pop(group_id, 0)
         if group is not None:
-            if group.was_leader:
+            if group.is_leader:
                 group.tell_deleted()
             group.delivery.stream_deleted()
             group.reads.drop()
@@ -357,7 +357,7 @@ class Assignments(MetaListener):
 
     def leading(self) -> list[StreamGroup]:
         """Streams that this node leads."""
-        return [group for group in self.groups.values() if group.was_leader]
+        return [group for group in self.groups.values() if group.is_leader]
 
     def by_name(self, stream: str) -> Assignment | None:
         """A stream's assignment, as far as this node has heard."""

@@ -90,8 +90,8 @@ class DeadLetters(DeadLetterListener):
         if beside is None or beside.machine is not dead:
             beside = HostedStream(group, assignment, dead)
             group.beside = beside
-            if group.was_leader:
-                beside.was_leader = True
+            if group.is_leader:
+                beside.is_leader = True
                 beside.became_leader()
         self._assignments().bind(beside)
 
@@ -104,7 +104,7 @@ class DeadLetters(DeadLetterListener):
         now_ns = self._clock.now_ns
         for group_id in [each for each, due_ns in self._due.items() if due_ns <= now_ns]:
             group = self._assignments().groups.get(group_id)
-            if group is None or not group.was_leader or self._tend(group):
+            if group is None or not group.is_leader or self._tend(group):
                 del self._due[group_id]
             else:
                 self._due[group_id] = now_ns + RETRY_NS

@@ -104,7 +104,7 @@ class Dispatch(LeaderDirectory):
                 self._answers.send(LOCAL, reply, b"", b"", len(headers), headers)
             return
         group = self._assignments.groups.get(assignment.group)
-        if group is not None and group.was_leader:
+        if group is not None and group.is_leader:
             self._take_ack(group, subject, reply, header_length, data, LOCAL)
             return
         assert self.forwarder is not None
@@ -135,7 +135,7 @@ class Dispatch(LeaderDirectory):
         host = self._assignments.host_of(group)
         local = self._engine.groups.get(host)
         if local is not None and not local.failed and not local.unassigned:
-            if local.was_leader:
+            if local.is_leader:
                 # A dead-letter stream that has not begun yet has no leader.
                 return self._peer if host == group or group in self._assignments.groups else ""
             leader = local.raft.leader

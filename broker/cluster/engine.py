@@ -115,7 +115,7 @@ class Engine(BatchListener):
 
     def _step_group(self, group: RaftGroup, now_ns: int) -> None:
         raft = group.raft
-        if group.was_leader and raft.role != LEADER:
+        if group.is_leader and raft.role != LEADER:
             group.note_role()  # a deposed leader that knows it delivers nothing more
         group.before_propose(now_ns)
         group.flush_ops()

@@ -63,7 +63,7 @@ class RaftGroup:
         self.ops_urgent: bool = False
         self.proposals: dict[int, Proposal] = {}
         self.applied_bytes: int = 0
-        self.was_leader: bool = False
+        self.is_leader: bool = False  # from `became_leader` to `lost_leadership`
         self.known_leader: str = NO_LEADER
         self.checkpoint_running: bool = False
         self.checkpoint: GroupSnapshot | None = None
@@ -142,7 +142,7 @@ class RaftGroup:
     def fail(self, error: str) -> None:
         """This group cannot go on on this node; the others can, and are told so (`Engine.fail_group` says it here)."""
         self.failed = error
-        self.was_leader = False
+        self.is_leader = False
         self.raft.resign()
         self.abandon_all()
         self.lost_leadership()
@@ -162,7 +162,7 @@ class RaftGroup:
     # Proposals.
 
     def leads(self) -> bool:
-        """Whether proposals may be made here."""
+        """Whether Raft's leader is here; it may still have to apply what earlier terms left (`is_leader`)."""
         return self.raft.role == LEADER
 
     def leader(self) -> str:
@@ -294,12 +294,12 @@ class RaftGroup:
     def note_role(self) -> None:
         """Compare who leads with what was known; tell the kind of group."""
         leads = self.raft.role == LEADER and self.noop_term == self.raft.term
-        if self.was_leader and self.raft.role != LEADER:
-            self.was_leader = False
+        if self.is_leader and self.raft.role != LEADER:
+            self.is_leader = False
             self.abandon_all()
             self.lost_leadership()
-        elif leads and not self.was_leader:
-            self.was_leader = True
+        elif leads and not self.is_leader:
+            self.is_leader = True
             self.became_leader()
             self.leader_changes.append(self.id)
         if self.raft.leader != self.known_leader:

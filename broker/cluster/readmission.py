@@ -58,10 +58,10 @@ class Readmission:
             if group.assignment.host:
                 continue  # dead letters are where their host is
             self._tell_lost_quorum(group, meta.machine)
-            if group.was_leader and group.is_current():
+            if group.is_leader and group.is_current():
                 self._follow(group, connected)
         self._tell_lost_quorum(meta, meta.machine)
-        if meta.was_leader and meta.raft.last_index == meta.raft.applied:
+        if meta.is_leader and meta.raft.last_index == meta.raft.applied:
             self._step(meta, connected)
 
     def _follow(self, group: StreamGroup, connected: list[str]) -> None:

@@ -48,7 +48,7 @@ class Removals:
     def reported(self, group: RaftGroup, peer: str, nonce: int, now_ns: int) -> None:
         """A peer says that its replica is damaged. `nonce` names this loss: another one is another loss."""
         raft = group.raft
-        if not group.was_leader or group.failed:
+        if not group.is_leader or group.failed:
             return
         key = (group.id, peer)
         report = self._reports.get(key)
@@ -79,7 +79,7 @@ class Removals:
         for key, report in list(self._reports.items()):
             group = groups.get(key[0])
             is_old = now_ns - report.heard_ns > FORGET_NS
-            if is_old or group is None or not group.was_leader or group.raft.term != report.term:
+            if is_old or group is None or not group.is_leader or group.raft.term != report.term:
                 del self._reports[key]
             elif report.index == 0:
                 self._settle(group, key[1], report)

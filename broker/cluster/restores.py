@@ -201,7 +201,7 @@ class Restores:
         """50 ms passed: end what its sender has left, and what was under way at a leader that is gone."""
         now_ns = self._clock.now_ns
         for group_id, restore in list(self._running.items()):
-            if not restore.group.was_leader:
+            if not restore.group.is_leader:
                 del self._running[group_id]
             elif not restore.ended and now_ns > restore.heard_ns + STALL_NS and restore.unstored == 0:
                 self._abandon(restore)

@@ -231,7 +231,7 @@ class JetStreamService:
     def _settle(self, group_id: int) -> None:
         """A stream that leads here may owe an answer, or not have its latest configuration yet."""
         group = self.assignments.groups.get(group_id)
-        if group is not None and group.was_leader:
+        if group is not None and group.is_leader:
             self._boot_mark.led(group)
             self.dispatch.stream_api.settle(group)
             group.touch()
@@ -242,7 +242,7 @@ class JetStreamService:
 
     def _follow_sources(self, group_id: int) -> None:
         group = self.assignments.groups.get(group_id)
-        if group is not None and group.was_leader:
+        if group is not None and group.is_leader:
             self.dispatch.sourcing.follow(group)
 
     def _begin_catch_ups(self) -> None:

@@ -138,7 +138,7 @@ class Snapshots:
         """50 ms passed: go on, or give up on receivers that are gone."""
         now_ns = self._clock.now_ns
         for key, snapshot in list(self._running.items()):
-            if not snapshot.group.was_leader:
+            if not snapshot.group.is_leader:
                 del self._running[key]  # whoever asked waits in vain, as when the node were gone
             elif snapshot.origin == LOCAL and not snapshot.group.router.has_interest(snapshot.subject, b""):
                 if now_ns > snapshot.begun_ns + INTEREST_NS:

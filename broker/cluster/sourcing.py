@@ -81,7 +81,7 @@ class SourceReader(InnerCaller):
         now_ns = self._sourcing.clock.now_ns
         if self.ended:
             return
-        if not self._group.was_leader:
+        if not self._group.is_leader:
             self._sourcing.forget(self._group.id)
             return
         if now_ns < self._wait_until_ns:
@@ -144,7 +144,7 @@ class SourceReader(InnerCaller):
         self.error = None
         self.lag = answer.lag
         self._wait_until_ns = 0
-        if not self._lost and self._group.was_leader:
+        if not self._lost and self._group.is_leader:
             if answer.was_recreated:
                 self._after = self._place = 0
                 self._identity = answer.identity

@@ -180,10 +180,10 @@ class StreamApi:
         """
         assignment = group.assignment
         machine = group.machine
-        if group.was_leader and group.elected_term != group.raft.term:
+        if group.is_leader and group.elected_term != group.raft.term:
             group.elected_term = group.raft.term
             self._tell_elected(group)
-        if not group.was_leader or assignment.revision < machine.config_revision:
+        if not group.is_leader or assignment.revision < machine.config_revision:
             return
         if not group.is_current():
             body = encode_config(self._clock.wall_ns, assignment.revision, assignment.config_bytes())

@@ -160,7 +160,7 @@ class StreamGroup(RaftGroup):
 
     def next_deadline_ns(self, now_ns: int) -> int:
         """A consumer waits for a time, or messages and ids grow too old."""
-        if not self.was_leader:
+        if not self.is_leader:
             return 0
         deadline_ns = earlier(self.delivery.next_deadline_ns(), self._batches.next_deadline_ns())
         deadline_ns = earlier(deadline_ns, self.reads.next_deadline_ns())
@@ -177,7 +177,7 @@ class StreamGroup(RaftGroup):
         return deadline_ns
 
     def before_propose(self, now_ns: int) -> None:
-        if self.was_leader:
+        if self.is_leader:
             delivery = self.delivery
             if delivery.dirty or 0 < delivery.next_deadline_ns() <= now_ns:
                 if delivery.pump(now_ns, self.clock.wall_ns):
@@ -212,7 +212,7 @@ class StreamGroup(RaftGroup):
             beside.sink.waiters = None
             if beside.delivery.dirty or beside.reads.due:
                 self.touch()
-        if self.was_leader and (self.delivery.dirty or self.reads.due):
+        if self.is_leader and (self.delivery.dirty or self.reads.due):
             self.touch()
 
     def is_current(self) -> bool:
@@ -241,7 +241,7 @@ class StreamGroup(RaftGroup):
         self.watcher.follow()
         self.touch()
         if self.beside is not None:
-            self.beside.was_leader = True
+            self.beside.is_leader = True
             self.beside.became_leader()
 
     def lost_leadership(self) -> None:
@@ -253,7 +253,7 @@ class StreamGroup(RaftGroup):
         self.reads.drop()
         self.watcher.follow()
         if self.beside is not None:
-            self.beside.was_leader = False
+            self.beside.is_leader = False
             self.beside.lost_leadership()
 
     # Snapshots.

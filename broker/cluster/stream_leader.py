@@ -84,18 +84,18 @@ class LeaderSink(EffectSink):
                 waiter.applied(result)
 
     def stored(self, first_sequence: int, last_sequence: int) -> None:
-        if self._group.was_leader:
+        if self._group.is_leader:
             self._group.delivery.stored()
             self._group.reads.stored()
 
     def republishes(self) -> bool:
-        return self._group.was_leader
+        return self._group.is_leader
 
     def republish(
         self, subject: bytes, headers: bytes, payload: bytes, sequence: int, timestamp_ns: int, previous: int
     ) -> None:
         mapping = self._group.machine.mapping
-        if mapping is None or not self._group.was_leader:
+        if mapping is None or not self._group.is_leader:
             return
         place = mapping.republished_subject(subject, sequence)
         router = self._group.router
@@ -104,33 +104,33 @@ class LeaderSink(EffectSink):
             router.publish(None, place, b"", len(head), head + body)
 
     def removed(self, sequence: int) -> None:
-        if self._group.was_leader:
+        if self._group.is_leader:
             self._group.delivery.removed(sequence)
 
     def config_changed(self) -> None:
-        if self._group.was_leader and self._group.slot == SLOT_OWN:
+        if self._group.is_leader and self._group.slot == SLOT_OWN:
             self._group.leader_changes.append(self._group.id)  # its sources may be others
 
     def consumer_created(self, consumer: Consumer) -> None:
-        if self._group.was_leader:
+        if self._group.is_leader:
             self._group.delivery.consumer_created(consumer)
             self._group.watcher.follow()
 
     def consumer_reset(self, consumer: Consumer) -> None:
-        if self._group.was_leader:
+        if self._group.is_leader:
             self._group.delivery.consumer_reset(consumer)
 
     def consumer_deleted(self, consumer: Consumer) -> None:
-        if self._group.was_leader:
+        if self._group.is_leader:
             self._group.delivery.consumer_deleted(consumer)
             self._group.watcher.follow()
 
     def advisory(self, subject: str, fields: dict[str, object]) -> None:
-        if self._group.was_leader:
+        if self._group.is_leader:
             self._group.advise(subject, fields)
 
     def dead_letters_wait(self) -> None:
-        if self._group.was_leader:
+        if self._group.is_leader:
             self._group.dead_letters.wanted(self._group)
 
     def dead_letter_stream_changed(self) -> None:

@@ -103,7 +103,7 @@ class Stage:
             found.clear()
             for name, machine in self.machines.items():
                 group = None if machine.node is None else self.group(name, stream)
-                if group is not None and group.was_leader:
+                if group is not None and group.is_leader:
                     found.append(name)
             return len(found) == 1
 

@@ -215,7 +215,7 @@ def test_nothing_is_discarded_while_nobody_leads() -> None:
     assert [name for name in disk.list(f"groups/{group}/blocks") if name.endswith(".blk")]
     stage.restart(damage.leader)
     stage.rest(10 * SECOND_NS)
-    assert not stage.group(damage.leader, "S").was_leader, "the damaged replica votes for nobody"
+    assert not stage.group(damage.leader, "S").is_leader, "the damaged replica votes for nobody"
     stage.restart(other)
     stage.wait(lambda: is_whole(stage, "S", "T"))
     assert equal_files(stage, "S")

@@ -72,7 +72,7 @@ def test_two_that_lost_what_they_had_do_not_outvote_the_one_that_has_it() -> Non
         lose_power(stage.machines[name])
         stage.restart(name)
     stage.rest(10 * SECOND_NS)
-    assert not any(stage.group(name, "S").was_leader for name in losers)
+    assert not any(stage.group(name, "S").is_leader for name in losers)
     stage.restart(keeper)
     stage.wait(lambda: is_level(stage) and doubts(stage) == [False] * 3)
     assert counts(stage) == [10] * 3

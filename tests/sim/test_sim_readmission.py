@@ -127,7 +127,7 @@ def test_an_empty_store_alone_with_one_other_does_not_make_a_majority() -> None:
     stage.restart("n1")
     stage.rest(15 * SECOND_NS)
     assert stage.group("n1", "S") is None
-    assert not stage.group("n2", "S").was_leader
+    assert not stage.group("n2", "S").is_leader
     stage.restart("n3")
     stage.wait(lambda: is_whole(stage, "S"))
     assert stage.group("n1", "S").machine.store.messages == 10
@@ -189,7 +189,7 @@ def test_a_stream_whose_only_replica_was_lost_begins_again_empty_and_says_so_onc
     stage.lose_disk(victim)
     stage.restart(victim)
     stage.wait(lambda: is_whole(stage, "S"))
-    stage.wait(lambda: stage.group(victim, "O") is not None and stage.group(victim, "O").was_leader)
+    stage.wait(lambda: stage.group(victim, "O") is not None and stage.group(victim, "O").is_leader)
     publish(stage, client, "O.a", 1, b"new")
     assert texts(stage, victim, "O") == [b"new"]
     stage.machines[victim].crash(False)
@@ -217,7 +217,7 @@ def test_a_lost_disk_that_is_found_again_takes_its_place_back() -> None:
     machine.disk.put(lost)
     stage.restart(holder)
     stage.wait(lambda: is_whole(stage, "S"))
-    stage.wait(lambda: stage.group(holder, "O").was_leader)
+    stage.wait(lambda: stage.group(holder, "O").is_leader)
     assert stage.group(holder, "S").machine.store.messages == 20
     assert stage.group(holder, "O").machine.store.messages == 7
 
