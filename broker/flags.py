@@ -190,7 +190,8 @@ def help_text(program: str) -> str:
         lines += ["", f"{group}:"]
         for flag in FLAGS:
             if flag.group == group and not flag.unsupported:
-                names = ", ".join(f"-{name}" if len(name) <= 3 else f"--{name}" for name in flag.names)
+                dashes = ["-" if len(name) <= 2 or name.isupper() else "--" for name in flag.names]
+                names = ", ".join(dash + name for dash, name in zip(dashes, flag.names, strict=True))
                 left = f"{names} {flag.argument}".rstrip()
                 lines.append(f"    {left:<42} {flag.description}")
     return "\n".join(lines) + "\n"

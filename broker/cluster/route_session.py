@@ -140,13 +140,14 @@ class RouteLink:
         for line in told:
             self.owner.event("trace", "route_trace", self, {"line": line})
 
-    def close(self, reason: str, error: str) -> None:
-        """Asks for the connection to be closed, after an -ERR when there is something to say."""
+    def close(self, reason: str, error: str, complaint: str = "") -> None:
+        """Asks for the connection to be closed, after an -ERR when there is something to say; the log gets the
+        complaint."""
         if self.state >= CLOSED:
             return
         if error:
             self.write(f"-ERR '{error}'\r\n".encode())
-            self.owner.event("error", "route_error", self, {"error": error})
+            self.owner.event("error", "route_error", self, {"error": complaint or error})
         self.state = CLOSED
         self.close_reason = reason
         self.owner.mark_closing(self.cid, reason)
@@ -186,7 +187,7 @@ class RouteLink:
             self.close("Wrong Gateway", f'Rejecting connection from gateway "{connect.gateway}" on the Route port')
             return
         if not authorized(self.owner.options.cluster, connect.user, connect.password):
-            self.close("Authentication Failure", "Authorization Violation")
+            self.close("Authentication Failure", "Authorization Violation", "authentication error")
             return
         if not self.owner.accepts_cluster(connect.cluster, connect.cluster_dynamic):
             ours = self.owner.cluster_name
@@ -254,7 +255,7 @@ class RouteLink:
 
     def refuse_before_connect(self) -> None:
         """Something else came where CONNECT was due: whoever this is has not said so."""
-        self.close("Authentication Failure", "Authorization Violation")
+        self.close("Authentication Failure", "Authorization Violation", "authentication error")
 
     def on_ping(self) -> None:
         if self.state == WAIT_CONNECT:
