@@ -18,6 +18,7 @@ import struct
 import zlib
 from array import array
 from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Final
 
 from mypy_extensions import i64
@@ -63,11 +64,11 @@ class FrameRows:
         self,
         timestamp_ns: int,
         raw: bytes,
-        positions: "array[int]",
-        subject_lengths: "array[int]",
-        header_lengths: "array[int]",
-        data_lengths: "array[int]",
-        previous: "array[int]",
+        positions: Sequence[int],
+        subject_lengths: Sequence[int],
+        header_lengths: Sequence[int],
+        data_lengths: Sequence[int],
+        previous: Sequence[int],
     ) -> None:
         """Append messages that lie in `raw`, in the order of their positions."""
         self.run_rows.append(self.count)

@@ -48,7 +48,7 @@ def padding(meta_length: int, body_length: int) -> bytes:
 def encode_header(seed: int, file: int, offset: int, synced: int, meta: bytes, body_length: int) -> bytes:
     """The 40 bytes before meta."""
     checked = _CHECKED.pack(file, offset, synced, len(meta), body_length)
-    crc = zlib.crc32(meta, zlib.crc32(checked, seed))
+    crc = zlib.crc32(checked + meta, seed)
     return _PREFIX.pack(MAGIC, crc) + checked
 
 

@@ -9,6 +9,7 @@ O(messages removed).
 """
 
 from array import array
+from collections.abc import Sequence
 
 from mypy_extensions import i64, mypyc_attr
 
@@ -38,15 +39,15 @@ class MessageLog(MessageQueries):
         first_sequence: int,
         timestamp_ns: int,
         raw: bytes,
-        positions: "array[int]",
-        subject_lengths: "array[int]",
-        header_lengths: "array[int]",
-        data_lengths: "array[int]",
+        positions: Sequence[int],
+        subject_lengths: Sequence[int],
+        header_lengths: Sequence[int],
+        data_lengths: Sequence[int],
     ) -> None:
         """Messages with consecutive sequences whose bytes lie in `raw`, in ascending order of position.
 
         Message i: subject = raw[p:][:sl], data = headers and payload behind it; its time is timestamp_ns + i. The
-        arrays and `raw` are kept: the caller changes them no more.
+        columns (arrays, or a tuple where there is one message) and `raw` are kept: the caller changes them no more.
         """
         count = len(positions)
         if count == 0:
@@ -77,7 +78,7 @@ class MessageLog(MessageQueries):
             self._grown(frame, high - low, time)
 
     def _index_batch(
-        self, first_sequence: int, raw: bytes, positions: "array[int]", subject_lengths: "array[int]"
+        self, first_sequence: int, raw: bytes, positions: Sequence[int], subject_lengths: Sequence[int]
     ) -> "array[int]":
         """Enter the messages into the subject index; the distance of each to its subject's message before."""
         index = self.index

@@ -12,6 +12,7 @@ log and block.
 import struct
 import sys
 from array import array
+from collections.abc import Sequence
 from itertools import accumulate
 from operator import add
 from typing import Final
@@ -43,6 +44,7 @@ SLOT_DEAD_LETTERS: Final = 1
 
 _HEAD: Final = struct.Struct("<IBB")
 _PUBLISH_HEAD: Final = struct.Struct("<Iq")
+_PUBLISH_ONE: Final = struct.Struct("<IqHHI")  # head and columns where there is one message
 _PUBLISH_COLUMNS: Final = 8  # bytes a message in the three columns
 _PURGE: Final = struct.Struct("<qQQH")
 _DELETE: Final = struct.Struct("<qQ")
@@ -130,6 +132,10 @@ class PublishBatch:
 
     def encode(self, timestamp_ns: int) -> bytes:
         """The operation's body."""
+        if self.count == 1:
+            lengths = (self._subject_lengths[0], self._header_lengths[0], self._data_lengths[0])
+            self._parts[0] = _PUBLISH_ONE.pack(1, timestamp_ns, *lengths)
+            return b"".join(self._parts)
         head = _PUBLISH_HEAD.pack(self.count, timestamp_ns)
         columns = (
             _packed("H", self._subject_lengths) + _packed("H", self._header_lengths) + _packed("I", self._data_lengths)
@@ -153,19 +159,27 @@ class PublishOp:
             raise MalformedOp(f"publish of {count} messages in {len(body)} bytes")
         self.count: int = count
         self.timestamp_ns: int = timestamp_ns
-        self.subject_lengths: array[int] = _column("H", body[start : start + 2 * count])
-        headers = body[start + 2 * count : start + 4 * count]
-        self.has_headers: bool = headers.count(0) != len(headers)
-        self.header_lengths: array[int] = _column("H", headers)
-        self.data_lengths: array[int] = _column("I", body[start + 4 * count : bodies])
-        self.raw: bytes = body[bodies:]
-        self.positions: array[int]
-        if count == 1:
-            self.positions = array("I", (0,))
-            end = self.subject_lengths[0] + self.data_lengths[0]
+        self.subject_lengths: Sequence[int]
+        self.header_lengths: Sequence[int]
+        self.data_lengths: Sequence[int]
+        self.positions: Sequence[int]
+        self.has_headers: bool
+        if count == 1:  # arrays are dear for a message that is alone
+            _, _, subject_length, header_length, end = _PUBLISH_ONE.unpack_from(body)
+            self.subject_lengths, self.header_lengths, self.data_lengths = (subject_length,), (header_length,), (end,)
+            self.has_headers = header_length > 0
+            self.positions = (0,)
+            end += subject_length
         else:
-            self.positions = array("I", accumulate(map(add, self.subject_lengths, self.data_lengths), initial=0))
-            end = self.positions.pop()
+            self.subject_lengths = _column("H", body[start : start + 2 * count])
+            headers = body[start + 2 * count : start + 4 * count]
+            self.has_headers = headers.count(0) != len(headers)
+            self.header_lengths = _column("H", headers)
+            self.data_lengths = _column("I", body[start + 4 * count : bodies])
+            positions = array("I", accumulate(map(add, self.subject_lengths, self.data_lengths), initial=0))
+            end = positions.pop()
+            self.positions = positions
+        self.raw: bytes = body[bodies:]
         if end != len(self.raw):
             raise MalformedOp("publish bodies do not fill the operation")
 

@@ -3,7 +3,7 @@
 Not here: any implementation. Sequences of a store only grow; timestamps grow with them. All methods are deterministic.
 """
 
-from array import array
+from collections.abc import Sequence
 from typing import Final, Protocol, TypeAlias
 
 from mypy_extensions import mypyc_attr
@@ -67,10 +67,10 @@ class MessageStore(Protocol):
         first_sequence: int,
         timestamp_ns: int,
         raw: Bytes,
-        positions: "array[int]",
-        subject_lengths: "array[int]",
-        header_lengths: "array[int]",
-        data_lengths: "array[int]",
+        positions: Sequence[int],
+        subject_lengths: Sequence[int],
+        header_lengths: Sequence[int],
+        data_lengths: Sequence[int],
     ) -> None:
         """Consecutive messages; see `ops.PublishOp` for the columns. Message i has the time timestamp_ns + i."""
 
