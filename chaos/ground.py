@@ -46,12 +46,12 @@ class Ground:
         if kind != DIRECT:
             self.proxies = Proxies(directory, "127.0.0.1" if kind == PLAIN else CLIENTS, NAMES)
             self._lay_proxies(self.proxies)
+        cluster = "cluster {\n  no_advertise: true"  # clients know what they are told here, and nothing else
+        if self.proxies is not None:
+            cluster += f'\n  advertise: "{NOWHERE}"'
         for node in self.nodes:
             node.write_conf(self._routes(node), "", extra)
-            if self.proxies is not None:
-                text = node.conf_path.read_text()
-                advertise = f'cluster {{\n  advertise: "{NOWHERE}"\n  no_advertise: true'
-                node.conf_path.write_text(text.replace("cluster {", advertise))
+            node.conf_path.write_text(node.conf_path.read_text().replace("cluster {", cluster))
 
     def _lay_proxies(self, proxies: Proxies) -> None:
         for node in self.nodes:

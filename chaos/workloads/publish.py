@@ -1,6 +1,7 @@
 """P: publish at a steady pace, whatever happens, without ids. D: publish with ids and try again until acknowledged.
 
-P shows outages to within PACE_S, as it never waits for an answer before the next message; a message of P is sent once.
+P shows outages to within PACE_S, as it never waits for an answer before the next message; a message of P is sent once,
+and its publishers stay each with its node.
 D is a queue of lanes, each with one message in flight. Both go into one stream with three replicas, and read it back
 through each replica when all is over (`replicas`). Readers, one at each node, ask for acknowledged messages meanwhile.
 """
@@ -71,13 +72,13 @@ class Publishing(Workload):
     async def start(self) -> None:
         for number in range(PUBLISHERS):
             if "P" in self.letters:
-                self.spawn(self._steadily(await self.client(number), f"p{number}"))
+                self.spawn(self._steadily(await self.faithful_client(number), f"p{number}"))
             if "D" in self.letters:
                 client = await self.client(number)
                 for lane in range(LANES):
                     self.spawn(self._until_acknowledged(client, f"d{number}-{lane}"))
             rng = random.Random(self.field.rng.random())
-            self.spawn(self._read_on(await self.client(number), f"r{number}", rng))
+            self.spawn(self._read_on(await self.faithful_client(number), f"r{number}", rng))
 
     async def _publish(self, client: Client, operation: Operation, timeout_s: float, message_id: str = "") -> bool:
         """One request; ok when a PubAck came."""

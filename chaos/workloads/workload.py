@@ -72,7 +72,19 @@ class Workload(ABC):
         """A connection that prefers node number `turn`, and goes to any other when that one is gone."""
         urls = self.field.ground.urls
         at = turn % len(urls)
-        client = await connect(urls[at:] + urls[:at])
+        return await self._connected(urls[at:] + urls[:at])
+
+    async def faithful_client(self, turn: int) -> Client:
+        """A connection to node number `turn` and to no other, so that each node has a witness whatever befalls it.
+
+        Clients that go elsewhere all end up at the same node, and when that one stops they time how long a client takes
+        to notice, not how long the service is away.
+        """
+        urls = self.field.ground.urls
+        return await self._connected([urls[turn % len(urls)]])
+
+    async def _connected(self, urls: list[str]) -> Client:
+        client = await connect(urls)
         self.clients.append(client)
         return client
 
