@@ -122,6 +122,8 @@ class Engine(BatchListener):
         while raft.has_ready():
             self._take(group, raft.ready())
         group.note_role()
+        for bug in group.confirmed_reads.answer():
+            self.events.append(("error", "request_failed", {"subject": group.title(), "error": bug}))
         if raft.role == LEADER and group.leads_term != raft.term:
             group.leads_term = raft.term
             self._tell_who_is_gone(group)
@@ -160,6 +162,8 @@ class Engine(BatchListener):
                 self.send(message)
         if ready.committed:
             group.apply_committed(ready.committed)
+        if ready.read_states:
+            group.confirmed_reads.heard(ready.read_states)
 
     def send(self, message: Message) -> None:
         """Hand a message to the link of its receiver; without a link, or behind a peer that takes nothing any more, it

@@ -12,6 +12,7 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
+from broker.cluster.confirmed_reads import ConfirmedReads
 from broker.cluster.dead_letter_stores import DeadLetterStores
 from broker.cluster.group_store import GroupSnapshot
 from raft.errors import NotLeader, ProposalDropped
@@ -62,6 +63,7 @@ class RaftGroup:
         self.ops_bytes: int = 0
         self.ops_urgent: bool = False
         self.proposals: dict[int, Proposal] = {}
+        self.confirmed_reads: Final = ConfirmedReads(raft)
         self.applied_bytes: int = 0
         self.is_leader: bool = False  # from `became_leader` to `lost_leadership`
         self.known_leader: str = NO_LEADER
@@ -250,6 +252,7 @@ class RaftGroup:
 
     def abandon_all(self) -> None:
         """Leadership is gone: nobody here will learn how these ended."""
+        self.confirmed_reads.drop()
         if self.proposals:
             pending = self.proposals
             self.proposals = {}

@@ -10,6 +10,7 @@ from typing import Final
 from broker.cluster.answers import Answers
 from broker.cluster.assignments import Assignments
 from broker.cluster.cluster_info import stream_cluster_info
+from broker.cluster.confirmed_reads import ReadWaiter
 from broker.cluster.restores import RESTORE_PREFIX, Restores
 from broker.cluster.snapshots import ACK_PREFIX, Snapshots
 from broker.cluster.sourcing import Sourcing
@@ -21,6 +22,7 @@ from broker.cluster.turn_clock import TurnClock
 from broker.jetstream.advisories import stream_action, stream_leader_elected
 from broker.jetstream.api import ApiSubject, Propose, Replies, Reply
 from broker.jetstream.api_consumers import handle_consumer
+from broker.jetstream.api_errors import CLUSTER_NOT_AVAIL
 from broker.jetstream.api_messages import handle_message
 from broker.jetstream.api_streams import handle_stream, stream_info
 from broker.jetstream.api_types import (
@@ -72,6 +74,24 @@ class ApiWaiter(OpWaiter):
 
     def abandoned(self) -> None:
         """The asker times out and asks again: the outcome is unknown."""
+
+
+class MessageWaiter(ReadWaiter):
+    """STREAM.MSG.GET, once nobody else can have acknowledged anything newer before it was asked."""
+
+    def __init__(self, api: "StreamApi", group: StreamGroup, request: ApiRequest) -> None:
+        self._api: Final = api
+        self._group: Final = group
+        self._request: Final = request
+
+    def confirmed(self) -> None:
+        found = handle_message("STREAM.MSG.GET", self._request, self._api.leader(self._group))
+        if isinstance(found, Reply):
+            self._api.answer(self._request, found)
+
+    def refused(self) -> None:
+        payload = error_answer("stream_msg_get_response", CLUSTER_NOT_AVAIL)
+        self._api.answer(self._request, Reply(payload))
 
 
 class ConfigWaiter(OpWaiter):
@@ -135,23 +155,28 @@ class StreamApi:
         if verb.endswith(".LEADER.STEPDOWN"):
             self._step_down(group, target, request)
             return
+        if verb == "STREAM.MSG.GET":
+            group.confirmed_reads.ask(MessageWaiter(self, group, request))
+            group.touch()
+            return
         if verb.startswith("CONSUMER."):
             found = handle_consumer(verb, request, leader)
         elif verb == "DIRECT.GET":
             found = handle_direct_get(request, leader)
-        elif verb in ("STREAM.MSG.GET", "STREAM.MSG.DELETE"):
+        elif verb == "STREAM.MSG.DELETE":
             found = handle_message(verb, request, leader)
         else:
             found = handle_stream(verb, request, leader)
         if isinstance(found, Reply):
-            self._answer(request, found)
+            self.answer(request, found)
         elif isinstance(found, Replies):
             for reply in found.replies:
-                self._answer(request, reply)
+                self.answer(request, reply)
         elif isinstance(found, Propose):
             group.propose(found.kind, found.body, ApiWaiter(self._answers, request, found.respond), True)
 
-    def _answer(self, request: ApiRequest, reply: Reply) -> None:
+    def answer(self, request: ApiRequest, reply: Reply) -> None:
+        """Tell whoever asked."""
         if request.reply:
             data = reply.headers + reply.payload
             self._answers.send(request.origin, request.reply, b"", b"", len(reply.headers), data)
