@@ -27,6 +27,7 @@ from broker.jetstream.api_types import (
 from broker.jetstream.go_time import format_time
 from broker.jetstream.message_query import QUERY_FIELDS, MessageQuery
 from broker.jetstream.ops import OP_MESSAGE_DELETE, encode_delete
+from broker.jetstream.stream_config import FILE_STORAGE
 
 _GET: Final = "stream_msg_get_response"
 _DELETE: Final = "stream_msg_delete_response"
@@ -84,9 +85,10 @@ def _delete(request: ApiRequest, leader: StreamLeader) -> ApiAnswer:
     sequence = fields.get("seq", 0)
     assert isinstance(sequence, int)
     store = leader.machine.store
-    if sequence > store.last_sequence:
+    is_file = config.storage == FILE_STORAGE  # nats-server's two stores differ in words
+    if is_file and sequence > store.last_sequence:
         return Reply(error_answer(_DELETE, MESSAGE_DELETE_FAILED.of(err="stream store EOF")))
-    if sequence < store.first_sequence:
+    if is_file and sequence < store.first_sequence:
         return Reply(error_answer(_DELETE, MESSAGE_DELETE_FAILED.of(err="no message found")))
     return Propose(OP_MESSAGE_DELETE, encode_delete(leader.wall_ns, sequence), respond_deleted)
 

@@ -9,11 +9,11 @@ from typing import Final
 
 from mypy_extensions import i64
 
-from broker.core.subjects import SubjectMatcher, is_literal
+from broker.core.subjects import SubjectMatcher, collides, is_literal, is_subset
 from broker.jetstream.consumer import Consumer
 from broker.jetstream.effects import EffectSink
 from broker.jetstream.ops import PublishOp, PurgeOp
-from broker.jetstream.store import SEQUENCE_MAX
+from broker.jetstream.store import SEQUENCE_MAX, MessageStore
 from broker.jetstream.stream_config import FILE_STORAGE, StreamConfig
 from broker.jetstream.stream_state import StreamState
 
@@ -154,10 +154,22 @@ def _purge_subject(state: StreamState, op: PurgeOp, sink: EffectSink) -> int:
         removed.append(sequence)
         sequence = store.next_sequence(sequence + 1, matcher)
     for consumer in state.consumers.values():
-        consumer.drop_missing(store.first_sequence, removed)
+        start = _start_behind_purge(consumer, op.subject, store)
+        if start:
+            consumer.drop_missing(start, removed)
     for gone in removed:
         sink.removed(gone)
     return len(removed)
+
+
+def _start_behind_purge(consumer: Consumer, purged: bytes, store: MessageStore) -> int:
+    """The first sequence that may still concern a consumer whose subjects were purged; 0 when none of them were."""
+    filters = [wanted.encode() for wanted in consumer.config.filters()]
+    if filters and all(is_subset(wanted, purged) for wanted in filters):
+        return store.next_sequence(store.first_sequence, SubjectMatcher([purged])) or store.last_sequence + 1
+    if not filters or any(collides(wanted, purged) for wanted in filters):
+        return store.first_sequence
+    return 0
 
 
 # Interest.

@@ -16,10 +16,11 @@ line may be:
     hear 3                  three messages more are waited for, whatever they are
     quiet 100               whatever comes within 100 ms; for what must not come
 
-`=> 3` at the end of a line: so many messages come because of it. `B: ` in front: another connection says it.
-`5 times: ` in front: said five times, `#` is which time. `[Name: value]` before a body: headers. `<x*5000>`: x, 5,000
-times. `$2`: the reply subject of the second delivery; `$C`: the consumer created last; `$T`: the time of the message
-got last.
+`=> 3` at the end of a line: so many messages come because of it; `=> end`: as many as the batch of the request in
+front of it, or fewer and a status line. `B: ` in front: another connection says it. `5 times: ` in front: said five
+times, `#` is which time. `[Name: value]` before a body: headers. `<x*5000>`: x, 5,000 times. `$2`: the reply subject of
+the second delivery (`$~2`: of whichever that is, counted round and round); `$C`: the consumer created last; `$T`: the
+time of the message got last.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _FRONT = re.compile(r"(?:([A-Z]): )?(?:(\d+) times: )?")
-_COUNT = re.compile(r" => (\d+)$")
+_COUNT = re.compile(r" => (\d+|end)$")
+_BATCH = re.compile(r'"batch":(\d+)')
 _HEADER = re.compile(r"\[([^\]:]+: ?[^\]]*)\] ?")
 _MANY = re.compile(r"<([^<>*]+)\*(\d+)>")
 _API = re.compile(r"[A-Z]+(\.|$)")
@@ -70,7 +72,14 @@ class Line:
             rest = rest[header.end() :]
         self.body = _MANY.sub(lambda found: found[1] * int(found[2]), rest)
         self.subject = _MANY.sub(lambda found: found[1] * int(found[2]), self.subject)
-        self.answers = int(count[1]) if count is not None else int(self.kind == REQUEST)
+        self.answers = int(self.kind == REQUEST)
+        self.until_status = count is not None and count[1] == "end"
+        if self.until_status:
+            batch = _BATCH.search(self.body)
+            assert batch is not None, f"{place}: the end of what?"
+            self.answers = int(batch[1])
+        elif count is not None:
+            self.answers = int(count[1])
         self.times = int(front[2] or 1)
 
 

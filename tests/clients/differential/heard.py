@@ -31,6 +31,10 @@ class Message:
         """It wants an acknowledgement."""
         return self.reply.startswith("$JS.ACK.")
 
+    def is_status(self) -> bool:
+        """It says how a request ended."""
+        return self.headers.startswith(b"NATS/1.0 ")
+
     def decoded(self) -> dict[str, object]:
         """The JSON object it carries; {} when it is none."""
         try:

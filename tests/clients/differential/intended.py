@@ -78,6 +78,13 @@ INTENDED: list[tuple[str, str, str]] = [
         "CONSUMER.INFO",
         "the same",
     ),
+    *(
+        (title, line, "a consumer does not deliver into another stream; that is what sources are for")
+        for title, line in (
+            ("bad_input: half of a character", 'CONSUMER.CREATE.S.D {"stream_name":"S","config":{"name":"D","deliver'),
+            ("push: deliveries into another stream", ""),
+        )
+    ),
     (
         "retention: nobody is interested",
         "STREAM.INFO",

@@ -17,7 +17,7 @@ from clients.differential.heard import Message
 
 PATIENCE_S = 4.0
 _CONNECT = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True, "lang": "raw", "name": "raw"}
-_VARIABLE = re.compile(r"\$(\d+|[CT]\b)")
+_VARIABLE = re.compile(r"\$(~?\d+|[CT]\b)")
 INBOX_SID = "1"
 
 
@@ -165,6 +165,8 @@ class Player:
             if name == "T":
                 self._made_up[self._time] = "<T>"
                 return self._time
+            if name[0] == "~":
+                return self._acks[int(name[1:]) % len(self._acks)] if self._acks else "nobody"
             return self._acks[int(name) - 1]
 
         return _VARIABLE.sub(value, text)
@@ -174,7 +176,7 @@ class Player:
         deadline = time.monotonic() + PATIENCE_S
         for connection in self._connections.values():
             connection.read(0)
-        while self._waiting() < count:
+        while self._waiting() < count and not (line.until_status and self._has_status()):
             if time.monotonic() > deadline:
                 self.silent_at = self.silent_at or line.text
                 return
@@ -183,6 +185,9 @@ class Player:
             for connection in self._connections.values():
                 if connection.socket in readable and not connection.read(0):
                     return  # closed
+
+    def _has_status(self) -> bool:
+        return any(one.is_status() for connection in self._connections.values() for one in connection.messages)
 
     def _waiting(self) -> int:
         return sum(len(connection.messages) for connection in self._connections.values())

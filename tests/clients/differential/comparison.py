@@ -1,0 +1,52 @@
+"""A conversation held with both servers, and what they answered differently.
+
+Not here: who says what (`conversation`), what is heard (`player`, `heard`), what may differ (`intended`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shutil
+
+from clients.differential.conversation import Conversation
+from clients.differential.intended import INTENDED, reason_for
+from clients.differential.player import Player, clear
+from clients.servers import Node
+from clients.waiting import DeadlineMissed, wait_until
+
+
+def remove_traces(server: Node) -> None:
+    """nats-server removes the files of a deleted stream later, now and then never, and a new stream of that name would
+    find its messages."""
+    streams = server.store_dir / "jetstream" / "$G" / "streams"
+    try:
+        wait_until("files of deleted streams are gone", lambda: not any(streams.glob("*")), 0.5)
+    except DeadlineMissed:
+        for path in streams.glob("*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def differences(conversation: Conversation, reference: Node, ours: Node, overlooked: str = "") -> list[str]:
+    """What to mend, as a diff for each line that was answered differently. `overlooked` matches what may differ."""
+    players = Player(reference.client_port), Player(ours.client_port)
+    try:
+        theirs, mine = (player.play(conversation) for player in players)
+    finally:
+        clear(reference.client_port)
+        clear(ours.client_port)
+        remove_traces(reference)
+    assert not players[0].silent_at, f"nats-server says less than is waited for: {players[0].silent_at}"
+    found = []
+    unseen = {reason for title, _, reason in INTENDED if title == conversation.title}
+    for (text, wanted), (_, heard) in zip(theirs, mine, strict=True):
+        if overlooked:
+            wanted, heard = ([re.sub(overlooked, "", part) for part in parts] for parts in (wanted, heard))
+        if wanted == heard:
+            continue
+        reason = reason_for(conversation.title, text)
+        unseen.discard(reason)
+        if not reason:
+            lines = [part.split("\n") for part in ("\n".join(wanted), "\n".join(heard))]
+            found.append("\n".join([text[:300], *difflib.unified_diff(*lines, "nats-server", "ours", lineterm="")]))
+    return [*found, *(f"no longer differs, strike it off the list: {reason}" for reason in sorted(unseen))]
