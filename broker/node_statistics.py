@@ -100,8 +100,9 @@ def _connection(session: ClientSession, offset_ns: int, stop_ns: int, reason: st
                 "msgs": int(subscription.delivered),
                 "max": int(subscription.max),
             }
-            for subscription in session.subscriptions.values()
+            for subscription in session.left or session.subscriptions.values()
         ],
+        "num_subscriptions": session.num_left or len(session.subscriptions),
     }
 
 

@@ -114,6 +114,7 @@ class Clients:
             counts.stale += 1
         session.log.event("debug", "client_closed", {"reason": why})
         session.end(why)
+        session.forget()
         limit = self._options.max_closed_clients
         if limit > 0:
             self.ended.append(ClosedSession(session, now_ns, why))

@@ -38,6 +38,8 @@ from broker.wire.parser import (
 )
 
 _UNCHECKED_BYTES_MAX: Final = 128 * 1024  # what may wait while a password is compared elsewhere
+_LEFT_MAX: Final = 32  # subscriptions that are remembered of a connection that ended
+_DEAF: Final = Parser(0, 0)  # nothing is fed to it
 
 
 class ClientSession(Subscriber):
@@ -56,7 +58,9 @@ class ClientSession(Subscriber):
         self.last_delivery_ns: int = 0
         self.out_messages_seen: i64 = 0
         self.rtt_ns: int = 0
-        self._parser: Final = Parser(services.max_control_line, services.max_payload)
+        self.left: list[ClientSubscription] = []  # those it had when it ended, the first ones
+        self.num_left: int = 0
+        self._parser: Parser = Parser(services.max_control_line, services.max_payload)
         self._connected: bool = False  # CONNECT was received
         self._ponged: bool = False
         self._check: PasswordCheck | None = None  # being compared elsewhere; bytes wait meanwhile
@@ -143,10 +147,21 @@ class ClientSession(Subscriber):
 
     def end(self, reason: str) -> None:
         """End the connection without a word; also called when the socket is gone."""
+        if self.subscriptions:
+            self.num_left = len(self.subscriptions)
+            self.left = list(self.subscriptions.values())[:_LEFT_MAX]
         self.outbox.close(reason, drop_output=False)
         self._unsubscribe_all()
         self._memo = None
         self._last_line = b""
+
+    def forget(self) -> None:
+        """The socket is gone: let go of what was on its way, and of secrets. What /connz shows for a while stays."""
+        self._parser = _DEAF
+        self._unchecked = b""
+        self.outbox.parts = []
+        self.options.password = ""
+        self.options.token = ""
 
     # Operations
 
@@ -276,10 +291,7 @@ class ClientSession(Subscriber):
 
     def _unsubscribe_all(self) -> None:
         for subscription in list(self.subscriptions.values()):
-            self.services.router.unsubscribe(subscription)
-            if self.services.traces:
-                self.log.subscription_ended(subscription.sid)
-        self.subscriptions.clear()
+            self.subscription_ended(subscription)
 
     # CONNECT
 
@@ -374,7 +386,6 @@ class ClientSession(Subscriber):
         wants_rtt = self._ping_sent_ns == 0 or now_ns - self._ping_sent_ns > RTT_INTERVAL_NS
         if wants_rtt or now_ns - self.last_activity_ns >= services.ping_interval_ns:
             if self._pings_out + 1 > services.ping_max:
-                services.stale_connections += 1
                 self.close(errors.ERR_STALE_CONNECTION, "Stale Client Connection - Closing")
                 return
             self._pings_out += 1

@@ -45,7 +45,6 @@ class SessionServices:
         self.checks: list[tuple[int, PasswordCheck]] = []  # cid, what to run
         self.events: list[Event] = []
         self.events_lost: int = 0
-        self.stale_connections: int = 0
         self._rng: Final = rng
 
     def event(self, level: str, name: str, fields: dict[str, object]) -> None:

@@ -81,7 +81,7 @@ def _sort(rows: list[ConnectionStatistics], sort: str) -> None:
 
 def _measure(row: ConnectionStatistics, sort: str) -> int:
     measures = {
-        "subs": len(row["subscriptions"]),
+        "subs": row["num_subscriptions"],
         "pending": row["pending_bytes"],
         "msgs_to": row["out_msgs"],
         "msgs_from": row["in_msgs"],
@@ -118,7 +118,7 @@ def _row(row: ConnectionStatistics, now_ns: int, user: bool, subjects: bool, det
         "out_msgs": row["out_msgs"],
         "in_bytes": row["in_bytes"],
         "out_bytes": row["out_bytes"],
-        "subscriptions": len(row["subscriptions"]),
+        "subscriptions": row["num_subscriptions"],
     }
     for key, value in (("name", row["name"]), ("lang", row["lang"]), ("version", row["version"])):
         if value:

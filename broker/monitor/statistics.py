@@ -60,7 +60,8 @@ class ConnectionStatistics(TrafficStatistics):
     lang: str
     version: str
     user: str
-    subscriptions: list[SubscriptionStatistics]
+    num_subscriptions: int
+    subscriptions: list[SubscriptionStatistics]  # of closed ones, the first few of those they had
 
 
 class RouteStatistics(TrafficStatistics):

@@ -290,6 +290,27 @@ def test_who_leaves_is_forgotten_and_shown_for_a_while() -> None:
     assert (totals.out_messages, totals.out_bytes) == (3, 3)
 
 
+def test_what_was_on_its_way_is_let_go_with_the_connection() -> None:
+    """/connz remembers thousands of closed connections; each may have been in the middle of a megabyte, both ways."""
+    room = Room(Options(authorization=ONE_USER))
+    for name in "AB":
+        room.connect(name, user="u", **{"pass": "secret"})
+        room.send(name, b"".join(b"SUB a.%d %d\r\n" % (sid, sid) for sid in range(100)) + b"SUB b 100\r\n")
+    body = b"x" * 100_000
+    room.clients.received(room.cids["A"], b"PUB b %d\r\n%s\r\nPUB a %d\r\n%s" % (len(body), body, len(body) + 9, body))
+    session = room.session("B")
+    assert session.outbox.pending_bytes > len(body)
+    ended = [room.session(name) for name in "AB"]
+    for name in "AB":
+        room.clients.closed(room.cids[name], "Client Closed", room.now_ns)
+    for session in ended:
+        assert session.outbox.parts == []
+        assert session._parser.buffered_bytes() == 0
+        assert "secret" not in (session.options.password, session.options.token)
+        assert (session.num_left, session.left[0].subject, len(session.left)) == (101, b"a.0", 32)
+    assert room.router.count() == 0
+
+
 def test_news_reach_those_who_understand_them() -> None:
     room = Room()
     room.connect("A")

@@ -33,7 +33,7 @@ PAGES = [
     *("/varz", "/connz", "/connz?subs=1", "/connz?subs=detail&auth=1", "/connz?state=closed", "/connz?state=any"),
     *("/connz?limit=1&offset=1", "/connz?offset=5", "/connz?cid=9999", "/connz?user=u&auth=1", "/connz?acc=$G"),
     *("/connz?mqtt_client=x", "/connz?sort=uptime&state=closed", "/connz?sort=rtt", "/routez", "/routez?subs=detail"),
-    *("/subsz", "/subsz?subs=1&test=foo.a", "/subsz?subs=1&acc=nope", "/subscriptionsz?subs=1&offset=1"),
+    *("/subsz", "/subsz?subs=1&test=foo.a", "/subsz?subs=1&acc=nope", "/subscriptionsz?subs=1"),
     *("/jsz", "/jsz?accounts=1", "/jsz?streams=1", "/jsz?consumers=1&config=1", "/jsz?consumers=1&raft=1"),
     *("/jsz?acc=$G&streams=1", "/jsz?acc=nope", "/jsz?leader-only=1", "/jsz?accounts=1&offset=1"),
     *("/jsz?accounts=1&offset=-1", "/jsz?accounts=1&limit=-1"),

@@ -41,6 +41,7 @@ def connection(**changes: Any) -> Any:
         "lang": "python3",
         "version": "2.16.0",
         "user": "",
+        "num_subscriptions": len(changes.get("subscriptions", [])),
         "subscriptions": [],
     } | changes
 
