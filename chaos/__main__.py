@@ -1,6 +1,7 @@
 """`make chaos`: faults on real processes, disks and networks, and whether the promises hold.
 
-    python -m chaos [SCENARIO … | all] [--server reference|PATH] [--seed N] [--by-seed] [--dir DIR] [--plain] [--list]
+    python -m chaos [SCENARIO … | all] [--server reference|PATH] [--sync always] [--seed N] [--by-seed] [--dir DIR]
+                    [--plain] [--list]
 Exit 0: everything holds. 1: a promise or a target was broken. 2: a fault was harmless, or a run was not finished.
 """
 
@@ -41,6 +42,8 @@ def main() -> int:
     if rooted:
         isolation.enter("chaos")
     program = chosen_program(options.server)
+    if options.sync:
+        program.title += f"-sync-{options.sync}"
     runs: list[tuple[Verdict, Path]] = []
     wishes = [quick_by_seed(options.seed, rooted=rooted)] if options.by_seed else options.scenarios
     for name in chosen_scenarios(wishes, rooted=rooted):
@@ -49,7 +52,8 @@ def main() -> int:
         say(f"== {name}: {scenario.text} ({program.title}, seed {options.seed})")
         if options.workloads:
             scenario = replace(scenario, workloads=options.workloads, limits={})
-        verdict = run(scenario, program, default_ground(scenario, rooted=rooted), options.seed, directory, say)
+        kind = default_ground(scenario, rooted=rooted)
+        verdict = run(scenario, program, kind, options.seed, directory, say, options.sync)
         say(f"   {verdict.line()}\n   {directory / 'report.html'}")
         runs.append((verdict, directory))
     write_index(options.dir / "index.html", runs)
@@ -63,6 +67,7 @@ def arguments() -> argparse.Namespace:
         "scenarios", nargs="*", default=list(SMALL), help=f"names, or `all`; default: {' '.join(SMALL)}"
     )
     parser.add_argument("--server", default="", help="`reference` (nats-server), `source`, or the path of a server")
+    parser.add_argument("--sync", default="", help="sync_interval of the servers, e.g. always; theirs without it")
     parser.add_argument("--workloads", default="", help="letters of P, D, C, W, M instead of the scenario's own")
     parser.add_argument("--seed", type=int, default=1, help="of what is left to chance")
     parser.add_argument("--by-seed", action="store_true", help="one scenario of a minute or two, picked by the seed")

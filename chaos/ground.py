@@ -27,7 +27,7 @@ HEALTHY_S = 60.0
 class Ground:
     """Three nodes. A context manager: everything is gone afterwards but the logs."""
 
-    def __init__(self, program: Program, directory: Path, kind: str, extra: str = "") -> None:
+    def __init__(self, program: Program, directory: Path, kind: str, sync_interval: str = "") -> None:
         self.program = program
         self.directory = directory
         self.kind = kind
@@ -50,7 +50,7 @@ class Ground:
         if self.proxies is not None:
             cluster += f'\n  advertise: "{NOWHERE}"'
         for node in self.nodes:
-            node.write_conf(self._routes(node), "", extra)
+            node.write_conf(self._routes(node), sync_interval, "")
             node.conf_path.write_text(node.conf_path.read_text().replace("cluster {", cluster))
 
     def _lay_proxies(self, proxies: Proxies) -> None:

@@ -118,12 +118,18 @@ async def play(scenario: Scenario, field: Field, workloads: list[Workload], verd
 
 
 def run(
-    scenario: Scenario, program: Program, ground_kind: str, seed: int, directory: Path, say: Callable[[str], None]
+    scenario: Scenario,
+    program: Program,
+    ground_kind: str,
+    seed: int,
+    directory: Path,
+    say: Callable[[str], None],
+    sync_interval: str = "",
 ) -> Verdict:
     """Run it; everything is in `directory` afterwards, whatever happened."""
     directory.mkdir(parents=True)
     verdict = Verdict(scenario.name, scenario.text, program.title, ground_kind, seed, machine=platform.platform())
-    ground = Ground(program, directory, ground_kind)
+    ground = Ground(program, directory, ground_kind, sync_interval)
     field = Field(ground, seed, say)
     workloads = workloads_of(scenario, field)
     try:
