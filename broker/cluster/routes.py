@@ -314,9 +314,9 @@ class RouteTable(RouteOwner):
         return info.says_info_late
 
     def _tell_others(self, session: RouteLink, info: RouteInfo) -> None:
-        """Gossip: the others should know the new one. What we know from gossip they know too."""
-        address = session.address
-        if info.gossip_mode == GOSSIP_DISABLED or (address is not None and not address.configured):
+        """Gossip: the others should know the new one, also where gossip told us of it (nats-server stops there): who
+        told us may not have known all of them, and then nobody else would tell."""
+        if info.gossip_mode == GOSSIP_DISABLED:
             return
         if not info.ip:
             host = session.remote[0]

@@ -44,7 +44,7 @@ def test_gossip_completes_a_mesh_with_one_seed_node(seed: int) -> None:
     mesh.assert_full()
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [*range(6), 19, 35, 43, 56])  # the last ones were never told all
 def test_a_chain_of_configured_routes_becomes_a_mesh(seed: int) -> None:
     mesh = Mesh(seed)
     for number in range(5):
