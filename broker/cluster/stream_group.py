@@ -28,8 +28,18 @@ from broker.jetstream.atomic_batches import BATCH_ID, AtomicBatches, BatchQuota
 from broker.jetstream.deadlines import earlier
 from broker.jetstream.delivery import Delivery
 from broker.jetstream.delivery_output import OpWaiter
-from broker.jetstream.ops import OP_ATOMIC_PUBLISH, OP_EXPIRE, OP_PUBLISH, SLOT_OWN, encode_expire, frame_op, split_ops
+from broker.jetstream.ops import (
+    OP_ATOMIC_PUBLISH,
+    OP_EXPIRE,
+    OP_PUBLISH,
+    OP_SCHEDULED,
+    SLOT_OWN,
+    encode_expire,
+    frame_op,
+    split_ops,
+)
 from broker.jetstream.publish_headers import header_value
+from broker.jetstream.schedule_clock import ScheduleClock
 from broker.jetstream.stream import StreamMachine
 from raft.node import RaftNode
 from raft.types import Entry, Snapshot
@@ -73,6 +83,7 @@ class StreamGroup(RaftGroup):
         self._queue: PublishQueue = PublishQueue(machine.config.name, answers, CLUSTER_NOT_AVAIL)
         self.batch_quota: Final = quota
         self._batches: Final = AtomicBatches(quota)
+        self.schedules: Final = ScheduleClock(machine)
         self.reads: Final = OriginReads(machine, answers, lambda: identity_of(self.assignment))
         self.watcher: Final = PushWatcher(self, router)
         self.sink: Final = LeaderSink(self)
@@ -164,10 +175,10 @@ class StreamGroup(RaftGroup):
             return 0
         deadline_ns = earlier(self.delivery.next_deadline_ns(), self._batches.next_deadline_ns())
         deadline_ns = earlier(deadline_ns, self.reads.next_deadline_ns())
-        expiry_ns = self.machine.next_expiry_ns()
+        expiry_ns = earlier(self.machine.next_expiry_ns(), self.schedules.next_due_ns(self.clock.wall_ns))
         if expiry_ns:
             # By the calendar, which may be set anew meanwhile.
-            due_ns = max(now_ns + min(expiry_ns - self.clock.wall_ns, EXPIRY_LOOK_NS), self._expire_at_ns)
+            due_ns = max(now_ns + min(max(expiry_ns - self.clock.wall_ns, 1), EXPIRY_LOOK_NS), self._expire_at_ns)
             if deadline_ns == 0 or due_ns < deadline_ns:
                 deadline_ns = due_ns
         if self.beside is not None:
@@ -186,6 +197,9 @@ class StreamGroup(RaftGroup):
                 self._batches.expire(now_ns)
                 self._tell_abandoned()
             self.reads.pump(now_ns)
+            if self.machine.schedules.entries or self.machine.schedules.changed:
+                for body, waiter in self.schedules.take_due(self.clock.wall_ns):
+                    self.propose(OP_SCHEDULED, body, waiter, True)
             if now_ns >= self._expire_at_ns and self.machine.expiry_due(self.clock.wall_ns):
                 self._expire_at_ns = now_ns + EXPIRE_INTERVAL_NS
                 self.propose(OP_EXPIRE, encode_expire(self.clock.wall_ns), None, False)
@@ -238,6 +252,7 @@ class StreamGroup(RaftGroup):
 
     def became_leader(self) -> None:
         self.delivery.become_leader()
+        self.schedules.become_leader()
         self.watcher.follow()
         self.touch()
         if self.beside is not None:

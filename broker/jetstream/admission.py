@@ -16,6 +16,7 @@ from broker.jetstream.api_errors import (
     ApiError,
 )
 from broker.jetstream.ops import HEADERS_MAX
+from broker.jetstream.schedule_checks import zone_error
 from broker.jetstream.stream_state import StreamState
 
 SUBJECT_MAX: Final = 0x4000  # bytes; a dead letter's subject and headers quote it, and must fit as well
@@ -33,6 +34,10 @@ def admit(state: StreamState, subject: bytes, header_length: int, data: bytes, r
         return MESSAGE_TOO_LARGE
     if len(subject) > SUBJECT_MAX:
         return STORE_FAILED.of(err="subject too long")
+    if header_length and config.allow_msg_schedules:
+        error = zone_error(data[:header_length])
+        if error is not None:
+            return error
     if reply.endswith(FAST_BATCH_REPLY):
         return FAST_BATCH_DISABLED
     return None

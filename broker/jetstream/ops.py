@@ -36,6 +36,7 @@ OP_CONSUMER_PAUSE: Final = 14
 OP_CONSUMER_RESET: Final = 15
 OP_SOURCED: Final = 40
 OP_RESTORE: Final = 41  # a message or more of a backup (`restore_apply`)
+OP_SCHEDULED: Final = 42
 
 HEADERS_MAX: Final = 0xFFFF  # bytes of one message's headers, here and in blocks
 

@@ -13,24 +13,29 @@ sequence and is acknowledged, but is not stored. A duplicate is told before any 
 retry whose first ack was lost gets its sequence.
 """
 
-from array import array
-from itertools import accumulate
-from operator import add
 from typing import Final
 
 from broker.jetstream.aging import age
 from broker.jetstream.api_errors import MESSAGE_TOO_LARGE, MESSAGE_TTL_INVALID, STORE_FAILED, STREAM_SEALED, ApiError
+from broker.jetstream.batch_append import append_runs
 from broker.jetstream.durations import SECOND_NS
 from broker.jetstream.effects import EffectSink
 from broker.jetstream.message_ttl import INVALID_TTL, NO_TTL, parse_ttl
 from broker.jetstream.ops import HEADERS_MAX, PublishOp, PurgeOp
-from broker.jetstream.publish_checks import check_enabled, check_expectations, check_rollup
+from broker.jetstream.publish_checks import (
+    check_enabled,
+    check_expectations,
+    check_rollup,
+    may_overflow,
+    needs_look,
+)
 from broker.jetstream.publish_counter import apply_counted
 from broker.jetstream.publish_headers import (
     ABSENT,
     PublishHeaders,
     add_header,
     has_our_headers,
+    header_value,
     only_message_id,
     remove_header,
 )
@@ -42,6 +47,8 @@ from broker.jetstream.retention import (
     message_size,
     purge,
 )
+from broker.jetstream.schedule_checks import check_schedule, end_schedule
+from broker.jetstream.schedules import SCHEDULE
 from broker.jetstream.stream_config import DISCARD_NEW, RETENTION_INTEREST, StreamConfig
 from broker.jetstream.stream_state import StreamState
 from broker.jetstream.subject_mapping import previous_sequences, republish_runs
@@ -58,7 +65,6 @@ _SOURCED: Final = 2  # of another stream: what it expected was expected there
 _REFUSED: Final = -1
 _SKIPPED: Final = 0
 _ACCEPTED: Final = 1
-_SIZE_OVERHEAD: Final = 34  # the most that `message_size` adds to a message
 
 
 def apply_publish(state: StreamState, op: PublishOp, ordinal: int, sink: EffectSink) -> None:
@@ -69,7 +75,7 @@ def apply_publish(state: StreamState, op: PublishOp, ordinal: int, sink: EffectS
     state.dedupe.expire(time_ns)
     if state.config.allow_msg_counter:
         apply_counted(state, op, time_ns, ordinal, sink, False)
-    elif _needs_look(state, op):
+    elif needs_look(state, op):
         _Admission(state, op, time_ns, ordinal, sink, _AS_SENT).run()
     else:
         _store_all(state, op, time_ns, ordinal, sink)
@@ -91,26 +97,6 @@ def apply_sourced_batch(state: StreamState, op: PublishOp, time_ns: int, ordinal
     admission = _Admission(state, op, time_ns, ordinal, sink, _SOURCED)
     admission.run()
     return op.count if admission.refused_at < 0 else admission.refused_at
-
-
-def _needs_look(state: StreamState, op: PublishOp) -> bool:
-    config = state.config
-    if op.has_headers or config.sealed or config.retention == RETENTION_INTEREST:
-        return True
-    if config.max_msg_size >= 0 and max(op.data_lengths) > config.max_msg_size:
-        return True
-    return config.discard == DISCARD_NEW and may_overflow(state, op)
-
-
-def may_overflow(state: StreamState, op: PublishOp) -> bool:
-    """Whether `discard: new` could refuse a message of this batch."""
-    config = state.config
-    store = state.store
-    if config.max_msgs_per_subject > 0:
-        return True
-    if config.max_msgs > 0 and store.messages + op.count > config.max_msgs:
-        return True
-    return config.max_bytes > 0 and store.bytes + len(op.raw) + _SIZE_OVERHEAD * op.count >= config.max_bytes
 
 
 def _store_all(state: StreamState, op: PublishOp, time_ns: int, ordinal: int, sink: EffectSink) -> None:
@@ -276,6 +262,8 @@ class _Admission:
             if headers.expected_last_subject_sequence != ABSENT:
                 self._flush()
             error = check_expectations(state, self.op.subject(index), headers, self.next_sequence - 1)
+        if error is None and headers.has_schedule and self.mode == _AS_SENT:
+            error = check_schedule(state, self.op.subject(index), self.op.headers(index), self.id_time_ns)
         wrong_rollup = check_rollup(state.config, headers)
         ttl = parse_ttl(headers.ttl)
         if self.mode == _SOURCED:
@@ -288,7 +276,9 @@ class _Admission:
             self._refuse(index, error)
             return
         outcome = self._check_limits(index, headers.message_id)
-        if outcome == _ACCEPTED:
+        if outcome == _ACCEPTED and headers.has_schedule and self.mode != _SOURCED:
+            self._accept_schedule(index, headers, ttl)
+        elif outcome == _ACCEPTED:
             self._accept_with_ttl(index, headers.message_id, ttl)
         if headers.rollup and outcome != _REFUSED and wrong_rollup is None:
             self._flush()
@@ -316,6 +306,23 @@ class _Admission:
         state.ttl.add(self.next_sequence, self.time_ns + self.pending, ttl, state.store)
         self._accept(index, message_id)
 
+    def _accept_schedule(self, index: int, headers: PublishHeaders, ttl: int) -> None:
+        """A schedule, which replaces those before it, or a message that ends one."""
+        self._flush()
+        state = self.state
+        block = self.op.headers(index)
+        subject = self.op.subject(index)
+        is_schedule = bool(header_value(block, SCHEDULE))
+        if is_schedule and not headers.rollup:
+            block = add_header(block, b"Nats-Rollup", b"sub")
+        if ttl != NO_TTL:
+            state.ttl.add(self.next_sequence, self.time_ns, ttl, state.store)
+        self._store_changed(index, headers.message_id, block, self.op.payload(index))
+        if is_schedule:
+            purge(state, PurgeOp(subject, 0, 1), self.sink)
+        else:
+            end_schedule(state, block, self.sink)
+
     # Storing.
 
     def _flush(self) -> None:
@@ -328,12 +335,7 @@ class _Admission:
         first = self.next_sequence - count
         republishes = self.state.republishes(self.sink)
         previous = previous_sequences(store, op, self.starts, self.ends, first) if republishes else []
-        if count == op.count:
-            store.append_batch(
-                first, self.time_ns, op.raw, op.positions, op.subject_lengths, op.header_lengths, op.data_lengths
-            )
-        else:
-            self._append_runs(first)
+        append_runs(store, op, self.starts, self.ends, first, self.time_ns)
         self.time_ns += count
         sequence = first
         for run in range(len(self.starts)):
@@ -343,6 +345,8 @@ class _Admission:
                 enforce_batch_subjects(self.state, op, low, high, self.sink)
             self.sink.published(self.ordinal, low, high - low, sequence)
             sequence += high - low
+        if self.state.schedules.entries:
+            self._replace_schedules(first)
         enforce_limits(self.state)
         if republishes:
             republish_runs(self.sink, op, self.starts, self.ends, first, self.time_ns - count, previous)
@@ -352,6 +356,13 @@ class _Admission:
         self.starts = []
         self.ends = []
 
+    def _replace_schedules(self, sequence: int) -> None:
+        """What was stored now may stand in the place of schedules."""
+        for run in range(len(self.starts)):
+            for index in range(self.starts[run], self.ends[run]):
+                self.state.schedules.stored(self.op.subject(index), sequence, b"", 0, self.state.store)
+                sequence += 1
+
     def _store_changed(self, index: int, message_id: bytes, headers: bytes, payload: bytes) -> None:
         """Store a message with other headers or payload than it came with; nothing is pending."""
         state = self.state
@@ -360,6 +371,8 @@ class _Admission:
         self.next_sequence = sequence + 1
         previous = state.store.last_sequence_for(subject)
         state.store.append(sequence, self.time_ns, subject, len(headers), headers + payload)
+        if state.config.allow_msg_schedules:
+            state.schedules.stored(subject, sequence, headers, self.time_ns, state.store)
         self.time_ns += 1
         state.last_message_id = message_id
         if message_id:
@@ -371,24 +384,3 @@ class _Admission:
             self.sink.republish(subject, headers, payload, sequence, self.time_ns - 1, previous)
         enforce_limits(state)
         self.sink.stored(sequence, sequence)
-
-    def _append_runs(self, first: int) -> None:
-        """Some messages of the batch: their bytes joined, so that blocks hold nothing else."""
-        op = self.op
-        parts: list[bytes] = []
-        subject_lengths: array[int] = array("H")
-        header_lengths: array[int] = array("H")
-        data_lengths: array[int] = array("I")
-        for run in range(len(self.starts)):
-            low = self.starts[run]
-            high = self.ends[run]
-            end = op.positions[high] if high < op.count else len(op.raw)
-            parts.append(op.raw[op.positions[low] : end])
-            subject_lengths.extend(op.subject_lengths[low:high])
-            header_lengths.extend(op.header_lengths[low:high])
-            data_lengths.extend(op.data_lengths[low:high])
-        positions: array[int] = array("I", accumulate(map(add, subject_lengths, data_lengths), initial=0))
-        positions.pop()
-        self.state.store.append_batch(
-            first, self.time_ns, b"".join(parts), positions, subject_lengths, header_lengths, data_lengths
-        )

@@ -29,6 +29,7 @@ from broker.jetstream.publish_checks import check_enabled, check_expectations, c
 from broker.jetstream.publish_counter import check_increment, counter_of
 from broker.jetstream.publish_headers import ABSENT, PublishHeaders, has_our_headers
 from broker.jetstream.retention import message_size
+from broker.jetstream.schedule_checks import check_schedule
 from broker.jetstream.stream_config import DISCARD_NEW
 from broker.jetstream.stream_state import StreamState
 
@@ -80,6 +81,8 @@ class _Check:
             if broken is not None:
                 return broken
         error = self._check_headers(subject, headers) if has_our_headers(op.headers(index)) else None
+        if error is None and headers.has_schedule:
+            error = check_schedule(self.state, subject, op.headers(index), self.state.last_time_ns)
         if error is not None:
             return error
         self.written[subject] = self.written.get(subject, 0) + 1

@@ -14,17 +14,18 @@ from broker.jetstream.api_errors import (
     EXPECTED_SUBJECT_WITHOUT_SEQUENCE,
     MESSAGE_TTL_DISABLED,
     ROLLUP_FAILED,
-    SCHEDULES_DISABLED,
     SOURCE_HEADER_NOT_ALLOWED,
     WRONG_LAST_MESSAGE_ID,
     WRONG_LAST_SEQUENCE,
     ApiError,
 )
 from broker.jetstream.message_ttl import INVALID_TTL, NO_TTL, parse_ttl
+from broker.jetstream.ops import PublishOp
 from broker.jetstream.publish_headers import ABSENT, NOT_A_NUMBER, PublishHeaders
-from broker.jetstream.stream_config import StreamConfig
+from broker.jetstream.stream_config import DISCARD_NEW, RETENTION_INTEREST, StreamConfig
 from broker.jetstream.stream_state import StreamState
 
+_SIZE_OVERHEAD: Final = 34  # the most that `message_size` adds to a message
 ROLLUP_NOT_PERMITTED: Final = ROLLUP_FAILED.of(err="rollup not permitted")
 
 
@@ -36,8 +37,6 @@ def check_enabled(config: StreamConfig, headers: PublishHeaders, in_batch: bool 
         return EXPECTED_STREAM_MISMATCH
     if headers.ttl and not config.allow_msg_ttl and parse_ttl(headers.ttl) not in (NO_TTL, INVALID_TTL):
         return MESSAGE_TTL_DISABLED
-    if headers.schedule or headers.scheduler:
-        return SCHEDULES_DISABLED
     if headers.batch_id and not in_batch:
         return ATOMIC_BATCH_DISABLED
     if headers.stream_source:
@@ -80,3 +79,27 @@ def check_rollup(config: StreamConfig, headers: PublishHeaders) -> ApiError | No
     if headers.rollup not in (b"sub", b"all"):
         return ROLLUP_FAILED.of(err=f'rollup value invalid: "{headers.rollup.decode(errors="replace")}"')
     return None
+
+
+# A whole batch.
+
+
+def needs_look(state: StreamState, op: PublishOp) -> bool:
+    """Whether any message of a batch must be looked at by itself."""
+    config = state.config
+    if op.has_headers or config.sealed or config.allow_msg_schedules or config.retention == RETENTION_INTEREST:
+        return True
+    if config.max_msg_size >= 0 and max(op.data_lengths) > config.max_msg_size:
+        return True
+    return config.discard == DISCARD_NEW and may_overflow(state, op)
+
+
+def may_overflow(state: StreamState, op: PublishOp) -> bool:
+    """Whether `discard: new` could refuse a message of this batch."""
+    config = state.config
+    store = state.store
+    if config.max_msgs_per_subject > 0:
+        return True
+    if config.max_msgs > 0 and store.messages + op.count > config.max_msgs:
+        return True
+    return config.max_bytes > 0 and store.bytes + len(op.raw) + _SIZE_OVERHEAD * op.count >= config.max_bytes

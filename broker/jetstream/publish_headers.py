@@ -35,6 +35,15 @@ def remove_header(headers: bytes, key: bytes) -> bytes:
         headers = headers[:start] + headers[end:]
 
 
+def remove_headers_with(headers: bytes, prefix: bytes) -> bytes:
+    """The block without any header whose key begins so; b"" when nothing is left."""
+    start = headers.find(b"\r\n" + prefix)
+    while start >= 0:
+        headers = headers[:start] + headers[headers.find(b"\r\n", start + 2) :]
+        start = headers.find(b"\r\n" + prefix)
+    return b"" if headers == PREAMBLE + b"\r\n\r\n" else headers
+
+
 def add_header(headers: bytes, key: bytes, value: bytes) -> bytes:
     """The block with one more header at its end."""
     head = headers[:-2] if headers else PREAMBLE + b"\r\n"
@@ -77,8 +86,7 @@ class PublishHeaders:
         self.rollup: bytes = header_value(headers, b"Nats-Rollup").lower()
         self.ttl: bytes = header_value(headers, b"Nats-TTL")
         self.increment: bytes = header_value(headers, b"Nats-Incr")
-        self.schedule: bytes = header_value(headers, b"Nats-Schedule")
-        self.scheduler: bytes = header_value(headers, b"Nats-Scheduler")
+        self.has_schedule: bool = b"\r\nNats-Schedule" in headers  # or what else begins so
         self.batch_id: bytes = header_value(headers, b"Nats-Batch-Id")
         self.stream_source: bytes = header_value(headers, b"Nats-Stream-Source")
 

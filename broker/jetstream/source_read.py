@@ -14,7 +14,7 @@ import cbor2
 from broker.core.subjects import SubjectMatcher
 from broker.jetstream.admission import SUBJECT_MAX
 from broker.jetstream.ops import HEADERS_MAX, PublishBatch, PublishOp
-from broker.jetstream.publish_headers import PREAMBLE, add_header, remove_header
+from broker.jetstream.publish_headers import add_header, remove_header, remove_headers_with
 from broker.jetstream.snapshot_columns import pack_column, unpack_column
 from broker.jetstream.source_config import Source
 from broker.jetstream.sourced import encode_sourced
@@ -138,11 +138,8 @@ def _rewritten(source: Source, answer: OriginAnswer, op: PublishOp, wall_ns: int
 def _without_expectations(headers: bytes) -> bytes:
     """What was expected of the origin is not expected of this stream."""
     for prefix in _NOT_SOURCED:
-        start = headers.find(b"\r\n" + prefix)
-        while start >= 0:
-            headers = headers[:start] + headers[headers.find(b"\r\n", start + 2) :]
-            start = headers.find(b"\r\n" + prefix)
-    return b"" if headers == PREAMBLE + b"\r\n\r\n" else headers
+        headers = remove_headers_with(headers, prefix)
+    return headers
 
 
 def _with_origin(source: Source, headers: bytes, sequence: int, subject: bytes, identity: str) -> bytes:

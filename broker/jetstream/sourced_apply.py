@@ -6,12 +6,10 @@ the origin; where one cannot be stored (a full stream with `discard: new`), the 
 source is read again from there.
 """
 
-from array import array
-from itertools import accumulate
-from operator import add
 from typing import Final
 
 from broker.jetstream.aging import age
+from broker.jetstream.batch_append import append_runs
 from broker.jetstream.effects import EffectSink
 from broker.jetstream.message_ttl import INVALID_TTL, NO_TTL, parse_ttl
 from broker.jetstream.ops import PublishOp, PurgeOp
@@ -140,7 +138,7 @@ class _Mirror:
         previous = previous_sequences(store, self._batch, [low], [high], first) if republishes else []
         if first > store.last_sequence + 1:
             store.skip_to(first - 1)
-        self._append(low, high, first, time_ns)
+        append_runs(store, self._batch, [low], [high], first, time_ns)
         state.last_time_ns = max(state.last_time_ns, time_ns + high - low - 1)
         if state.config.max_msgs_per_subject > 0:
             enforce_batch_subjects(state, self._batch, low, high, self._sink)
@@ -149,32 +147,3 @@ class _Mirror:
             republish_runs(self._sink, self._batch, [low], [high], first, time_ns, previous)
         self._sink.stored(first, first + high - low - 1)
         self._start = high
-
-    def _append(self, low: int, high: int, first: int, time_ns: int) -> None:
-        batch = self._batch
-        if high - low == batch.count:
-            store = self._state.store
-            store.append_batch(
-                first,
-                time_ns,
-                batch.raw,
-                batch.positions,
-                batch.subject_lengths,
-                batch.header_lengths,
-                batch.data_lengths,
-            )
-            return
-        end = batch.positions[high] if high < batch.count else len(batch.raw)
-        lengths = batch.subject_lengths[low:high]
-        data_lengths = batch.data_lengths[low:high]
-        positions: array[int] = array("I", accumulate(map(add, lengths, data_lengths), initial=0))
-        positions.pop()
-        self._state.store.append_batch(
-            first,
-            time_ns,
-            batch.raw[batch.positions[low] : end],
-            positions,
-            lengths,
-            batch.header_lengths[low:high],
-            data_lengths,
-        )

@@ -37,6 +37,7 @@ from broker.jetstream.ops import (
     OP_PUBLISH,
     OP_PURGE,
     OP_RESTORE,
+    OP_SCHEDULED,
     OP_SOURCED,
     OP_STREAM_CONFIG,
     SLOT_OWN,
@@ -58,6 +59,7 @@ from broker.jetstream.retention import (
     is_needed,
     purge,
 )
+from broker.jetstream.schedule_apply import apply_scheduled
 from broker.jetstream.source_config import sources_of
 from broker.jetstream.sourced_apply import apply_sourced
 from broker.jetstream.store import SEQUENCE_MAX, MessageStore, StoreMaker
@@ -96,6 +98,8 @@ class StreamMachine(StreamState):
         elif kind == OP_RESTORE:
             apply_restore(self, body, sink)
             sink.done(ordinal, None)
+        elif kind == OP_SCHEDULED:
+            sink.done(ordinal, apply_scheduled(self, body, ordinal, sink))
         elif kind >= OP_CONSUMER_CREATE:
             apply_consumer_op(self, kind, body, ordinal, sink)
         else:
@@ -238,6 +242,7 @@ class StreamMachine(StreamState):
             "dedupe": self.dedupe.snapshot(),
             "ttl": self.ttl.snapshot(),
             "sources": self.sources.snapshot(),
+            "schedules": self.schedules.snapshot(),
             "consumers": consumers,
             "dead": None if self.dead is None else [self.dead_group, self.dead.snapshot()],
             "store": self.store.state_bytes(),
@@ -268,6 +273,7 @@ class StreamMachine(StreamState):
         self.aged_sequence = 0
         self.ttl.restore(state["ttl"])
         self.sources.restore(state.get("sources", []))
+        self.schedules.restore(state.get("schedules", []))
         self._restore_dead(state["dead"])
         self.consumers = {}
         for entry in state["consumers"]:

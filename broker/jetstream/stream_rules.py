@@ -76,7 +76,7 @@ def complete(config: StreamConfig, limits: StreamServerLimits, pedantic: bool = 
         or _complete_limits(config, limits, pedantic)
         or _check_flags(config, pedantic)
         or _check_async(config)
-        or _check_absent(config)
+        or _complete_schedules(config, pedantic)
         or _complete_subjects(config)
         or complete_mapping(config, pedantic)
     )
@@ -280,12 +280,18 @@ def _check_async(config: StreamConfig) -> ApiError | None:
     return None
 
 
-def _check_absent(config: StreamConfig) -> ApiError | None:
-    """Refuse what this server does not have."""
-    wanted = ""
-    if config.allow_msg_schedules:
-        wanted = "message schedules"
-    return INVALID_CONFIG.of(err=f"{wanted} are not supported by this server") if wanted else None
+def _complete_schedules(config: StreamConfig, pedantic: bool) -> ApiError | None:
+    """Schedules bring roll-ups with them."""
+    if not config.allow_msg_schedules:
+        return None
+    if config.discard == DISCARD_NEW:
+        return INVALID_CONFIG.of(err="message scheduling cannot use discard new")
+    if not config.allow_rollup_headers:
+        if pedantic:
+            return INVALID_CONFIG.of(err="message scheduling cannot be set if roll-ups are disabled")
+        config.allow_rollup_headers = True
+        config.deny_purge = False
+    return None
 
 
 def _complete_subjects(config: StreamConfig) -> ApiError | None:
@@ -336,6 +342,8 @@ def _required_level(config: StreamConfig) -> int:
     """The API level of the youngest feature a stream uses (ADR-44)."""
     if config.allow_batched:
         return 4
-    if config.allow_atomic or config.allow_msg_counter or config.persist_mode == PERSIST_ASYNC:
+    if config.allow_atomic or config.allow_msg_counter or config.allow_msg_schedules:
+        return 2
+    if config.persist_mode == PERSIST_ASYNC:
         return 2
     return 1 if config.allow_msg_ttl else 0

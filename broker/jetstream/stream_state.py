@@ -8,6 +8,7 @@ from broker.jetstream.consumer_apply import ConsumerOwner
 from broker.jetstream.dedupe import DedupeTable
 from broker.jetstream.effects import EffectSink
 from broker.jetstream.message_ttl import TtlTable
+from broker.jetstream.schedules import ScheduleTable
 from broker.jetstream.sourced import Positions
 from broker.jetstream.store import MessageStore
 from broker.jetstream.stream_config import StreamConfig
@@ -26,6 +27,7 @@ class StreamState(ConsumerOwner):
         self.last_message_id: bytes = b""  # the id the newest message came with
         self.dedupe: DedupeTable = DedupeTable(config.duplicate_window_ns)
         self.sources: Positions = Positions()
+        self.schedules: ScheduleTable = ScheduleTable()
         self.ttl: TtlTable = TtlTable()
         self.aged_sequence: int = 0  # of what is stored up to here, `max_age` removes nothing more
 

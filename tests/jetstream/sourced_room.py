@@ -1,6 +1,7 @@
-"""The commands of a stream that has a mirror or sources; see `stream_room`."""
+"""The commands of a stream that gets messages from elsewhere: of other streams, of schedules; see `stream_room`."""
 
-from broker.jetstream.ops import OP_SOURCED, PublishBatch
+from broker.jetstream.ops import OP_SCHEDULED, OP_SOURCED, PublishBatch
+from broker.jetstream.schedule_clock import ScheduleClock
 from broker.jetstream.snapshot_columns import pack_column
 from broker.jetstream.sourced import encode_sourced
 from jetstream.stream_room import SECOND, START, Room, headers_of
@@ -30,6 +31,15 @@ class SourcedRoom(Room):
         after, count = int(words[1]), len(sequences)
         body = encode_sourced(self.wall_ns, name, identity or "one", after, count, *columns, batch.encode(0))
         return self.apply(OP_SOURCED, body)
+
+    def do_due(self, words: list[str]) -> str:
+        """What a new leader makes of schedules now, and when it looks again (seconds since the beginning)."""
+        clock = ScheduleClock(self.machines[0])
+        clock.become_leader()
+        answers = [self.apply(OP_SCHEDULED, body) for body, _ in clock.take_due(self.wall_ns)]
+        clock.become_leader()
+        next_ns = clock.next_due_ns(self.wall_ns)
+        return "\n".join([*answers, f"next {(next_ns - START) / SECOND:g}" if next_ns else "nothing to come"])
 
     def do_position(self, words: list[str]) -> str:
         """`position key`: where a source stands."""

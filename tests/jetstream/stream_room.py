@@ -198,6 +198,7 @@ class Room:
         assert first.dedupe.snapshot() == second.dedupe.snapshot()
         assert first.ttl.snapshot() == second.ttl.snapshot()
         assert first.sources.snapshot() == second.sources.snapshot()
+        assert first.schedules.snapshot() == second.schedules.snapshot()
         assert [c.snapshot() for c in first.consumers.values()] == [c.snapshot() for c in second.consumers.values()]
         return answers[0]
 
@@ -247,7 +248,7 @@ class Room:
         for message in " ".join(words).split(" | "):
             first, *rest = message.split(" ")
             subject, _, payload = first.partition("=")
-            headers = headers_of([(part.partition(":")[0], part.partition(":")[2]) for part in rest])
+            headers = headers_of([(part.partition(":")[0], part.partition(":")[2].replace("_", " ")) for part in rest])
             batch.add(subject.encode(), len(headers), headers + payload.encode())
         return self.apply(kind, batch.encode(self.wall_ns))
 

@@ -33,6 +33,7 @@ def machine_digest(machine: StreamMachine) -> bytes:
         machine.last_message_id,
         machine.dedupe.snapshot(),
         machine.sources.snapshot(),
+        machine.schedules.snapshot(),
         [consumer.snapshot() for consumer in machine.consumers.values()],
         (store.first_sequence, store.last_sequence, store.messages, store.first_timestamp_ns, store.last_timestamp_ns),
         store.deleted_sequences(),
