@@ -85,6 +85,7 @@ SENTENCES: Final = {
     "cluster_waiting": "Waiting for a cluster: missing {missing}, connected {connected}, in one already {existing}",
     "peer_name_refused": "Refused a server with another store under the name {peer}, which is connected already",
     "logs_doubted": "Power was lost: the logs of {streams} streams may lack what was acknowledged without a sync",
+    "boot_mark_damaged": "Whether power was lost cannot be read any more: the logs of {streams} streams are in doubt",
     "stream_cut_short": "Stream {stream} goes on after {last_sequence}: what came later was lost with the power",
     "peer_catching_up": "{peer} has a store that is new to this cluster: it votes as soon as it has caught up",
     "peer_admitted": "{peer} has caught up and votes in the meta group",

@@ -7,10 +7,12 @@ only with everybody's agreement until they have caught up from a leader. The met
 are synced in any mode (`engine`), and so is everything by default: then nothing is ever in doubt. That holds for
 memory streams, too: their log is the node's log, as durable as any.
 
-The file, CBOR: `boot` (id), `lazy` (something was written without a sync under that boot), `clean` (and all of it was
-synced at the end), `doubted` (groups). Not here: who knows the boot id (the rim).
+The file, `MAGIC`, CRC-32 and CBOR: `boot` (id), `lazy` (something was written without a sync under that boot), `clean`
+(and all of it was synced at the end), `doubted` (groups). When it is damaged, everything is doubted. Not here: who
+knows the boot id (the rim).
 """
 
+import zlib
 from typing import Final
 
 import cbor2
@@ -20,10 +22,27 @@ from broker.cluster.stream_group import StreamGroup
 from storage.disk import Disk, read_file, replace_file
 
 MARK_FILE: Final = "wal/boot"
+MAGIC: Final = b"TmqB"
+HEADER_LENGTH: Final = 8
 
 
 def _encode(boot: str, is_lazy: bool, is_clean: bool, doubted: list[int]) -> bytes:
-    return bytes(cbor2.dumps({"boot": boot, "lazy": is_lazy, "clean": is_clean, "doubted": doubted}))
+    content = bytes(cbor2.dumps({"boot": boot, "lazy": is_lazy, "clean": is_clean, "doubted": doubted}))
+    return MAGIC + zlib.crc32(content).to_bytes(4, "little") + content
+
+
+def _decode(data: bytes) -> dict[str, object] | None:
+    """None: damaged."""
+    content = data[HEADER_LENGTH:]
+    if data[:4] != MAGIC:
+        content = data  # of an older version, which had no checksum
+    elif zlib.crc32(content) != int.from_bytes(data[4:HEADER_LENGTH], "little"):
+        return None
+    try:
+        found = cbor2.loads(content)
+    except (ValueError, cbor2.CBORDecodeError):
+        return None
+    return found if isinstance(found, dict) and isinstance(found.get("doubted"), list) else None
 
 
 class MarkJob(Job):
@@ -54,9 +73,12 @@ class BootMark:
 
     def open(self, groups: dict[int, StreamGroup]) -> None:
         """At the start, before any group speaks. Does IO. Raises storage errors."""
-        found: dict[str, object] = {}
+        found: dict[str, object] | None = {}
         if self._disk.exists(MARK_FILE):
-            found = cbor2.loads(read_file(self._disk, MARK_FILE))
+            found = _decode(read_file(self._disk, MARK_FILE))
+        if found is None:
+            self.events.append(("error", "boot_mark_damaged", {"streams": len(groups)}))
+            found = {"doubted": list(groups)}
         doubted = found.get("doubted", [])
         assert isinstance(doubted, list)
         same_boot = not self._boot or found.get("boot") == self._boot

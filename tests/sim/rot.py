@@ -14,7 +14,7 @@ TAIL_FRAMES = 4  # of the log: what nothing behind it proves to have been durabl
 
 def rot(machine: Machine, rng: random.Random) -> str:
     """Flip bits of one kind of file; what was done, "" when there is nothing of that kind."""
-    return rng.choice((_blocks, _log, _log, _snapshots))(machine.disk, rng)
+    return rng.choice((_blocks, _log, _log, _snapshots, _mark))(machine.disk, rng)
 
 
 def _group_files(disk: CrashDisk, suffix: str) -> list[str]:
@@ -40,6 +40,11 @@ def _snapshots(disk: CrashDisk, rng: random.Random) -> str:
     directory = rng.choice(paths).rpartition("/")[0]
     mine = [path for path in paths if path.rpartition("/")[0] == directory]
     return ", ".join(_flip(disk, path, len(disk.content(path)), rng) for path in mine[rng.randrange(2) * -1 :])
+
+
+def _mark(disk: CrashDisk, rng: random.Random) -> str:
+    """Of the last boot."""
+    return _flip(disk, "wal/boot", len(disk.content("wal/boot")), rng)
 
 
 def _log(disk: CrashDisk, rng: random.Random) -> str:

@@ -29,7 +29,7 @@ PROGRESS_NS = 10 * SECOND_NS  # after healing everything must move again within 
 SETTLE_NS = 60 * SECOND_NS
 EVENTS_SHOWN = 30
 LINK_TROUBLE = ("route_error", "route_dial_failed")  # what a network that fails makes nodes say: no promise is broken
-ROT_EVENTS = ("log_damaged", "stream_damaged", "group_failed", "catch_up_failed")
+ROT_EVENTS = ("log_damaged", "stream_damaged", "group_failed", "boot_mark_damaged", "catch_up_failed")
 
 
 class Result:

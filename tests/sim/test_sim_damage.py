@@ -364,3 +364,18 @@ def test_a_stream_with_one_replica_that_is_damaged_is_offline_until_an_operator_
     stage.wait(lambda: not health(stage, node))
     stage.create(client, "O", num_replicas=1)
     stage.publish(client, "O.a", 3)
+
+
+@pytest.mark.parametrize("bit", [3, 37, 90, 200])
+def test_a_damaged_mark_of_the_last_boot_makes_a_node_doubt_its_logs_until_a_leader_has_filled_them(bit: int) -> None:
+    damage = Damage()
+    stage = damage.stage
+    node = stage.others(damage.leader)[0]
+    machine = stage.machines[node]
+    machine.crash(False)
+    machine.disk.flip_bit("wal/boot", bit)
+    machine.start()
+    assert stage.group(node, "S").raft.doubtful
+    stage.publish(stage.client(damage.leader), "S.a", 3)
+    stage.wait(lambda: is_whole(stage, "S", "T") and not stage.group(node, "S").raft.doubtful)
+    assert len(stage.events(node, "boot_mark_damaged")) == 1
