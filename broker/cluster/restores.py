@@ -21,12 +21,13 @@ from broker.cluster.stream_group import StreamGroup
 from broker.cluster.turn_clock import TurnClock
 from broker.jetstream.api_errors import STREAM_RESTORE_FAILED
 from broker.jetstream.api_types import ApiRequest, answer, error_answer
+from broker.jetstream.backup_reader import Row
 from broker.jetstream.delivery_output import OpWaiter
 from broker.jetstream.go_time import format_time
 from broker.jetstream.names import fresh_id
 from broker.jetstream.ops import OP_RESTORE
-from broker.jetstream.restore import Restoring, Row
-from broker.jetstream.restore_apply import encode_restore
+from broker.jetstream.restore import Restoring
+from broker.jetstream.restore_apply import encode_restore, encode_restore_end
 from broker.jetstream.s2 import BackupError
 
 if TYPE_CHECKING:
@@ -133,20 +134,20 @@ class Restores:
         size = 0
         for row in rows:
             if size > OP_BYTES:
-                self._propose(restore, encode_restore(self._clock.wall_ns, last, part, [], False), None)
+                self._propose(restore, encode_restore(self._clock.wall_ns, last, part), None)
                 part = []
                 size = 0
                 last = 0
             part.append(row)
             size += len(row[2]) + len(row[4])
         restore.unstored += len(data)
-        body = encode_restore(self._clock.wall_ns, last, part, [], False)
+        body = encode_restore(self._clock.wall_ns, last, part)
         self._propose(restore, body, ChunkWaiter(self, restore, request, False))
 
     def _finish(self, restore: Restore, request: ApiRequest) -> None:
-        last, consumers = restore.reader.finish()
+        ending, consumers = restore.reader.finish()
         restore.ended = True
-        body = encode_restore(self._clock.wall_ns, last, [], consumers, True)
+        body = encode_restore_end(self._clock.wall_ns, ending, consumers)
         self._propose(restore, body, ChunkWaiter(self, restore, request, True))
 
     def _propose(self, restore: Restore, body: bytes, waiter: ChunkWaiter | None) -> None:

@@ -10,14 +10,14 @@ the server takes from a publisher.
 
 from typing import Any, Final
 
-from mypy_extensions import mypyc_attr
-
 from broker.core.subjects import is_literal, is_valid
 from broker.jetstream.archive import CONSUMERS, STATE, ArchiveReader, Entry, read_json
 from broker.jetstream.archive import MAGIC as ARCHIVE_MAGIC
+from broker.jetstream.backup_reader import BackupReader, Ending, Row
 from broker.jetstream.consumer import Consumer, Pending
 from broker.jetstream.consumer_config import ACK_NONE, ConfigError, ConsumerConfig, config_from_json
 from broker.jetstream.consumer_rules import check, set_defaults
+from broker.jetstream.old_backup import OldBackup
 from broker.jetstream.ops import HEADERS_MAX
 from broker.jetstream.s2 import BackupError, S2Reader
 from broker.jetstream.store import SEQUENCE_MAX
@@ -25,27 +25,6 @@ from broker.jetstream.stream_config import StreamConfig
 from broker.jetstream.stream_rules import is_asset_name
 
 SUBJECT_MAX: Final = 0xFFFF
-
-Row = tuple[int, int, bytes, int, bytes]
-"""A message: sequence, time in ns, subject, length of its headers, headers and payload."""
-
-
-@mypyc_attr(allow_interpreted_subclasses=True)
-class BackupReader:
-    """One format of backups, without its compression."""
-
-    def __init__(self) -> None:
-        self.first: int = 0  # where the stream begins; 0: where its first message is
-        self.last: int = 0  # where it ends
-        self.consumers: list[tuple[str, dict[str, Any], dict[str, Any]]] = []  # name, configuration, state
-
-    def feed(self, data: bytes) -> list[Row]:
-        """Messages that are complete now. Raises BackupError."""
-        raise NotImplementedError
-
-    def finish(self) -> None:
-        """No more will come; `last` and `consumers` are known now. Raises BackupError."""
-        raise NotImplementedError
 
 
 class ArchiveBackup(BackupReader):
@@ -122,7 +101,7 @@ class Restoring:
             if len(self._head) < len(ARCHIVE_MAGIC):
                 return []
             data = self._head
-            self._source = reader_of(data)
+            self._source = reader_of(data, self._config.name)
         rows = self._source.feed(data)
         return [self._checked(row) for row in rows]
 
@@ -148,8 +127,8 @@ class Restoring:
         self._last_ns = max(time_ns, self._last_ns)
         return (sequence, self._last_ns, subject, header_length, data)
 
-    def finish(self) -> tuple[int, list[Consumer]]:
-        """The last sequence of the stream, and its consumers. Raises BackupError."""
+    def finish(self) -> tuple[Ending, list[Consumer]]:
+        """Where the stream begins and ends, and its consumers. Raises BackupError."""
         self._s2.finish()
         source = self._source
         if source is None:
@@ -162,14 +141,13 @@ class Restoring:
         ]
         if 0 < self._config.max_consumers < len(consumers):
             raise BackupError("maximum consumers limit reached")
-        return last, consumers
+        gone = sorted({sequence for sequence in source.gone if source.begins <= sequence <= self._last})
+        return Ending(last, min(source.begins, last + 1), gone), consumers
 
 
-def reader_of(head: bytes) -> BackupReader:
-    """What reads a backup that begins so. Raises BackupError."""
-    if head.startswith(ARCHIVE_MAGIC):
-        return ArchiveBackup()
-    raise BackupError("archive: invalid archive stream")
+def reader_of(head: bytes, name: str) -> BackupReader:
+    """What reads a backup of the stream `name` that begins so: what is no archive is a tar, or nothing."""
+    return ArchiveBackup() if head.startswith(ARCHIVE_MAGIC) else OldBackup(name)
 
 
 # Consumers.

@@ -1,33 +1,38 @@
 """OP_RESTORE applied: messages of a backup are stored under their own sequences and times; at the end come consumers.
 
-The body is CBOR: time, last sequence to let the stream grow to, messages, consumers (as in a snapshot), whether this is
-the end. Only the leader that reads a backup writes it (`restore`), into a stream that nobody sees yet. Not here:
-activation, which is the meta group's.
+The body is CBOR: time, last sequence to let the stream grow to, messages; at the end, first sequence, what is gone, and
+consumers (as in a snapshot). Only the leader that reads a backup writes it (`restore`), into a stream that nobody sees
+yet. Not here: showing it, which is the meta group's.
 """
 
 from typing import Any
 
 import cbor2
 
+from broker.jetstream.backup_reader import Ending, Row
 from broker.jetstream.consumer import Consumer, restore_consumer
 from broker.jetstream.effects import EffectSink
 from broker.jetstream.message_ttl import INVALID_TTL, NO_TTL, parse_ttl
 from broker.jetstream.publish_headers import header_value
-from broker.jetstream.restore import Row
 from broker.jetstream.retention import drop_unneeded, enforce_limits, enforce_subject_limits
 from broker.jetstream.stream_config import RETENTION_INTEREST
 from broker.jetstream.stream_state import StreamState
 
 
-def encode_restore(time_ns: int, last: int, rows: list[Row], consumers: list[Consumer], is_end: bool) -> bytes:
-    """The body."""
+def encode_restore(time_ns: int, last: int, rows: list[Row]) -> bytes:
+    """The body, with messages; `last` > 0: the stream grows to there first where it is shorter."""
+    return bytes(cbor2.dumps([time_ns, last, [list(row) for row in rows], None]))
+
+
+def encode_restore_end(time_ns: int, ending: Ending, consumers: list[Consumer]) -> bytes:
+    """The body that ends a restore."""
     snapshots = [consumer.snapshot() for consumer in consumers]
-    return bytes(cbor2.dumps([time_ns, last, [list(row) for row in rows], snapshots, is_end]))
+    return bytes(cbor2.dumps([time_ns, ending.last, [], [ending.first, ending.gone, snapshots]]))
 
 
 def apply_restore(state: StreamState, body: bytes, sink: EffectSink) -> None:
     """The whole operation."""
-    time_ns, last, rows, consumers, is_end = cbor2.loads(body)
+    time_ns, last, rows, end = cbor2.loads(body)
     store = state.store
     for row in rows:
         if row[0] > store.last_sequence:
@@ -35,8 +40,8 @@ def apply_restore(state: StreamState, body: bytes, sink: EffectSink) -> None:
     if last > store.last_sequence:
         store.skip_to(last)
     state.last_time_ns = max(state.last_time_ns, store.last_timestamp_ns)
-    if is_end:
-        _end(state, consumers, sink)
+    if end is not None:
+        _end(state, end, sink)
 
 
 def _store(state: StreamState, row: list[Any], time_ns: int) -> None:
@@ -55,7 +60,12 @@ def _store(state: StreamState, row: list[Any], time_ns: int) -> None:
             state.ttl.add(sequence, timestamp_ns, seconds, state.store)
 
 
-def _end(state: StreamState, consumers: list[Any], sink: EffectSink) -> None:
+def _end(state: StreamState, end: list[Any], sink: EffectSink) -> None:
+    first, gone, consumers = end
+    if first:
+        state.store.truncate_front(first)
+    for sequence in gone:
+        state.store.delete(sequence)
     for snapshot in consumers:
         consumer = restore_consumer(state.config.name, snapshot)
         state.consumers[consumer.name] = consumer

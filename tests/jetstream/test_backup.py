@@ -155,8 +155,8 @@ def test_messages_and_consumers_come_out_of_a_backup() -> None:
     rows = reader.feed(backup(consumer, *messages, END))
     assert rows == [(3, 50, b"s.a", 4, b"headdata"), (7, 50, b"s.b", 0, b"")], "time does not go back"
     assert (reader.skip(), reader.skip()) == (1, 0)
-    last, consumers = reader.finish()
-    assert last == 9
+    ending, consumers = reader.finish()
+    assert (ending.last, ending.first, ending.gone) == (9, 0, [])
     found = consumers[0]
     assert (found.name, found.delivered_stream, found.delivered_consumer) == ("C", 7, 9)
     assert (found.ack_floor_stream, found.ack_floor_consumer) == (2, 2)
