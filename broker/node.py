@@ -196,7 +196,7 @@ class BrokerNode:
             self.links.closed(cid, now_ns)
             self._peers_changed()
         elif self._sessions.pop(cid, None) is not None and self.routes is not None:
-            self.routes.closed(cid, now_ns)
+            self.routes.closed(cid, now_ns, reason)
 
     def dial_failed(self, address: tuple[str, int], token: str = "", reason: str = "") -> None:
         """Nobody answered; `reason` is for the log."""

@@ -137,9 +137,9 @@ def _server(node: "BrokerNode", routes: list[RouteStatistics]) -> ServerStatisti
         "num_connections": len(node.clients.sessions),
         "total_connections": totals.connections,
         "slow_consumers_clients": totals.slow,
-        "slow_consumers_routes": 0,
+        "slow_consumers_routes": 0 if table is None else table.slow_consumers,
         "stale_connections_clients": totals.stale,
-        "stale_connections_routes": 0,
+        "stale_connections_routes": 0 if table is None else table.stale_connections,
         "remotes": len(routes),
     }
 

@@ -42,6 +42,8 @@ class RouteTable(RouteOwner):
         if not cluster.name:
             self.cluster_dynamic = True
             self.cluster_name = "".join([rng.choice(NAME_DIGITS) for _ in range(CLUSTER_NAME_LENGTH)])
+        self.slow_consumers: int = 0  # since the start
+        self.stale_connections: int = 0
         self.sessions: dict[int, RouteSession] = {}
         self.routes: dict[str, RouteSession] = {}  # server id -> the registered session
         self.connect_urls: list[str] = []  # for clients: our own first, then the peers'
@@ -115,16 +117,19 @@ class RouteTable(RouteOwner):
         """The caller has taken the connection for another protocol."""
         self.sessions.pop(cid, None)
 
-    def closed(self, cid: int, now_ns: int) -> None:
+    def closed(self, cid: int, now_ns: int, reason: str = "") -> None:
         """The connection is gone, whoever closed it."""
         session = self.sessions.pop(cid, None)
         if session is None:
             return
         session.end()
+        why = session.close_reason or reason or "Client Closed"
+        self.slow_consumers += int(why.startswith("Slow Consumer"))
+        self.stale_connections += int(why == "Stale Connection")
         address = session.address
         info = session.info
         if session.is_created:
-            fields: dict[str, object] = {"reason": session.close_reason or "Client Closed"}
+            fields: dict[str, object] = {"reason": why}
             if info is not None:
                 fields["peer"] = info.server_name
             self.event("info", "route_closed", session, fields)

@@ -190,6 +190,19 @@ def test_peer_that_falls_silent_is_dropped() -> None:
     assert not a.table.routes
     events = [(name, fields.get("reason")) for _level, name, fields in a.table.take_events()]
     assert ("route_closed", "Stale Connection") in events
+    assert (a.table.stale_connections, a.table.slow_consumers) == (1, 0)
+
+
+def test_a_peer_that_does_not_read_is_counted() -> None:
+    mesh = full_mesh(15, 2)
+    mesh.run(2000)
+    mesh.settle()
+    a, _b = mesh.nodes
+    (session,) = a.table.routes.values()
+    a.table.options.max_pending = 1000
+    session.write(b"x" * 1001)
+    a.table.closed(session.cid, mesh.now_ns)
+    assert (a.table.stale_connections, a.table.slow_consumers) == (0, 1)
 
 
 def test_the_log_has_the_life_of_a_route() -> None:
