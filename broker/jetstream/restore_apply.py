@@ -15,6 +15,7 @@ from broker.jetstream.effects import EffectSink
 from broker.jetstream.message_ttl import INVALID_TTL, NO_TTL, parse_ttl
 from broker.jetstream.publish_headers import header_value
 from broker.jetstream.retention import drop_unneeded, enforce_limits, enforce_subject_limits
+from broker.jetstream.source_config import sources_of
 from broker.jetstream.stream_config import RETENTION_INTEREST
 from broker.jetstream.stream_state import StreamState
 
@@ -47,9 +48,13 @@ def apply_restore(state: StreamState, body: bytes, sink: EffectSink) -> None:
 def _store(state: StreamState, row: list[Any], time_ns: int) -> None:
     sequence, timestamp_ns, subject, header_length, data = row
     state.store.append(sequence, timestamp_ns, subject, header_length, data)
+    headers = data[:header_length]
+    if state.config.allow_msg_schedules:
+        state.schedules.stored(subject, sequence, headers, timestamp_ns, state.store)
     if not header_length:
         return
-    headers = data[:header_length]
+    if state.config.sources:
+        state.sources.restored(header_value(headers, b"Nats-Stream-Source"))
     message_id = header_value(headers, b"Nats-Msg-Id")
     recent = timestamp_ns > time_ns - state.dedupe.window_ns
     if message_id and recent and message_id not in state.dedupe.sequences:
@@ -66,6 +71,7 @@ def _end(state: StreamState, end: list[Any], sink: EffectSink) -> None:
         state.store.truncate_front(first)
     for sequence in gone:
         state.store.delete(sequence)
+    state.sources.keep([source.key for source in sources_of(state.config)])
     for snapshot in consumers:
         consumer = restore_consumer(state.config.name, snapshot)
         state.consumers[consumer.name] = consumer

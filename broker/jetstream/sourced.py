@@ -42,6 +42,16 @@ class Positions:
         """Everything up to `sequence` is done with."""
         self._known[key] = Position(sequence, identity)
 
+    def restored(self, mark: bytes) -> None:
+        """A message was restored from a backup; its `Nats-Stream-Source` says where it came from, and how far its
+        source was read. Of which stream of that name is not asked: that was another one, or was restored as well."""
+        fields = mark.split(b" ")
+        if len(fields) < 4 or not fields[1].isdigit() or len(fields[1]) > 19:
+            return
+        key = b" ".join([fields[0], fields[2], fields[3]])
+        if key in self._known or len(self._known) < POSITIONS_MAX:
+            self.move(key, int(fields[1]), "")
+
     def keep(self, keys: list[bytes]) -> None:
         """Only these are configured now."""
         excess = len(self._known) - len(keys) - POSITIONS_MAX

@@ -43,8 +43,9 @@ def apply_sourced(state: StreamState, body: bytes, ordinal: int, sink: EffectSin
             return False
         return _Mirror(state, op, sink).run()
     position = state.sources.of(op.key)
-    restarts = op.after == 0 and position.identity != op.identity
-    follows = op.after == position.sequence and op.identity == position.identity
+    known = position.identity  # "" = unknown: nothing came yet, or all that came was restored from a backup
+    restarts = op.after == 0 and known not in ("", op.identity)
+    follows = op.after == position.sequence and known in ("", op.identity)
     if not follows and not restarts:
         return False
     done = apply_sourced_batch(state, op.batch, time_ns, ordinal, sink)
