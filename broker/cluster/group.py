@@ -97,8 +97,8 @@ class RaftGroup:
         """Replace the machine's state by a snapshot whose data is already durable here."""
         raise NotImplementedError
 
-    def snapshot(self) -> GroupSnapshot:
-        """The state at the applied index."""
+    def state(self) -> bytes:
+        """The machine's state as of the applied index."""
         raise NotImplementedError
 
     def raft_snapshot(self) -> Snapshot | None:
@@ -108,6 +108,20 @@ class RaftGroup:
     def about(self) -> bytes:
         """What a start must know of the group besides its state."""
         return b""
+
+    def snapshot(self) -> GroupSnapshot:
+        """All that this node must know of the group to go on from the applied index."""
+        raft = self.raft
+        applied = raft.applied
+        return GroupSnapshot(
+            self.id,
+            applied,
+            raft.log.term(applied),
+            raft.membership_at(applied),
+            self.about(),
+            self.state(),
+            raft.voice_index if applied < raft.voice_index else 0,
+        )
 
     def title(self) -> str:
         """What people call it."""

@@ -9,7 +9,6 @@ from mypy_extensions import mypyc_attr
 
 from broker.cluster.catch_up import SnapshotParcel, decode_parcel
 from broker.cluster.group import RaftGroup, Waiter
-from broker.cluster.group_store import GroupSnapshot
 from broker.cluster.identity import META_GROUP
 from broker.cluster.meta import MetaChange, MetaMachine
 from raft.node import RaftNode
@@ -68,17 +67,8 @@ class MetaGroup(RaftGroup):
     def became_leader(self) -> None:
         self._listener.meta_leader_changed()
 
-    def snapshot(self) -> GroupSnapshot:
-        applied = self.raft.applied
-        return GroupSnapshot(
-            self.id,
-            applied,
-            self.raft.log.term(applied),
-            self.raft.membership_at(applied),
-            b"",
-            self.machine.snapshot(),
-            self.raft.voice_index if applied < self.raft.voice_index else 0,
-        )
+    def state(self) -> bytes:
+        return self.machine.snapshot()
 
     def raft_snapshot(self) -> Snapshot:
         found = self.snapshot()

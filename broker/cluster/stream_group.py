@@ -273,18 +273,8 @@ class StreamGroup(RaftGroup):
 
     # Snapshots.
 
-    def snapshot(self) -> GroupSnapshot:
-        """The state at the applied index."""
-        applied = self.raft.applied
-        return GroupSnapshot(
-            self.id,
-            applied,
-            self.raft.log.term(applied),
-            self.raft.membership_at(applied),
-            self.about(),
-            self.machine.snapshot(),
-            self.raft.voice_index if applied < self.raft.voice_index else 0,
-        )
+    def state(self) -> bytes:
+        return self.machine.snapshot()
 
     def about(self) -> bytes:
         return self.assignment.encode(self.since)
