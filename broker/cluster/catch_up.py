@@ -19,7 +19,7 @@ from broker.cluster.group import RaftGroup
 from broker.cluster.group_store import GroupSnapshot, decode_group_snapshot, group_directory, with_voice
 from broker.cluster.jobs import THREAD_FLUSH, Job
 from broker.cluster.link import PeerLink
-from broker.cluster.verify import VerifyJob
+from broker.cluster.verify import VerifyJob, blocks_of
 from broker.jetstream.stream import StreamMachine
 from raft.types import Message, Snapshot
 from storage.block import BlockInfo
@@ -284,7 +284,7 @@ class CatchUps:
         """A peer asks for a piece of a block, or says that its fetch failed."""
         if group is not None and request.get("failed") is True:
             if request.get("corrupt") is True and not group.failed:
-                self._jobs.append(VerifyJob(self._disk, group))
+                self._jobs.append(VerifyJob(self._disk, group, blocks_of(group)))
             self._send_another(group, link.peer)
             return
         block, offset, length = request.get("block"), request.get("offset"), request.get("length")

@@ -39,7 +39,7 @@ from broker.cluster.room import Room
 from broker.cluster.store_opening import open_store
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
-from broker.cluster.verify import VerifyJob
+from broker.cluster.verify import Scrub, VerifyJob
 from broker.config import Options
 from broker.core.router import Router
 from storage.disk import Disk
@@ -95,6 +95,7 @@ class JetStreamService:
         self._readmission: Final = Readmission(self.assignments, self.engine, links)
         self._repairs: Final = Repairs(self.assignments, self.engine, links, self.catch_ups, disk, self.jobs, rng)
         self._room: Final = Room(self.engine, links)
+        self._scrub: Final = Scrub(self.engine, disk)
         self.frames: Final = PeerFrames(
             links, self.engine, self.answers, self.forwarder, self.catch_ups, self._bootstrap, self._repairs,
             self._readmission.removals, self._room, clock,
@@ -175,6 +176,9 @@ class JetStreamService:
             self._on_full_disk = []
         if not self._stopping:
             self.jobs.extend(self.checkpoints.due(False))
+            block = self._scrub.due(self.clock.now_ns)
+            if block is not None:
+                self.jobs.append(block)
 
     def _try_to_found(self) -> None:
         if self._founding:
@@ -276,7 +280,7 @@ class JetStreamService:
         elif isinstance(job, InstallJob):
             self._installed(job, error)
         elif isinstance(job, VerifyJob):
-            if isinstance(error, StorageError):
+            if isinstance(error, StorageError) and self.engine.groups.get(job.group.id) is job.group:
                 self.engine.fail_group(job.group, error)
         elif isinstance(job, DiscardJob):
             self._repairs.discarded(job, error)

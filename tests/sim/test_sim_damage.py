@@ -263,6 +263,21 @@ def test_a_leader_whose_blocks_are_of_no_use_to_a_peer_reads_them_and_steps_down
     assert stage.events("n1", "catch_up_failed")
 
 
+def test_what_nobody_reads_is_read_in_the_background_and_repaired() -> None:
+    damage = Damage()
+    stage = damage.stage
+    for node in stage.others(damage.leader):
+        damage.rot(node)
+        scrub = stage.machines[node].node.jetstream._scrub
+        stage.rest(5 * SECOND_NS)
+        assert not damage.told(node)
+        scrub.round_at_ns = stage.world.now_ns  # a day has passed
+        stage.wait(lambda: len(stage.events(node, "replica_repaired")) == 1)  # noqa: B023
+        assert len(damage.told(node)) == 1
+        stage.wait(lambda: is_whole(stage, "S", "T"))
+        assert equal_files(stage, "S")
+
+
 # The log.
 
 
