@@ -15,7 +15,7 @@ from sim import bugs_consensus, bugs_disk, bugs_membership, bugs_repair, bugs_so
 from sim.planting import BUGS, PlantedBug
 from sim.run import Result, simulate
 
-SEEDS_MAX = 10
+SEEDS_MAX = 20  # the rarest is found in every tenth story or so
 __all__ = ["BUGS", "SEEDS_MAX", "Hunt", "hunt", "hunt_all"]
 _REGISTERED = (bugs_consensus, bugs_disk, bugs_membership, bugs_repair, bugs_sourced, bugs_streams)
 
