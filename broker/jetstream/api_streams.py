@@ -29,6 +29,10 @@ from broker.jetstream.stream_state import StreamState
 
 SUBJECT_DETAILS_MAX: Final = 100_000
 
+_STATE_ORDER: Final = (
+    "messages", "bytes", "first_seq", "first_ts", "last_seq", "last_ts", "num_subjects", "subjects", "num_deleted",
+    "deleted", "consumer_count",
+)  # fmt: skip
 _INFO: Final = "stream_info_response"
 _PURGE: Final = "stream_purge_response"
 _INFO_FIELDS: Final = {"offset": INTEGER, "deleted_details": BOOLEAN, "subjects_filter": TEXT}
@@ -114,6 +118,7 @@ def _info(request: ApiRequest, leader: StreamLeader) -> ApiAnswer:
         offset = fields.get("offset", 0)
         assert isinstance(offset, int) and isinstance(subject, str)
         paging.update(_add_subjects(state, leader.machine, subject, max(offset, 0)))
+    info["state"] = {name: state[name] for name in _STATE_ORDER if name in state}
     return Reply(answer(info_kind(request), {**paging, **info}))
 
 

@@ -21,7 +21,8 @@ def consumer_info(consumer: Consumer, leader: StreamLeader, listed: bool = False
     """A ConsumerInfo as of now; in lists nats-server leaves out what it says of itself."""
     config = consumer.config.to_json()
     if not listed:
-        config["metadata"] = {**consumer.config.metadata, **SERVER_METADATA}
+        metadata = {**consumer.config.metadata, **SERVER_METADATA}
+        config["metadata"] = {key: metadata[key] for key in sorted(metadata)}
     info: dict[str, object] = {
         "stream_name": consumer.stream,
         "name": consumer.name,

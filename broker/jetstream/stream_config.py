@@ -231,7 +231,8 @@ class StreamConfig:
     def to_answer(self) -> dict[str, object]:
         """As `to_json`, with the versions that answers carry in the metadata."""
         fields = self.to_json()
-        fields["metadata"] = {**self.metadata, METADATA_LEVEL: str(API_LEVEL), METADATA_VERSION: SERVER_VERSION}
+        metadata = {**self.metadata, METADATA_LEVEL: str(API_LEVEL), METADATA_VERSION: SERVER_VERSION}
+        fields["metadata"] = {key: metadata[key] for key in sorted(metadata)}
         return fields
 
     def same_as(self, other: "StreamConfig") -> bool:

@@ -53,7 +53,7 @@ class Message:
         value = self.decoded()
         text = self.payload.decode("utf-8", "backslashreplace")
         if value:
-            text = json.dumps(_alike(value), indent=1, sort_keys=True, ensure_ascii=False)
+            text = json.dumps(_alike(value), indent=1, ensure_ascii=False)
         elif len(text) > 400:
             text = f"{text[:200]}… ({len(text)} characters)"
         return "\n".join([" ".join(parts), text] if text else [" ".join(parts)])
