@@ -25,7 +25,7 @@ from broker.cluster.stream_group import StreamGroup
 from broker.cluster.stream_leader import DeadLetterListener
 from broker.cluster.turn_clock import TurnClock
 from broker.core.router import Router
-from broker.jetstream.atomic_batches import BatchQuota
+from broker.jetstream.batch_quota import BatchQuota
 from broker.jetstream.stream import StreamMachine
 from broker.jetstream.stream_config import MEMORY_STORAGE
 from raft.config import RaftConfig

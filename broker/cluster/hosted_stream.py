@@ -33,5 +33,6 @@ class HostedStream(StreamGroup):
     def touch(self) -> None:
         self._host.touch()
 
-    def _pending_bytes(self) -> int:
-        return self._host.ops_bytes + super()._pending_bytes()
+    def pending_bytes(self) -> int:
+        """With what the host has under way."""
+        return self._host.ops_bytes + super().pending_bytes()

@@ -5,10 +5,13 @@ Not here: whether a message is stored (the machine decides in `apply`), nor how 
 
 from typing import Final
 
+from mypy_extensions import mypyc_attr
+
 from broker.cluster.answers import Answers
 from broker.cluster.group import Waiter
 from broker.jetstream.api_errors import ApiError
 from broker.jetstream.api_types import pub_ack_batch, pub_ack_duplicate, pub_ack_error, pub_ack_prefix
+from broker.jetstream.fast_batches import FastMessage
 from broker.jetstream.ops import PublishBatch
 
 BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
@@ -16,12 +19,29 @@ BATCH_MESSAGES_MAX: Final = 16 * 1024
 _EMPTY: Final = b""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
+class FateListener:
+    """Who keeps account of messages that are not answered one by one (`fast_publishing`)."""
+
+    def stored(self, message: FastMessage, sequence: int) -> None:
+        """It is stored."""
+
+    def duplicate(self, message: FastMessage, sequence: int) -> None:
+        """It was stored before."""
+
+    def refused(self, message: FastMessage, error: ApiError) -> None:
+        """It is not stored."""
+
+
 class PublishWaiter(Waiter):
-    """The replies of one batch, in its order; b"" where the publisher did not ask for one."""
+    """The replies of one batch, in its order; b"" where the publisher did not ask for one, or is told otherwise:
+    `fast` has those, by their places."""
 
     def __init__(self, stream: str, answers: Answers, unavailable: ApiError) -> None:
         self.replies: list[bytes] = []
         self.origins: list[str] = []
+        self.fast: dict[int, FastMessage] = {}
+        self.listener: FateListener | None = None  # of `fast`
         self._answers: Final = answers
         self._stream: Final = stream
         self._prefix: Final = pub_ack_prefix(stream)
@@ -38,6 +58,11 @@ class PublishWaiter(Waiter):
             if reply:
                 ack = prefix + b"%d}" % (first_sequence + position - first)
                 answers.send(origins[position], reply, _EMPTY, _EMPTY, 0, ack)
+        if self.fast and self.listener is not None:
+            for position in range(first, first + count):
+                message = self.fast.get(position)
+                if message is not None:
+                    self.listener.stored(message, first_sequence + position - first)
 
     def counted(self, position: int, sequence: int, value: str) -> None:
         """The message is stored; `value` is what its subject counts now."""
@@ -45,6 +70,8 @@ class PublishWaiter(Waiter):
         if reply:
             ack = self._prefix + b'%d,"val":"%b"}' % (sequence, value.encode())
             self._answers.send(self.origins[position], reply, _EMPTY, _EMPTY, 0, ack)
+        elif position in self.fast and self.listener is not None:
+            self.listener.stored(self.fast[position], sequence)
 
     def duplicate(self, position: int, sequence: int) -> None:
         """The message was stored before, under `sequence`."""
@@ -52,6 +79,8 @@ class PublishWaiter(Waiter):
         if reply:
             ack = pub_ack_duplicate(self._stream, sequence)
             self._answers.send(self.origins[position], reply, _EMPTY, _EMPTY, 0, ack)
+        elif position in self.fast and self.listener is not None:
+            self.listener.duplicate(self.fast[position], sequence)
 
     def refuse(self, position: int, error: ApiError) -> None:
         """The message is not stored."""
@@ -59,8 +88,11 @@ class PublishWaiter(Waiter):
         if reply:
             ack = pub_ack_error(self._stream, error)
             self._answers.send(self.origins[position], reply, _EMPTY, _EMPTY, 0, ack)
+        elif position in self.fast and self.listener is not None:
+            self.listener.refused(self.fast[position], error)
 
     def abandoned(self) -> None:
+        self.fast = {}  # their batches end with this node's leadership
         for position in range(len(self.replies)):
             self.refuse(position, self._unavailable)
 
@@ -103,6 +135,14 @@ class PublishQueue:
         self.waiter.replies.append(reply)
         self.waiter.origins.append(origin)
         return self.batch.bytes > BATCH_BYTES_MAX or self.batch.count >= BATCH_MESSAGES_MAX
+
+    def add_fast(
+        self, subject: bytes, header_length: int, data: bytes, message: FastMessage, listener: FateListener
+    ) -> bool:
+        """As `add`, for a message whose fate the listener is told."""
+        self.waiter.fast[self.batch.count] = message
+        self.waiter.listener = listener
+        return self.add(subject, b"", header_length, data, message.origin)
 
     def take(self, timestamp_ns: int) -> tuple[bytes, PublishWaiter]:
         """Seal the batch: the body of its operation, and who waits for it."""

@@ -13,6 +13,7 @@ from broker.cluster.answers import Answers
 from broker.cluster.assignment import Assignment
 from broker.cluster.catch_up import decode_parcel, parcel_snapshot
 from broker.cluster.dead_letter_stores import DeadLetterStores, PairFlush
+from broker.cluster.fast_publishing import FastPublishing
 from broker.cluster.group import RaftGroup, Waiter
 from broker.cluster.group_store import GroupSnapshot
 from broker.cluster.origin_reads import OriginReads, identity_of
@@ -24,10 +25,12 @@ from broker.jetstream.admission import admit
 from broker.jetstream.advisories import batch_abandoned, consumer_action, render, stream_action
 from broker.jetstream.api_errors import CLUSTER_NOT_AVAIL, STORE_FAILED, STREAM_TOO_MANY_REQUESTS
 from broker.jetstream.api_types import pub_ack_error
-from broker.jetstream.atomic_batches import BATCH_ID, AtomicBatches, BatchQuota
+from broker.jetstream.atomic_batches import BATCH_ID, AtomicBatches
+from broker.jetstream.batch_quota import BatchQuota
 from broker.jetstream.deadlines import earlier
 from broker.jetstream.delivery import Delivery
 from broker.jetstream.delivery_output import OpWaiter
+from broker.jetstream.fast_batches import SUFFIX as FAST_BATCH
 from broker.jetstream.ops import (
     OP_ATOMIC_PUBLISH,
     OP_EXPIRE,
@@ -80,8 +83,9 @@ class StreamGroup(RaftGroup):
         self.answers: Final = answers
         self.clock: Final = clock
         self.delivery: Final = Delivery(machine, StreamOutput(self, router), rng)
-        self._queue: PublishQueue = PublishQueue(machine.config.name, answers, CLUSTER_NOT_AVAIL)
+        self.queue: PublishQueue = PublishQueue(machine.config.name, answers, CLUSTER_NOT_AVAIL)
         self.batch_quota: Final = quota
+        self.fast: Final = FastPublishing(self, quota)
         self._batches: Final = AtomicBatches(quota)
         self.schedules: Final = ScheduleClock(machine)
         self.reads: Final = OriginReads(machine, answers, lambda: identity_of(self.assignment))
@@ -106,10 +110,11 @@ class StreamGroup(RaftGroup):
         if self.machine.config.no_ack:
             reply = b""
         mapping = self.machine.mapping
+        original = subject
         if mapping is not None:
-            subject = mapping.stored_subject(subject, self.clock.wall_ns + self._queue.batch.count)
+            subject = mapping.stored_subject(subject, self.clock.wall_ns + self.queue.batch.count)
         error = admit(self.machine, subject, header_length, data)
-        if error is None and self._pending_bytes() > PENDING_BYTES_MAX:
+        if error is None and self.pending_bytes() > PENDING_BYTES_MAX:
             error = STREAM_TOO_MANY_REQUESTS
         if self.disk_full:
             error = STORE_FAILED.of(err=NO_SPACE)
@@ -118,12 +123,17 @@ class StreamGroup(RaftGroup):
                 ack = pub_ack_error(self.machine.config.name, error)
                 self.answers.send(origin, reply, b"", b"", 0, ack)
             return
+        if reply.endswith(FAST_BATCH):
+            if self.fast.publish(subject, original, reply, header_length, data, origin):
+                self._seal()
+            self.touch()
+            return
         if header_length and self.machine.config.allow_atomic:
             batch_id = header_value(data[:header_length], BATCH_ID)
             if batch_id:
                 self._publish_in_batch(batch_id, subject, reply, header_length, data, origin)
                 return
-        if self._queue.add(subject, reply, header_length, data, origin):
+        if self.queue.add(subject, reply, header_length, data, origin):
             self._seal()
         if not self.dirty:
             self.touch()
@@ -156,12 +166,14 @@ class StreamGroup(RaftGroup):
             subject, fields = batch_abandoned(self.machine.config.name, batch_id, reason)
             self.advise(subject, fields)
 
-    def _pending_bytes(self) -> int:
-        return self.raft.uncommitted_bytes + self.ops_bytes + self._queue.batch.bytes + self._batches.bytes
+    def pending_bytes(self) -> int:
+        """What publishes on their way here weigh."""
+        waiting = self._batches.bytes + self.fast.batches.held_bytes
+        return self.raft.uncommitted_bytes + self.ops_bytes + self.queue.batch.bytes + waiting
 
     def _seal(self) -> None:
-        if self._queue.batch.count:
-            body, waiter = self._queue.take(self.clock.wall_ns)
+        if self.queue.batch.count:
+            body, waiter = self.queue.take(self.clock.wall_ns)
             self.add_op(frame_op(OP_PUBLISH, body, self.slot), waiter, True)
 
     def propose(self, kind: int, body: bytes, waiter: OpWaiter | None, urgent: bool) -> None:
@@ -174,6 +186,7 @@ class StreamGroup(RaftGroup):
         if not self.is_leader:
             return 0
         deadline_ns = earlier(self.delivery.next_deadline_ns(), self._batches.next_deadline_ns())
+        deadline_ns = earlier(deadline_ns, self.fast.batches.next_deadline_ns())
         deadline_ns = earlier(deadline_ns, self.reads.next_deadline_ns())
         expiry_ns = earlier(self.machine.next_expiry_ns(), self.schedules.next_due_ns(self.clock.wall_ns))
         if expiry_ns:
@@ -193,6 +206,8 @@ class StreamGroup(RaftGroup):
             if delivery.dirty or 0 < delivery.next_deadline_ns() <= now_ns:
                 if delivery.pump(now_ns, self.clock.wall_ns):
                     self.touch()
+            if 0 < self.fast.batches.next_deadline_ns() <= now_ns:
+                self.fast.batches.expire(now_ns)
             if 0 < self._batches.next_deadline_ns() <= now_ns:
                 self._batches.expire(now_ns)
                 self._tell_abandoned()
@@ -260,10 +275,11 @@ class StreamGroup(RaftGroup):
             self.beside.became_leader()
 
     def lost_leadership(self) -> None:
-        batch_waiter = self._queue.waiter
-        self._queue = PublishQueue(self.machine.config.name, self.answers, CLUSTER_NOT_AVAIL)
+        batch_waiter = self.queue.waiter
+        self.queue = PublishQueue(self.machine.config.name, self.answers, CLUSTER_NOT_AVAIL)
         batch_waiter.abandoned()
         self._batches.clear()
+        self.fast.batches.clear()
         self.delivery.resign()
         self.reads.drop()
         self.watcher.follow()

@@ -99,6 +99,12 @@ def pub_ack_batch(stream: str, sequence: int, batch_id: bytes, count: int) -> by
     return pub_ack_prefix(stream) + b'%d,"batch":%b,"count":%d}' % (sequence, name, count)
 
 
+def pub_ack_duplicate_batch(stream: str, sequence: int, batch_id: bytes, count: int) -> bytes:
+    """A fast batch of one message that was stored before."""
+    name = json_bytes(batch_id.decode(errors="replace"))
+    return pub_ack_prefix(stream) + b'%d,"duplicate": true,"batch":%b,"count":%d}' % (sequence, name, count)
+
+
 def pub_ack_error(stream: str, error: ApiError) -> bytes:
     """The message is not stored."""
     return json_bytes({"error": error.to_json(), "stream": stream, "seq": 0})

@@ -5,7 +5,7 @@ A client sends messages with `Nats-Batch-Id` and `Nats-Batch-Sequence` (1, 2, 3 
 one operation, applied as a whole or not at all (`publish_atomic`). Until then the batch is only here, and gone with
 the leader's term: the client is told at its next message that the batch is incomplete, and begins again.
 
-Bounds: `IN_FLIGHT_MAX` batches a stream and `NODE_MAX` a node (`BatchQuota`), `MESSAGES_MAX` messages and `BYTES_MAX`
+Bounds: `IN_FLIGHT_MAX` batches a stream, so many a node (`batch_quota`), `MESSAGES_MAX` messages and `BYTES_MAX`
 bytes a batch, `IDLE_NS` between two messages. nats-server has no bound of bytes; here a batch is one entry of the log.
 
 Not here: what the machine checks, who may publish at all (`admission`), sending answers (`broker/cluster`).
@@ -24,6 +24,7 @@ from broker.jetstream.api_errors import (
     ApiError,
 )
 from broker.jetstream.api_types import API_LEVEL
+from broker.jetstream.batch_quota import BatchQuota
 from broker.jetstream.durations import SECOND_NS
 from broker.jetstream.ops import HEADERS_MAX, PublishBatch
 from broker.jetstream.publish_headers import add_header, header_value, remove_header
@@ -33,7 +34,6 @@ BATCH_SEQUENCE: Final = b"Nats-Batch-Sequence"
 BATCH_COMMIT: Final = b"Nats-Batch-Commit"
 REQUIRED_LEVEL: Final = b"Nats-Required-Api-Level"
 IN_FLIGHT_MAX: Final = 50
-NODE_MAX: Final = 1000
 MESSAGES_MAX: Final = 1000
 BYTES_MAX: Final = 64 * 1024 * 1024
 IDLE_NS: Final = 10 * SECOND_NS
@@ -44,13 +44,6 @@ ABANDONED_TIMEOUT: Final = "timeout"
 ABANDONED_LARGE: Final = "large"
 ABANDONED_INCOMPLETE: Final = "incomplete"
 ABANDONED_UNSUPPORTED: Final = "unsupported"
-
-
-class BatchQuota:
-    """How many batches all streams that this node leads have."""
-
-    def __init__(self) -> None:
-        self.count: int = 0
 
 
 class StagedBatch:
@@ -88,10 +81,10 @@ class AtomicBatches:
         if batch is None:
             if sequence != 1:
                 return BATCH_TOO_LARGE.of(size=MESSAGES_MAX) if size > MESSAGES_MAX else BATCH_INCOMPLETE
-            if len(self._staged) >= IN_FLIGHT_MAX or self._quota.count >= NODE_MAX:
+            if len(self._staged) >= IN_FLIGHT_MAX or not self._quota.has_room_for_atomic():
                 return TOO_MANY_BATCHES
             batch = self._staged[batch_id] = StagedBatch()
-            self._quota.count += 1
+            self._quota.atomic += 1
         if commit not in (b"", b"1", b"eob"):
             self._drop(batch_id)
             return BATCH_COMMIT_INVALID
@@ -125,7 +118,7 @@ class AtomicBatches:
 
     def _drop(self, batch_id: bytes) -> None:
         batch = self._staged.pop(batch_id)
-        self._quota.count -= 1
+        self._quota.atomic -= 1
         self.bytes -= batch.messages.bytes
 
     # Time.

@@ -1,9 +1,7 @@
 """Which stream configurations are good: NATS's defaults and checks on creation and update.
 
-Features this server does not have are refused with one clear error (10052), never accepted and ignored. Three are
+Features this server does not have are refused with one clear error (10052), never accepted and ignored. Two are
 accepted though:
-* `allow_batched` permits clients to use fast batches; tools such as `nats bench --create` ask for it whether they use
-  them or not. A message that does use one is refused (10205), the stream works otherwise.
 * `compression: s2` asks for smaller files and changes no answer; blocks are written uncompressed.
 * `persist_mode: async` permits acks of what is not on disk yet; here all acks wait for the disk (but for what
   `sync_interval` allows), as a log that serves many streams is synced for all of them at once.

@@ -1,4 +1,4 @@
-"""Many messages in one go, on three nodes and through each of them: atomic batches, direct gets in batches."""
+"""Many messages in one go, on three nodes and through each of them: atomic and fast batches, direct gets in batches."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ async def batches_through_every_node(cluster: Cluster) -> None:
         assert (await api(client, "STREAM.INFO.S"))["state"]["messages"] == 10 * number
         ack = json.loads(await say(client, f"batch{number}", 10, "1"))
         assert ack == {"stream": "S", "seq": 10 * number + 10, "batch": f"batch{number}", "count": 10}
+    await fast_batches(clients)
     for client in clients:
         *found, end = await direct_get(client, {"seq": 11, "batch": 15})
         assert [int((message.headers or {})["Nats-Sequence"]) for message in found] == list(range(11, 26))
@@ -38,6 +39,26 @@ async def batches_through_every_node(cluster: Cluster) -> None:
         assert [(message.headers or {})["Nats-Sequence"] for message in found] == ["30"]
     for client in clients:
         await client.close()
+
+
+async def fast_batches(clients: list[Client]) -> None:
+    """A thousand messages in a stream of their own; then as many with acks every hundred."""
+    fields = {"name": "F", "subjects": ["f"], "num_replicas": 3, "allow_batched": True}
+    assert "error" not in await api(clients[0], "STREAM.CREATE.F", fields)
+    for number, client in enumerate(clients):
+        inbox = client.new_inbox()
+        answers = await client.subscribe(f"{inbox}.>")
+        for sequence in range(1, 1001):
+            operation = 0 if sequence == 1 else 2 if sequence == 1000 else 1
+            reply = f"{inbox}.fast{number}.100.fail.{sequence}.{operation}.$FI"
+            await client.publish("f", b"x", reply=reply)
+        acks = [json.loads((await answers.next_msg(timeout=5)).data)]
+        while "batch" not in acks[-1]:
+            acks.append(json.loads((await answers.next_msg(timeout=5)).data))
+        assert acks[0] == {"type": "ack", "seq": 0, "msgs": 100}
+        assert acks[-1] == {"stream": "F", "seq": 1000 * (number + 1), "batch": f"fast{number}", "count": 1000}
+        assert [ack["seq"] % 100 for ack in acks[:-1]] == [0] * (len(acks) - 1)
+        await answers.unsubscribe()
 
 
 async def api(client: Client, verb: str, body: object = None) -> dict:

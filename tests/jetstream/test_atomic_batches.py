@@ -1,7 +1,8 @@
 """Atomic batches before they are committed: bounds, gaps, time, a leader that goes."""
 
 from broker.jetstream.api_errors import BATCH_INCOMPLETE, BATCH_TOO_LARGE, TOO_MANY_BATCHES, ApiError
-from broker.jetstream.atomic_batches import BYTES_MAX, IDLE_NS, NODE_MAX, AtomicBatches, BatchQuota
+from broker.jetstream.atomic_batches import BYTES_MAX, IDLE_NS, AtomicBatches
+from broker.jetstream.batch_quota import ATOMIC_MAX, BatchQuota
 from broker.jetstream.ops import PublishOp
 
 
@@ -49,7 +50,7 @@ def test_a_batch_that_stands_still_is_forgotten_and_its_next_message_is_told_so(
     assert batches.abandoned == []
     batches.expire(2 + IDLE_NS)
     assert batches.abandoned == [(b"b", "timeout")]
-    assert (batches.bytes, quota.count) == (0, 0)
+    assert (batches.bytes, quota.atomic) == (0, 0)
     assert say(batches, 3) == BATCH_INCOMPLETE
 
 
@@ -58,14 +59,14 @@ def test_batches_are_gone_with_the_leader():
     batches = AtomicBatches(quota)
     say(batches, 1)
     batches.clear()
-    assert (batches.bytes, quota.count) == (0, 0)
+    assert (batches.bytes, quota.atomic) == (0, 0)
     assert say(batches, 2, "1") == BATCH_INCOMPLETE
     assert batches.committed is None
 
 
 def test_a_node_holds_so_many_batches_over_all_its_streams():
     quota = BatchQuota()
-    quota.count = NODE_MAX - 1
+    quota.atomic = ATOMIC_MAX - 1
     one, other = AtomicBatches(quota), AtomicBatches(quota)
     assert say(one, 1) is None
     assert say(other, 1) == TOO_MANY_BATCHES

@@ -12,6 +12,7 @@ line may be:
     req subject body        a request on any subject
     pub subject body        a publish with a reply subject, so that a PubAck comes
     send subject body       a publish without a reply subject; nothing is waited for
+    send subject (reply) …  a publish with just that reply subject
     sub subject [queue]     a subscription; `unsub subject` ends it
     hear 3                  three messages more are waited for, whatever they are
     quiet 100               whatever comes within 100 ms; for what must not come
@@ -33,6 +34,7 @@ _FRONT = re.compile(r"(?:([A-Z]): )?(?:(\d+) times: )?")
 _COUNT = re.compile(r" => (\d+|end)$")
 _BATCH = re.compile(r'"batch":(\d+)')
 _HEADER = re.compile(r"\[([^\]:]+: ?[^\]]*)\] ?")
+_REPLY = re.compile(r"\(([^()]+)\) ?")
 _MANY = re.compile(r"<([^<>*]+)\*(\d+)>")
 _API = re.compile(r"[A-Z]+(\.|$)")
 
@@ -66,6 +68,10 @@ class Line:
             self.subject = "$JS.API." + word
         if self.kind in (HEAR, QUIET):
             assert self.subject.isdigit(), f"{place}: {word} how much?"
+        reply = _REPLY.match(rest) if self.kind == PUBLISH else None
+        self.reply = "" if reply is None else _MANY.sub(lambda found: found[1] * int(found[2]), reply[1])
+        if reply is not None:
+            rest = rest[reply.end() :]
         self.headers: list[str] = []
         while (header := _HEADER.match(rest)) is not None and self.kind in (REQUEST, PUBLISH):
             self.headers.append(header[1])

@@ -145,7 +145,7 @@ class Player:
             subject, body = self._filled(said(line.subject)), self._filled(said(line.body))
             if line.kind in (REQUEST, PUBLISH):
                 headers = [self._filled(said(header)) for header in line.headers]
-                reply = client.fresh_inbox() if line.kind == REQUEST else ""
+                reply = client.fresh_inbox() if line.kind == REQUEST else said(line.reply)
                 client.publish(subject, reply, headers, body)
             elif line.kind == SUBSCRIBE:
                 client.subscribe(subject, body)
