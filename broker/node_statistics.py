@@ -3,6 +3,7 @@
 Reads the parts, changes nothing. Lists that are long are only made when a page asks for them (`detail`).
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, cast
 
 from broker.cluster.cluster_info import raft_group_name, stream_cluster_info
@@ -11,6 +12,7 @@ from broker.cluster.identity import META_GROUP, peer_id
 from broker.cluster.service import JetStreamService
 from broker.cluster.stream_group import StreamGroup
 from broker.core.session import ClientSession
+from broker.core.subscription import ClientSubscription
 from broker.jetstream.api_streams import stream_info
 from broker.jetstream.consumer_info import consumer_info
 from broker.jetstream.stream_config import MEMORY_STORAGE
@@ -26,6 +28,9 @@ from broker.monitor.statistics import (
     ServerStatistics,
     Statistics,
     StreamStatistics,
+    StreamTotals,
+    SubscriptionStatistics,
+    no_streams,
 )
 
 if TYPE_CHECKING:
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
 
 DETAIL_CONNECTIONS: Final = "connections"
 DETAIL_STREAMS: Final = "streams"
+DETAIL_CONSUMERS: Final = "consumers"
 DETAIL_SUBLIST: Final = "sublist"
 
 
@@ -67,7 +73,7 @@ def statistics(node: "BrokerNode", detail: str) -> Statistics:
             "cache_hits": int(node.router.lookups - node.router.misses),
             "fanouts": node.router.fanouts() if detail in (DETAIL_CONNECTIONS, DETAIL_SUBLIST) else [],
         },
-        "jetstream": None if jetstream is None else _jetstream(node, jetstream, detail == DETAIL_STREAMS),
+        "jetstream": None if jetstream is None else _jetstream(node, jetstream, detail),
         "health": _health(jetstream),
     }
 
@@ -92,17 +98,29 @@ def _connection(session: ClientSession, offset_ns: int, stop_ns: int, reason: st
         "lang": options.lang,
         "version": options.version,
         "user": options.user,
-        "subscriptions": [
-            {
-                "subject": subscription.subject.decode("utf-8", "replace"),
-                "queue": subscription.queue.decode("utf-8", "replace"),
-                "sid": subscription.sid.decode("utf-8", "replace"),
-                "msgs": int(subscription.delivered),
-                "max": int(subscription.max),
-            }
-            for subscription in session.left or session.subscriptions.values()
-        ],
+        "subscriptions": SubscriptionRows(session),
         "num_subscriptions": session.num_left or len(session.subscriptions),
+    }
+
+
+class SubscriptionRows:
+    """The subscriptions of a connection, made when a page shows them: a thousand connections may have a million."""
+
+    def __init__(self, session: ClientSession) -> None:
+        self._session: Final = session
+
+    def __iter__(self) -> Iterator[SubscriptionStatistics]:
+        for each in self._session.left or self._session.subscriptions.values():
+            yield _subscription(each)
+
+
+def _subscription(subscription: ClientSubscription) -> SubscriptionStatistics:
+    return {
+        "subject": subscription.subject.decode("utf-8", "replace"),
+        "queue": subscription.queue.decode("utf-8", "replace"),
+        "sid": subscription.sid.decode("utf-8", "replace"),
+        "msgs": int(subscription.delivered),
+        "max": int(subscription.max),
     }
 
 
@@ -144,9 +162,10 @@ def _server(node: "BrokerNode", routes: list[RouteStatistics]) -> ServerStatisti
     }
 
 
-def _jetstream(node: "BrokerNode", service: JetStreamService, wants_streams: bool) -> JetStreamStatistics:
+def _jetstream(node: "BrokerNode", service: JetStreamService, detail: str) -> JetStreamStatistics:
     memory = storage = reserved_memory = reserved_storage = replicated = 0
     streams: list[StreamStatistics] = []
+    totals = no_streams()
     for group in service.assignments.groups.values():
         config = group.machine.config
         reserved = max(config.max_bytes, 0)
@@ -158,8 +177,9 @@ def _jetstream(node: "BrokerNode", service: JetStreamService, wants_streams: boo
             reserved_storage += reserved
         if len(group.membership().voters) > 1:
             replicated += 1
-        if wants_streams:
-            streams.append(_stream(service, group))
+        _count(group, totals)
+        if detail in (DETAIL_STREAMS, DETAIL_CONSUMERS):
+            streams.append(_stream(service, group, detail == DETAIL_CONSUMERS))
     dispatch = service.dispatch
     return {
         "memory": memory,
@@ -169,22 +189,33 @@ def _jetstream(node: "BrokerNode", service: JetStreamService, wants_streams: boo
         "api_total": dispatch.api_total,
         "api_errors": dispatch.api_errors,
         "ha_assets": replicated + (1 if service.clustered else 0),
+        "totals": totals,
         "meta": _meta(node, service) if service.clustered else None,
         "streams": streams,
     }
 
 
-def _stream(service: JetStreamService, group: StreamGroup) -> StreamStatistics:
+def _count(group: StreamGroup, totals: StreamTotals) -> None:
+    leads, consumers = int(group.is_leader), len(group.machine.consumers)
+    totals["streams"] += 1
+    totals["streams_leader"] += leads
+    totals["consumers"] += consumers
+    totals["consumers_leader"] += leads * consumers  # they ride in their stream's group
+    totals["messages"] += group.store.messages
+    totals["bytes"] += group.store.bytes
+
+
+def _stream(service: JetStreamService, group: StreamGroup, wants_consumers: bool) -> StreamStatistics:
     leader = service.dispatch.stream_api.leader(group)
     consumers: list[ConsumerStatistics] = [
         {"info": consumer_info(consumer, leader), "is_leader": group.is_leader}
         for consumer in group.machine.consumers.values()
+        if wants_consumers
     ]
     return {
         "info": stream_info(leader),
         "raft_group": raft_group_name(group.id, len(group.membership().voters)),
         "is_leader": group.is_leader,
-        "num_consumers": len(consumers),
         "consumers": consumers,
     }
 

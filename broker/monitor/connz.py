@@ -125,9 +125,9 @@ def _row(row: ConnectionStatistics, now_ns: int, user: bool, subjects: bool, det
             page[key] = value
     if user and row["user"]:
         page["authorized_user"] = row["user"]
-    if subjects and row["subscriptions"]:
+    if subjects and row["num_subscriptions"]:
         page["subscriptions_list"] = [each["subject"] for each in row["subscriptions"]]
-    if detail and row["subscriptions"]:
+    if detail and row["num_subscriptions"]:
         page["subscriptions_list_detail"] = [subscription_detail(each, row["cid"]) for each in row["subscriptions"]]
     if user and not row["stop_ns"]:
         page["name_tag"] = ACCOUNT

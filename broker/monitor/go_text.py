@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 SECOND_NS: Final = 1_000_000_000
+INDENTED_MAX: Final = 64 * 1024
 ZERO_TIME: Final = "0001-01-01T00:00:00Z"
 
 
@@ -55,9 +56,11 @@ def uptime_text(duration_ns: int) -> str:
 
 
 def json_text(tree: Any, indent: int | None = 2) -> str:
-    """JSON as Go's encoder writes it, with <, > and & escaped."""
-    separators = (",", ": ") if indent else (",", ":")
-    text = json.dumps(tree, indent=indent, ensure_ascii=False, separators=separators)
+    """JSON as Go's encoder writes it, with <, > and & escaped. Nobody reads a long page; that is not indented, which
+    would take ten times as long."""
+    text = json.dumps(tree, ensure_ascii=False, separators=(",", ":"))
+    if indent and len(text) <= INDENTED_MAX:
+        text = json.dumps(tree, indent=indent, ensure_ascii=False, separators=(",", ": "))
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 

@@ -12,7 +12,14 @@ from typing import Any, Final
 from broker import config
 from broker.monitor.go_text import ZERO_TIME, time_text
 from broker.monitor.query import BadQuery, Query
-from broker.monitor.statistics import JetStreamStatistics, MetaStatistics, Statistics, StreamStatistics
+from broker.monitor.statistics import (
+    JetStreamStatistics,
+    MetaStatistics,
+    Statistics,
+    StreamStatistics,
+    StreamTotals,
+    no_streams,
+)
 
 ACCOUNT: Final = "$G"
 API_LEVEL: Final = 5
@@ -33,12 +40,19 @@ def jsz(statistics: Statistics, options: config.Options, query: Query) -> dict[s
     jetstream = statistics["jetstream"]
     head = {"server_id": statistics["server"]["server_id"], "now": time_text(statistics["now_ns"])}
     if jetstream is None:
-        return {**_stats_disabled(), **head, "disabled": True, "config": _config_disabled(), **_counts([]), "total": 0}
+        return {
+            **_stats_disabled(),
+            **head,
+            "disabled": True,
+            "config": _config_disabled(),
+            **_counts(no_streams()),
+            "total": 0,
+        }
     if query.boolean("leader-only") and not _leads_meta(statistics):
         raise BadQuery("filtered response: not leader")
     page: dict[str, Any] = {**jetstream_stats(jetstream), **head, "config": jetstream_config(options)}
     page["limits"] = {}
-    page |= _counts(jetstream["streams"])
+    page |= _counts(jetstream["totals"])
     if jetstream["meta"] is not None:
         page["meta_cluster"] = meta_cluster(jetstream["meta"])
     if wants_accounts and offset == 0 and account in ("", ACCOUNT):
@@ -110,17 +124,14 @@ def _leads_meta(statistics: Statistics) -> bool:
     return meta is None or meta["leader"] == statistics["server"]["server_name"]
 
 
-def _counts(streams: list[StreamStatistics]) -> dict[str, Any]:
-    states = [each["info"]["state"] for each in streams]
-    page = {"streams": len(streams)}
-    if led := sum(each["is_leader"] for each in streams):
-        page["streams_leader"] = led
-    page["consumers"] = sum(each["num_consumers"] for each in streams)
-    if led := sum(each["num_consumers"] for each in streams if each["is_leader"]):
-        page["consumers_leader"] = led  # consumers ride in their stream's group
-    page["messages"] = sum(state["messages"] for state in states)
-    page["bytes"] = sum(state["bytes"] for state in states)
-    return page
+def _counts(totals: StreamTotals) -> dict[str, Any]:
+    page: dict[str, Any] = {"streams": totals["streams"]}
+    if totals["streams_leader"]:
+        page["streams_leader"] = totals["streams_leader"]
+    page["consumers"] = totals["consumers"]
+    if totals["consumers_leader"]:
+        page["consumers_leader"] = totals["consumers_leader"]
+    return page | {"messages": totals["messages"], "bytes": totals["bytes"]}
 
 
 def _account(jetstream: JetStreamStatistics) -> dict[str, Any]:

@@ -70,18 +70,20 @@ DETAILS: Final = {
     "/subsz": "connections",
     "/accountz": "sublist",
     "/routez": "routes",
-    "/jsz": "streams",
-    "/healthz": "streams",
-    "/metrics": "streams",
+    "/metrics": "consumers",
 }
 ALIASES: Final = {"/subscriptionsz": "/subsz"}
 PATHS: Final = ("/", "/healthz", "/metrics", *TREES)
 
 
 def detail(path: str, query: Query) -> str:
-    """Which list of `BrokerNode.statistics` a page shows; a probe of /healthz that names no stream shows none."""
-    if path == "/healthz" and not query.text("stream"):
-        return ""
+    """Which list of `BrokerNode.statistics` a page shows; "consumers" are those of all streams, and these."""
+    if path == "/healthz":
+        return "consumers" if query.text("stream") else ""
+    if path == "/jsz" and query.is_true("consumers"):
+        return "consumers"
+    if path == "/jsz":
+        return "streams" if query.is_true("streams") else ""
     return DETAILS.get(path, "")
 
 

@@ -25,6 +25,10 @@ class Query:
     def text(self, name: str) -> str:
         return self._values.get(name, "")
 
+    def is_true(self, name: str) -> bool:
+        """Without complaint about nonsense."""
+        return self._values.get(name, "") in TRUE
+
     def boolean(self, name: str) -> bool:
         value = self._values.get(name, "")
         if value in TRUE:

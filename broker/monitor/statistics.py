@@ -8,6 +8,7 @@ Read next: `varz.py`, the widest user.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, TypedDict
 
 
@@ -61,7 +62,7 @@ class ConnectionStatistics(TrafficStatistics):
     version: str
     user: str
     num_subscriptions: int
-    subscriptions: list[SubscriptionStatistics]  # of closed ones, the first few of those they had
+    subscriptions: Iterable[SubscriptionStatistics]  # of closed ones, the first few of those they had
 
 
 class RouteStatistics(TrafficStatistics):
@@ -117,8 +118,29 @@ class StreamStatistics(TypedDict):
     info: dict[str, Any]  # as STREAM.INFO: config, created, state, cluster
     raft_group: str
     is_leader: bool  # this node leads it
-    num_consumers: int
     consumers: list[ConsumerStatistics]
+
+
+class StreamTotals(TypedDict):
+    """Over all replicas here, and of those that lead."""
+
+    streams: int
+    streams_leader: int
+    consumers: int
+    consumers_leader: int
+    messages: int
+    bytes: int
+
+
+def no_streams() -> StreamTotals:
+    return {
+        "streams": 0,
+        "streams_leader": 0,
+        "consumers": 0,
+        "consumers_leader": 0,
+        "messages": 0,
+        "bytes": 0,
+    }
 
 
 class JetStreamStatistics(TypedDict):
@@ -129,6 +151,7 @@ class JetStreamStatistics(TypedDict):
     api_total: int
     api_errors: int
     ha_assets: int  # replicated groups here
+    totals: StreamTotals
     meta: MetaStatistics | None  # None: not clustered
     streams: list[StreamStatistics]  # those with a replica here
 

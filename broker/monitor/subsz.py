@@ -5,6 +5,7 @@ Read next: `accountz.py`.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Any
 
 from broker.core.subjects import is_valid_literal, matches
@@ -33,15 +34,22 @@ def subsz(statistics: Statistics, query: Query) -> dict[str, Any]:
     if query.text("acc") not in ("", ACCOUNT):
         return page | dict.fromkeys(sublist_stats(statistics["sublist"]), 0)
     if wanted:
-        rows = [
-            {"account": ACCOUNT, "account_tag": ACCOUNT, **subscription_detail(each, connection["cid"])}
+        rows = (
+            (connection["cid"], each)
             for connection in statistics["connections"]
             for each in connection["subscriptions"]
             if not test or matches(each["subject"].encode(), test.encode())
-        ]
-        page["total"] = len(rows)
-        if shown := rows[offset : offset + limit]:
-            page["subscriptions_list"] = shown
+        )
+        if test:
+            found = list(rows)
+            total, shown = len(found), found[offset : offset + limit]
+        else:  # as many as are shown are looked at, and no more
+            total = sum(connection["num_subscriptions"] for connection in statistics["connections"])
+            shown = list(islice(rows, offset, offset + limit))
+        page["total"] = total
+        if shown:
+            account = {"account": ACCOUNT, "account_tag": ACCOUNT}
+            page["subscriptions_list"] = [account | subscription_detail(each, cid) for cid, each in shown]
     return page
 
 

@@ -277,3 +277,8 @@ def test_routez_shows_what_a_route_wants() -> None:
     assert listed["subscriptions_list_detail"] == [
         {"subject": "a", "qgroup": "q", "sid": "R $G a q", "msgs": 0, "cid": 7}
     ]
+
+
+def test_a_long_page_is_not_indented() -> None:
+    assert json_text({"a": ["b" * 70_000]}).startswith('{"a":["bb')
+    assert json_text({"a": ["b"]}) == '{\n  "a": [\n    "b"\n  ]\n}'

@@ -19,9 +19,9 @@ def test_a_page_costs_only_what_it_shows() -> None:
         assert tree["server"]["num_connections"] == 1
         return len(tree["connections"]), len(tree["jetstream"]["streams"]), len(tree["health"]["faults"])
 
-    assert made("/varz") == made("/healthz") == made("/routez") == (0, 0, 0)
+    assert made("/varz") == made("/healthz") == made("/routez") == made("/jsz") == (0, 0, 0)
     assert made("/connz") == (1, 0, 0)
-    assert made("/jsz") == made("/healthz?account=$G&stream=S") == made("/metrics") == (0, 1, 0)
+    assert made("/jsz?streams=1") == made("/healthz?account=$G&stream=S") == made("/metrics") == (0, 1, 0)
 
 
 def test_what_is_committed_and_not_applied_yet_is_no_fault() -> None:
@@ -32,3 +32,26 @@ def test_what_is_committed_and_not_applied_yet_is_no_fault() -> None:
     group.raft.applied -= 1
     assert stage.machines["n1"].node.statistics("")["health"]["faults"] == []
     group.raft.applied += 1
+
+
+def test_what_is_not_listed_is_counted() -> None:
+    stage = Stage()
+    client = stage.client("n1")
+    stage.create(client, "S")
+    stage.ask(client, "$JS.API.CONSUMER.DURABLE.CREATE.S.D", {"stream_name": "S", "config": {"durable_name": "D"}})
+    stage.publish(client, "S.a", 3)
+    stage.wait(lambda: stage.level("S"))
+    totals = [stage.machines[name].node.statistics("")["jetstream"]["totals"] for name in ("n1", "n2", "n3")]
+    assert [(each["streams"], each["consumers"], each["messages"]) for each in totals] == [(1, 1, 3)] * 3
+    assert sum(each["streams_leader"] for each in totals) == sum(each["consumers_leader"] for each in totals) == 1
+
+    def listed(target: str) -> tuple[int, int]:
+        path, query = pages.split_target(target)
+        streams = stage.machines["n1"].node.statistics(pages.detail(path, query))["jetstream"]["streams"]
+        return len(streams), sum(len(stream["consumers"]) for stream in streams)
+
+    assert (listed("/jsz?streams=1"), listed("/jsz?consumers=true"), listed("/jsz?streams=bad")) == (
+        (1, 0),
+        (1, 1),
+        (0, 0),
+    )

@@ -84,7 +84,7 @@ def stream(name: str, **changes: Any) -> Any:
         "state": {"messages": 1, "bytes": 43, "first_seq": 1, "last_seq": 1, "num_subjects": 1, "consumer_count": 1},
         "cluster": {"name": "c", "leader": "n1", "replicas": []},
     }
-    row = {"info": info, "raft_group": "S-R3F-MZ2dDMUo", "is_leader": True, "num_consumers": 1}
+    row = {"info": info, "raft_group": "S-R3F-MZ2dDMUo", "is_leader": True}
     return row | {"consumers": [consumer(name, "D")]} | changes
 
 
@@ -125,7 +125,15 @@ def clustered(**changes: Any) -> Statistics:
         "api_total": 3,
         "api_errors": 1,
         "ha_assets": 2,
+        "totals": {
+            "streams": 2,
+            "streams_leader": 1,
+            "consumers": 1,
+            "consumers_leader": 1,
+            "messages": 2,
+            "bytes": 86,
+        },
         "meta": meta,
-        "streams": [stream("S"), stream("T", is_leader=False, consumers=[], num_consumers=0)],
+        "streams": [stream("S"), stream("T", is_leader=False, consumers=[])],
     }
     return standalone(jetstream=jetstream, **changes)
