@@ -26,6 +26,7 @@ from broker.jetstream.ops import (
     OP_MESSAGE_DELETE,
     OP_PUBLISH,
     OP_PURGE,
+    OP_SCHEDULED,
     OP_SOURCED,
     OP_STREAM_CONFIG,
     SLOT_OWN,
@@ -36,6 +37,7 @@ from broker.jetstream.ops import (
     op_time,
     split_ops,
 )
+from broker.jetstream.schedules import ScheduledOp
 from broker.jetstream.sourced import SourcedOp
 
 ACKED, PURGED, LIMIT, AGED = "acked", "purged", "over the limit", "too old"
@@ -84,6 +86,7 @@ class Model:
         self.last = 0
         self.time_ns = 0
         self.ids: dict[str, tuple[int, int]] = {}  # message id → sequence, time
+        self.schedules: dict[str, int] = {}
         self.origins: dict[bytes, tuple[int, str]] = {}  # of sources: the last message, and which stream it is of
         self.consumers: dict[str, ModelConsumer] = {}
         self.has_dead_letters = False
@@ -105,6 +108,8 @@ class Model:
         """One operation."""
         if kind == OP_PUBLISH:
             self._publish(PublishOp(body))
+        elif kind == OP_SCHEDULED:
+            self._scheduled(ScheduledOp(body))
         elif kind == OP_SOURCED:
             self._sourced(SourcedOp(body))
         elif kind == OP_DELIVERED:
@@ -160,9 +165,11 @@ class Model:
             self.last += 1
             if message_id is not None and self.config.get("duplicate_window"):
                 self.ids[message_id] = (self.last, batch_ns)
-            start = op.positions[at] + op.subject_lengths[at]
-            data = op.raw[start : start + op.data_lengths[at]]
-            self.texts[self.last] = data[op.header_lengths[at] :].decode()
+            block = op.headers(at)
+            if self._notes_schedule(subject, headers):
+                block = block[:-2] + b"Nats-Rollup: sub\r\n\r\n"
+            data = block + op.payload(at)
+            self.texts[self.last] = op.payload(at).decode()
             self.subjects[self.last] = subject
             if self.config["retention"] == "interest" and not self._wanted(subject):
                 self.removed[self.last] = "nobody wanted it"
@@ -195,6 +202,25 @@ class Model:
 
     def _wanted(self, subject: str) -> bool:
         return any(consumer.wants(subject) for consumer in self.consumers.values())
+
+    def _notes_schedule(self, subject: str, headers: dict[str, str]) -> bool:
+        """Whether the message being stored is a schedule."""
+        self.schedules.pop(subject, None)
+        if "Nats-Schedule" in headers:
+            self.schedules[subject] = self.last
+        return "Nats-Schedule" in headers
+
+    def _scheduled(self, op: ScheduledOp) -> None:
+        """What a schedule makes, if it still stands."""
+        subject = op.subject.decode()
+        if self.schedules.get(subject) != op.sequence:
+            self._advance(op.timestamp_ns)
+            return
+        assert op.due_ns == 0, "no plan has schedules that come again"
+        op.batch.timestamp_ns = op.timestamp_ns
+        self._publish(op.batch)
+        del self.schedules[subject]
+        self._remove(op.sequence, PURGED)
 
     def _sourced(self, op: SourcedOp) -> None:
         """Messages of another stream, if they follow what came from it before."""

@@ -21,9 +21,9 @@ LOST_DISKS = ("lost disk", "lost disk leader") * 4
 @dataclass
 class StreamPlan:
     """One stream, with `publishers` that send ids and try again, `plain` ones that do neither, `consumers` that take
-    from each of `durables` and confirm, `keepers` that compare and set, `cleaners` that purge and delete, `scalers`
-    that change the number of replicas. `settings` and `consumer_settings` are further fields of the two
-    configurations."""
+    from each of `durables` and confirm, `keepers` that compare and set, `cleaners` that purge and delete, `schedulers`
+    that ask for messages to come, `scalers` that change the number of replicas. `settings` and `consumer_settings` are
+    further fields of the two configurations."""
 
     name: str
     replicas: int = 3
@@ -37,6 +37,7 @@ class StreamPlan:
     keepers: int = 0
     cleaners: int = 0
     scalers: int = 0
+    schedulers: int = 0
     mirror: str = ""  # the stream that it mirrors
     sources: tuple[str, ...] = ()  # the streams whose messages it takes
     forgotten: float = 0.05  # of the messages a consumer gets, it does not acknowledge that many
@@ -61,7 +62,7 @@ class StreamPlan:
 
     def is_published_to(self) -> bool:
         """Whether any client does."""
-        return bool(self.publishers or self.plain or self.keepers)
+        return bool(self.publishers or self.plain or self.keepers or self.schedulers)
 
     def durable(self, name: str) -> dict[str, object]:
         """One of its consumers."""
@@ -124,6 +125,12 @@ def sourced() -> list[StreamPlan]:
     ]  # fmt: skip
 
 
+def scheduled() -> StreamPlan:
+    """Messages that are to come within a few seconds."""
+    settings: dict[str, object] = {"allow_msg_schedules": True}
+    return StreamPlan("T", publishers=0, plain=0, consumers=0, schedulers=2, settings=settings)
+
+
 def limits() -> list[StreamPlan]:
     """Old messages make room, new ones are refused, and messages grow too old."""
     new: dict[str, object] = {"max_msgs": 200, "discard": "new"}
@@ -166,6 +173,7 @@ def plans() -> list[Plan]:
         Plan("bit rot", [StreamPlan("S"), StreamPlan("W", work_queue=True, publishers=1, plain=0)],
              faults=FAULTS + ROT, log_file_bytes=16 * 1024),
         Plan("sourced", [*sourced()], log_file_bytes=32 * 1024),
+        Plan("scheduled", [scheduled()], log_file_bytes=32 * 1024),
     ]  # fmt: skip
 
 

@@ -11,13 +11,13 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 
-from sim import bugs_consensus, bugs_disk, bugs_membership, bugs_repair, bugs_sourced, bugs_streams
+from sim import bugs_consensus, bugs_disk, bugs_membership, bugs_repair, bugs_scheduled, bugs_sourced, bugs_streams
 from sim.planting import BUGS, PlantedBug
 from sim.run import Result, simulate
 
 SEEDS_MAX = 20  # the rarest is found in every tenth story or so
 __all__ = ["BUGS", "SEEDS_MAX", "Hunt", "hunt", "hunt_all"]
-_REGISTERED = (bugs_consensus, bugs_disk, bugs_membership, bugs_repair, bugs_sourced, bugs_streams)
+_REGISTERED = (bugs_consensus, bugs_disk, bugs_membership, bugs_repair, bugs_scheduled, bugs_sourced, bugs_streams)
 
 
 class Hunt:

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sim.plan import SECOND_NS, Plan, StreamPlan, dead_letters, sourced
+from sim.plan import SECOND_NS, Plan, StreamPlan, dead_letters, scheduled, sourced
 
 Plant = Callable[[], AbstractContextManager[None]]
 CRASHES = ("kill", "kill leader", "kill majority", "kill all", "power", "power leader", "power majority", "power all")
@@ -119,6 +119,11 @@ def origins() -> Plan:
     """Mirrors and sources over changes of leader on both sides, with small logs."""
     faults = (*CRASHES, "isolate leader", "pause leader", "reset")
     return story("origins", sourced(), faults, log_file_bytes=8 * 1024)
+
+
+def schedules() -> Plan:
+    """Messages to come, over changes of leader."""
+    return story("schedules", [scheduled()], (*CRASHES, "isolate leader", "pause leader"), log_file_bytes=8 * 1024)
 
 
 def work_queue() -> Plan:

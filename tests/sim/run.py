@@ -19,6 +19,7 @@ from sim.judge import judge_stream, machine_digest
 from sim.keepers import Cleaner, Keeper, Scaler
 from sim.nemesis import Nemesis
 from sim.plan import SECOND_NS, Plan, plan_of
+from sim.scheduled import Scheduler, judge_scheduled, to_come
 from sim.server import Machine
 from sim.sourced import judge_sourced, unread
 from sim.workload import Consumer, History, Publisher, PushTaker, Setup
@@ -128,6 +129,9 @@ class Cluster:
                     name = f"C{stream.name}{durable}{n}"
                     taker = PushTaker if stream.push else Consumer
                     self.consumers.append(taker(world, history, name, stream, durable))
+            for n in range(stream.schedulers):
+                name = f"S{stream.name}{n}"
+                self.publishers.append(Scheduler(world, history, name, stream.name, self.plan.pause_ns))
             for n in range(stream.keepers):
                 self.publishers.append(Keeper(world, history, f"K{stream.name}{n}", stream.name, self.plan.pause_ns))
             for n in range(stream.scalers):
@@ -198,6 +202,8 @@ class Cluster:
             self.fail(f"consumers did not finish in {SETTLE_NS // SECOND_NS} s")
         if not self.run(SETTLE_NS, lambda: not unread(self.plan, self.groups)):
             self.fail(f"not read in {SETTLE_NS // SECOND_NS} s: {unread(self.plan, self.groups)}")
+        if not self.run(SETTLE_NS, lambda: not to_come(self.plan, self.groups)):
+            self.fail(f"not made in {SETTLE_NS // SECOND_NS} s: {to_come(self.plan, self.groups)[:5]}")
         if not self.run(PROGRESS_NS, self._level):
             self.fail("replicas are not equal after everything was delivered")
 
@@ -234,6 +240,7 @@ class Cluster:
             elif len({machine_digest(group.machine) for group in groups.values()}) > 1:  # type: ignore[attr-defined]
                 faults.append(f"{stream.name}: replicas differ")
         faults += judge_sourced(self.plan, self.groups)
+        faults += judge_scheduled(self.plan, self.groups, self.history.acked)
         is_rotten = any(machine.rotten for machine in self.machines.values())
         for name, machine in self.machines.items():
             for _, level, event, fields in machine.events:
