@@ -11,37 +11,20 @@ from broker.cluster.damage import UNKNOWN, Damage, damage_of, tell
 from broker.cluster.dead_letters import DeadLetters
 from broker.cluster.departures import BuryGroupJob, Departures
 from broker.cluster.engine import Engine
-from broker.cluster.forward import PUBLISH, Forwarder
+from broker.cluster.forward import Forwarder
 from broker.cluster.group_store import TOMBSTONE, FoundGroupJob, GroupSnapshot, RemoveGroupJob
 from broker.cluster.groups import GroupFactory, founding_stream, stranger_meta
 from broker.cluster.identity import META_GROUP
+from broker.cluster.ingress import Ingresses
 from broker.cluster.jobs import Job
 from broker.cluster.meta import MetaChange
 from broker.cluster.meta_group import MetaGroup, MetaListener
 from broker.cluster.sourcing import Sourcing
 from broker.cluster.stream_group import StreamGroup
-from broker.core.router import Router, StreamIngress
+from broker.core.router import Router
 from broker.core.subjects import matches
 from storage.disk import Disk
 from storage.errors import StorageError
-
-
-class Ingress(StreamIngress):
-    """Where messages for one stream enter on this node, whoever leads it."""
-
-    def __init__(self, group: int, forwarder: Forwarder) -> None:
-        super().__init__()
-        self.group_id: Final = group
-        self.group: StreamGroup | None = None
-        self._forwarder: Final = forwarder
-
-    def ingest(self, subject: bytes, reply: bytes, header_length: int, data: bytes) -> None:
-        """A client of this node published `subject`."""
-        group = self.group
-        if group is not None and group.is_leader:
-            group.publish(subject, reply, header_length, data, "")
-        else:
-            self._forwarder.submit(self.group_id, PUBLISH, subject, reply, header_length, data, "", "")
 
 
 class Assignments(MetaListener):
@@ -63,8 +46,7 @@ class Assignments(MetaListener):
         self.groups: dict[int, StreamGroup] = {}
         self.damaged: dict[int, Damage] = {}
         self.events: list[tuple[str, str, dict[str, object]]] = []
-        self._ingress: dict[int, Ingress] = {}
-        self._captured: dict[int, list[bytes]] = {}
+        self._ingresses: Final = Ingresses(router)
         self.deleted: list[Assignment] = []  # led here until they were deleted: who asked is to be told
         self._founding: dict[int, Assignment] = {}
         self._updated: list[int] = []
@@ -75,7 +57,6 @@ class Assignments(MetaListener):
         self._engine: Final = engine
         self._factory: Final = factory
         self._disk: Final = disk
-        self._router: Final = router
         self.peer: Final = peer
         self._jobs: Final = jobs
 
@@ -190,12 +171,12 @@ class Assignments(MetaListener):
         if meta is None:
             return
         known = meta.machine.by_group
-        groups = {*self.groups, *self._ingress, *self._founding, *self.damaged, *self._engine.wal.groups()}
+        groups = {*self.groups, *self._ingresses.known, *self._founding, *self.damaged, *self._engine.wal.groups()}
         for group in sorted(groups):
             if group != META_GROUP and group not in known and group < meta.machine.next_group:
                 self._delete(group)
         for group in sorted(known):
-            if group in self._ingress:
+            if group in self._ingresses.known:
                 self._update(known[group])
             else:
                 self._add(known[group])
@@ -203,8 +184,7 @@ class Assignments(MetaListener):
     def _add(self, assignment: Assignment) -> None:
         group_id = assignment.group
         assert self.forwarder is not None
-        self._ingress[group_id] = Ingress(group_id, self.forwarder)
-        self._capture(group_id, assignment)
+        self._ingresses.capture(assignment, self.forwarder)
         group = self.groups.get(group_id)
         if assignment.host:
             self._hosts[group_id] = assignment.host
@@ -231,9 +211,7 @@ class Assignments(MetaListener):
             group.assignment.leaving = assignment.leaving
             group.assignment.founders = assignment.founders
             group.set_assigned(is_held)
-            ingress = self._ingress.get(group_id)
-            if ingress is not None:
-                ingress.group = group if is_held else None
+            self._ingresses.lead_to(group_id, group if is_held else None)
         elif is_held and group_id not in self._founding and group_id not in self.damaged:
             if self._engine.wal.has_group(group_id):
                 error = "its files are missing, though it has voted before"
@@ -259,9 +237,7 @@ class Assignments(MetaListener):
             del self.groups[group_id]
             if group.beside is not None:
                 self.unbind(group.beside)
-        ingress = self._ingress.get(group_id)
-        if ingress is not None:
-            ingress.group = None
+        self._ingresses.lead_to(group_id, None)
         self.departures.leave(group_id, index)
 
     def files_gone(self, job: Job, error: Exception | None) -> None:
@@ -276,20 +252,9 @@ class Assignments(MetaListener):
             if assignment is not None:
                 self._hold(assignment)
 
-    def _capture(self, group_id: int, assignment: Assignment) -> None:
-        """Subjects of the stream lead to its ingress, on every node."""
-        ingress = self._ingress[group_id]
-        wanted = [] if assignment.restoring else [subject.encode() for subject in assignment.config.subjects]
-        for subject in self._captured.get(group_id, []):
-            if subject not in wanted:
-                self._router.remove_stream(subject, ingress)
-        for subject in wanted:
-            if subject not in self._captured.get(group_id, []):
-                self._router.add_stream(subject, ingress)
-        self._captured[group_id] = wanted
-
     def _update(self, assignment: Assignment) -> None:
-        self._capture(assignment.group, assignment)
+        assert self.forwarder is not None
+        self._ingresses.capture(assignment, self.forwarder)
         if assignment.group in self._founding:
             self._founding[assignment.group] = assignment
         group = self.groups.get(assignment.group)
@@ -301,10 +266,7 @@ class Assignments(MetaListener):
         self._hold(assignment)
 
     def _delete(self, group_id: int) -> None:
-        ingress = self._ingress.pop(group_id, None)
-        for subject in self._captured.pop(group_id, []):
-            assert ingress is not None
-            self._router.remove_stream(subject, ingress)
+        self._ingresses.drop(group_id)
         self._founding.pop(group_id, None)
         group = self.groups.pop(group_id, None)
         damage = self.damaged.pop(group_id, None)
@@ -332,9 +294,7 @@ class Assignments(MetaListener):
     def bind(self, group: StreamGroup) -> None:
         """The stream has begun: requests and messages reach it."""
         self._begin(group)
-        ingress = self._ingress.get(group.id)
-        if ingress is not None:
-            ingress.group = group
+        self._ingresses.lead_to(group.id, group)
         assert self.forwarder is not None
         self.forwarder.leader_changed(group.id)
 
@@ -342,9 +302,7 @@ class Assignments(MetaListener):
         """It has ended."""
         if self.groups.get(group.id) is group:
             del self.groups[group.id]
-            ingress = self._ingress.get(group.id)
-            if ingress is not None:
-                ingress.group = None
+            self._ingresses.lead_to(group.id, None)
 
     # Questions.
 
