@@ -33,6 +33,7 @@ from storage.wal_batch import (
 from storage.wal_damage import LogDamage, mended
 
 SUFFIX: Final = ".wal"
+MENDED_MAX: Final = 100  # frames that are tried to be understood; each takes up to 0.1 s
 SPARE_SUFFIX: Final = ".spare"
 
 
@@ -51,6 +52,7 @@ class Recovery:
         self._files = files
         self._recent_bytes_max = recent_bytes_max
         self.damage: Final = LogDamage()
+        self._tried: int = 0
         self._sequences: list[int] = []
         self._garbage: list[int] = []
 
@@ -171,7 +173,8 @@ class Recovery:
                 self._apply(data, header, sequence, first)
                 offset = header.end
                 continue
-            header = mended(data, offset, self._seed, sequence)
+            self._tried += 1
+            header = mended(data, offset, self._seed, sequence) if self._tried <= MENDED_MAX else None
             if header is not None and self._body_sound(data, header):
                 self._note_mended(header)
                 self._apply(data, header, sequence, first)

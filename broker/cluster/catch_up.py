@@ -205,6 +205,7 @@ class CatchUps:
         self._installing: dict[int, InstallJob] = {}
         self._sources: dict[int, str] = {}  # whose pieces lie here: block numbers are a peer's own
         self._retries: dict[int, tuple[str, int]] = {}  # whom to tell that its snapshot came to nothing, and when
+        self._verifying: dict[int, bool] = {}  # whose blocks are being read, as a peer could not use them
         self._corrupt: dict[int, bool] = {}  # … and that its blocks are not what they should be
 
     def begin(self, group: RaftGroup, message: Message, link: PeerLink | None, now_ns: int) -> None:
@@ -259,6 +260,10 @@ class CatchUps:
         self._retries.pop(group_id, None)
         self._corrupt.pop(group_id, None)
 
+    def verified(self, group_id: int) -> None:
+        """The blocks were read."""
+        self._verifying.pop(group_id, None)
+
     def tick(self, now_ns: int, links: dict[str, PeerLink]) -> None:
         """Go on with what waited for a checkpoint; give up on fetches that do not move; tell leaders that theirs came
         to nothing."""
@@ -283,7 +288,8 @@ class CatchUps:
     def serve(self, link: PeerLink, request: dict[str, object], group: RaftGroup | None) -> None:
         """A peer asks for a piece of a block, or says that its fetch failed."""
         if group is not None and request.get("failed") is True:
-            if request.get("corrupt") is True and not group.failed:
+            if request.get("corrupt") is True and not group.failed and group.id not in self._verifying:
+                self._verifying[group.id] = True
                 self._jobs.append(VerifyJob(self._disk, group, blocks_of(group)))
             self._send_another(group, link.peer)
             return

@@ -280,6 +280,7 @@ class JetStreamService:
         elif isinstance(job, InstallJob):
             self._installed(job, error)
         elif isinstance(job, VerifyJob):
+            self.catch_ups.verified(job.group.id)
             if isinstance(error, StorageError) and self.engine.groups.get(job.group.id) is job.group:
                 self.engine.fail_group(job.group, error)
         elif isinstance(job, DiscardJob):
