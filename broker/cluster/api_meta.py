@@ -16,6 +16,7 @@ from broker.cluster.api_peers import PeersApi, refuse_move
 from broker.cluster.api_restore import RestoreApi
 from broker.cluster.assignment import Assignment
 from broker.cluster.assignments import Assignments
+from broker.cluster.healing import Healing
 from broker.cluster.identity import META_GROUP
 from broker.cluster.meta import MetaChange, create_op, delete_op, settled_op, update_op
 from broker.cluster.meta_group import MetaGroup, MetaWaiter
@@ -127,6 +128,7 @@ class MetaApi:
         self.limits: Final = StreamServerLimits(options.cluster.configured())
         self.restores: Final = RestoreApi(self)
         self._peers: Final = PeersApi(self)
+        self.healing: Final = Healing(self, self._peers)
         self.cluster: Final = links.cluster
         self.peer: Final = links.peer
 
@@ -180,6 +182,15 @@ class MetaApi:
         meta = self._assignments.meta
         assert meta is not None and meta.id == META_GROUP
         return meta
+
+    def leads(self) -> bool:
+        """Whether this node leads the meta group, and has applied all that was decided before."""
+        meta = self._assignments.meta
+        return meta is not None and meta.is_leader and meta.raft.last_index == meta.raft.applied
+
+    def is_here(self, peer: str) -> bool:
+        """Whether there is a connection to the peer."""
+        return peer == self.peer or peer in self._links.links
 
     # Create, update, delete.
 
@@ -238,7 +249,8 @@ class MetaApi:
 
     def _online(self) -> list[str]:
         """The members of the meta group that are here."""
-        return sorted({self._links.peer, *self._links.peers()} & set(self.meta().membership().voters))
+        members = set(self.meta().membership().voters) - set(self.meta().machine.removed)
+        return sorted({self._links.peer, *self._links.peers()} & members)
 
     def online_for(self, config: StreamConfig) -> list[str]:
         """Those of them that a stream may be placed on."""

@@ -5,14 +5,14 @@ puts them elsewhere, STREAM.CANCEL_MOVE takes that back while it is under way. A
 streams' leaders do the rest (`replicas`), and nobody who is online loses what he has before others have it. What
 nats-server takes from its system account only is open to every client, as there are no accounts yet.
 
-Not here: SERVER.REMOVE's change of the meta group itself (`readmission`), who is a good place (`placement`).
+Not here: carrying SERVER.REMOVE out (`readmission`, `healing`), who is a good place (`placement`).
 """
 
 from typing import TYPE_CHECKING, Final
 
 from broker.cluster.assignment import Assignment, config_of
 from broker.cluster.identity import peer_id
-from broker.cluster.meta import MetaChange, delete_op, update_op
+from broker.cluster.meta import MetaChange, delete_op, removed_op, update_op
 from broker.cluster.meta_group import MetaWaiter
 from broker.cluster.placement import refusal, rescale
 from broker.jetstream.api import ApiSubject, response_kind
@@ -20,10 +20,12 @@ from broker.jetstream.api_errors import (
     BAD_REQUEST,
     CLUSTER_NOT_AVAIL,
     CLUSTERING_REQUIRED,
+    MEMBER_CHANGE_IN_PROGRESS,
     NO_ACCOUNT,
     NO_SUITABLE_PEERS,
     PEER_NOT_MEMBER,
     PEER_REMAP_FAILED,
+    RAFT_GENERAL,
     RECONFIGURE_NOT_IN_PROGRESS,
     RESCUE_NOT_APPLIED,
     SERVER_NOT_MEMBER,
@@ -43,6 +45,7 @@ _FIELDS: Final[dict[str, tuple[str, dict[str, str]]]] = {
     "STREAM.PEER.REMOVE": ("JSApiStreamRemovePeerRequest", {"peer": TEXT}),
     "STREAM.PEER.EVACUATE": ("JSApiStreamRemovePeerRequest", {"peer": TEXT}),
     "SERVER.EVACUATE": ("JSApiMetaServerRemoveRequest", {"peer": TEXT, "peer_id": TEXT}),
+    "SERVER.REMOVE": ("JSApiMetaServerRemoveRequest", {"peer": TEXT, "peer_id": TEXT}),
     "META.RESCUE": ("JSApiMetaRescueRequest", {"quorum_needed": INTEGER}),
     "ACCOUNT.STREAM.MOVE": (
         "JSApiMetaServerStreamMoveRequest",
@@ -101,8 +104,12 @@ class PeersApi:
             fields = read
         if verb == "META.RESCUE":
             return RESCUE_NOT_APPLIED.of(err="raft: leader is known")
-        if verb == "SERVER.EVACUATE":
-            return self._evacuate_server(fields, request)
+        if verb.startswith("SERVER."):
+            members = api.meta().membership().peers()
+            peer = self.find(str(fields.get("peer_id") or fields.get("peer") or ""), members)
+            if not peer:
+                return SERVER_NOT_MEMBER
+            return self._remove(peer, request) if verb == "SERVER.REMOVE" else self._evacuate(peer, request)
         if verb.startswith("ACCOUNT.") and target.stream != ACCOUNT:
             return NO_ACCOUNT
         stream = target.consumer if verb.startswith("ACCOUNT.") else target.stream
@@ -131,9 +138,10 @@ class PeersApi:
         api = self._api
         kept = [peer for peer in assignment.peers if peer != gone]
         wanted = max(len(assignment.peers), assignment.config.num_replicas)
-        excluded = [gone, *assignment.excluded]
+        excluded = [gone, *assignment.excluded, *self._api.meta().machine.removed]
         others = [peer for peer in api.online_for(assignment.config) if peer not in excluded]
         machine = api.meta().machine
+        kept = [peer for peer in kept if peer not in machine.removed]
         for replicas in range(wanted, len(kept), -1):
             found = rescale(kept, replicas, "", others, machine.held(), machine.led())
             if found:
@@ -151,11 +159,18 @@ class PeersApi:
         self._api.meta().propose(op, DoneWaiter(self._api, request, kind))
         return None
 
-    def _evacuate_server(self, fields: dict[str, object], request: ApiRequest) -> ApiError | None:
-        members = list(self._api.meta().membership().voters)
-        peer = self.find(str(fields.get("peer_id") or fields.get("peer") or ""), members)
-        if not peer:
-            return SERVER_NOT_MEMBER
+    def _remove(self, peer: str, request: ApiRequest) -> ApiError | None:
+        """Answered when it is decided; `readmission` and `healing` carry it out."""
+        meta = self._api.meta()
+        membership = meta.membership()
+        if any(membership.contains(other) for other in meta.machine.removed):
+            return MEMBER_CHANGE_IN_PROGRESS
+        if len(membership.voters) < 2:
+            return RAFT_GENERAL.of(err="raft: cannot remove the last server")
+        meta.propose(removed_op(peer), DoneWaiter(self._api, request, response_kind("SERVER.REMOVE")))
+        return None
+
+    def _evacuate(self, peer: str, request: ApiRequest) -> ApiError | None:
         for assignment in list(self._api.meta().machine.streams.values()):
             if peer in assignment.peers and not assignment.host:
                 peers, _ = self.without(assignment, peer)

@@ -64,6 +64,14 @@ class Assignment:
         self.left = {peer: since for peer, since in self.left.items() if peer not in peers}
         self.moved_index = index
 
+    def refound(self) -> None:
+        """Nobody has the stream any more: whoever is assigned begins it again, empty."""
+        self.founders = self.peers
+        self.is_refounded = True
+        self.founding_config = self.config
+        self.leaving = []
+        self.before = None
+
     def is_changing(self) -> bool:
         """Whether the group's membership has still to follow a change of peers, as far as the meta group knows."""
         return bool(self.leaving) or self.before is not None

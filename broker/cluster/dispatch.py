@@ -126,6 +126,7 @@ class Dispatch(LeaderDirectory):
     def tick(self) -> None:
         """50 ms passed."""
         self.meta_api.lists.tick()
+        self.meta_api.healing.tick(self._clock.now_ns)
         self.stream_api.snapshots.tick()
         self.stream_api.restores.tick()
 

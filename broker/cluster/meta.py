@@ -24,6 +24,8 @@ OP_PEERS: Final = "peers"
 OP_REPLACE: Final = "replace"
 OP_SETTLED: Final = "settled"
 OP_RESTORED: Final = "restored"
+OP_REMOVED: Final = "removed"
+OP_RETURNED: Final = "returned"
 
 
 class MetaChange:
@@ -72,9 +74,10 @@ def update_op(
     moving: bool = False,
     excluded: str = "",
     kind: str = "",
+    refounds: bool = False,
 ) -> bytes:
     """The entry that gives a stream a new configuration, and other peers where they are given. `kind`: the type of the
-    answer, where it is no plain one."""
+    answer, where it is no plain one. `refounds`: nobody has the stream any more, and it begins again, empty."""
     return _encode(
         {
             "op": OP_UPDATE,
@@ -85,6 +88,7 @@ def update_op(
             "moving": moving,
             "excluded": excluded,
             "kind": kind,
+            "refounds": refounds,
         }
     )
 
@@ -103,6 +107,16 @@ def restored_op(group: int, reply: bytes, origin: str) -> bytes:
 def delete_op(name: str, reply: bytes, origin: str) -> bytes:
     """The entry that deletes a stream; its leader tells who asked for that when it has stopped serving it."""
     return _encode({"op": OP_DELETE, "name": name, "reply": reply, "origin": origin})
+
+
+def removed_op(peer: str) -> bytes:
+    """The entry by which an operator takes a server out of the cluster."""
+    return _encode({"op": OP_REMOVED, "peer": peer})
+
+
+def returned_op(peer: str) -> bytes:
+    """The entry by which it may come in again."""
+    return _encode({"op": OP_RETURNED, "peer": peer})
 
 
 def peers_op(names: dict[str, str]) -> bytes:
@@ -127,6 +141,7 @@ class MetaMachine:
         self.streams: dict[str, Assignment] = {}
         self.by_group: dict[int, Assignment] = {}
         self.next_group: int = 1
+        self.removed: list[str] = []  # peers that an operator took out of the cluster
 
     def apply(self, index: int, data: bytes) -> MetaChange:
         """One committed entry."""
@@ -151,6 +166,10 @@ class MetaMachine:
             change.peers_changed = True
         elif op == OP_REPLACE:
             self._replace(index, entry["old"], entry["new"], change)
+        elif op == OP_REMOVED:
+            self.removed = sorted({*self.removed, entry["peer"]} & set(self.names))
+        elif op == OP_RETURNED:
+            self.removed = [peer for peer in self.removed if peer != entry["peer"]]
         elif op == OP_RESTORED:
             self._restored(index, entry, change)
         elif op == OP_SETTLED:
@@ -214,6 +233,8 @@ class MetaMachine:
                 assignment.moving = entry.get("moving") is True
                 assignment.assign(peers, index)
                 assignment.exclude(str(entry.get("excluded") or ""), config.num_replicas)
+                if entry.get("refounds") is True:
+                    assignment.refound()
             assignment.config = config
             assignment.revision = index
             assignment.reply = reply
@@ -269,9 +290,7 @@ class MetaMachine:
                     assignment.before[0] = [new if peer == old else peer for peer in assignment.before[0]]
                 assignment.moved_index = index
                 if len(assignment.peers) == 1 and not assignment.leaving:
-                    assignment.founders = assignment.peers
-                    assignment.is_refounded = True
-                    assignment.founding_config = assignment.config
+                    assignment.refound()
                 change.moved.append(assignment)
         name = self.names.get(new, "")
         self.names = {
@@ -302,6 +321,10 @@ class MetaMachine:
         """The stream of this name, unless it is still being restored."""
         assignment = self.streams.get(name)
         return None if assignment is None or assignment.restoring else assignment
+
+    def holds(self, peer: str) -> bool:
+        """Whether a peer holds a stream, or has not left it yet."""
+        return any(peer in found.peers or peer in found.leaving for found in self.streams.values())
 
     def held(self) -> dict[str, int]:
         """How many streams each peer holds."""
@@ -343,13 +366,16 @@ class MetaMachine:
             ]
             for _, a in sorted(self.streams.items())
         ]
-        return _encode({"names": self.names, "next_group": self.next_group, "streams": streams})
+        return _encode(
+            {"names": self.names, "next_group": self.next_group, "streams": streams, "removed": self.removed}
+        )
 
     def restore(self, data: bytes) -> None:
         """Replace the state."""
         state = cbor2.loads(data)
         self.names = dict(sorted(state["names"].items()))
         self.next_group = state["next_group"]
+        self.removed = state.get("removed", [])
         self.streams = {}
         self.by_group = {}
         for row in state["streams"]:

@@ -100,12 +100,14 @@ class Readmission:
         return hello.has_jetstream and hello.store_id != ""
 
     def _wanted(self, meta: MetaGroup, named: dict[str, str]) -> list[str]:
-        """The members, without those whose name is here with another store, and everybody who is here."""
+        """The members, without those whose name is here with another store, and everybody who is here. A server that an
+        operator removed goes too; one that is here first gives away what it holds."""
         here = {name: peer for peer, name in named.items()}
         here[self._links.name] = self._links.peer
         names = meta.machine.names
         kept = [peer for peer in meta.membership().peers() if here.get(names.get(peer, ""), peer) == peer]
-        return self.removals.wanted(meta, sorted({*kept, *named}))
+        gone = {peer for peer in meta.machine.removed if peer not in here.values() or not meta.machine.holds(peer)}
+        return self.removals.wanted(meta, sorted({*kept, *named} - gone))
 
     def _replace(self, meta: MetaGroup) -> None:
         """Streams that are assigned to a store which is gone go to the one that has its name now."""

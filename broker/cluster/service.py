@@ -142,6 +142,7 @@ class JetStreamService:
             self._bootstrap.peer_arrived()
             for peer in self.links.arrived:
                 self._room.arrived(peer)
+                self.dispatch.meta_api.healing.arrived(peer)
                 peer_back(self.engine, peer)
                 if self.links.hellos[peer].has_doubts:
                     peer_forgot(self.engine, peer)

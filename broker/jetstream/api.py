@@ -50,6 +50,7 @@ _VERBS: Final[dict[str, tuple[int, int]]] = {
     "META.LEADER.STEPDOWN": (0, META),
     "META.RESCUE": (0, META),
     "SERVER.EVACUATE": (0, META),
+    "SERVER.REMOVE": (0, META),
     "STREAM.PEER.REMOVE": (1, META),
     "STREAM.PEER.EVACUATE": (1, META),
     "STREAM.CANCEL_MOVE": (1, META),
@@ -61,6 +62,7 @@ _KINDS: Final[dict[str, str]] = {
     "STREAM.PEER.REMOVE": "stream_remove_peer_response",
     "STREAM.PEER.EVACUATE": "stream_evacuate_peer_response",
     "SERVER.EVACUATE": "meta_server_evacuate_response",
+    "SERVER.REMOVE": "meta_server_remove_response",
     "ACCOUNT.STREAM.MOVE": "stream_update_response",
     "ACCOUNT.STREAM.CANCEL_MOVE": "stream_cancel_move_response",
 }

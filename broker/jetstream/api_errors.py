@@ -105,6 +105,7 @@ NAME_WITH_PATH_SEPARATORS: Final = ApiError(400, 10128, "Stream name can not con
 STREAM_MOVE_AND_SCALE: Final = ApiError(400, 10123, "can not move and scale a stream in a single update")
 STREAM_MOVE_IN_PROGRESS: Final = ApiError(400, 10124, "stream move already in progress")
 RECONFIGURE_NOT_IN_PROGRESS: Final = ApiError(400, 10129, "stream reconfiguration not in progress")
+MEMBER_CHANGE_IN_PROGRESS: Final = ApiError(400, 10202, "cluster member change is in progress")
 RESCUE_NOT_APPLIED: Final = ApiError(400, 10224, "JetStream system rescue not applied: {err}")
 STREAM_RECONFIGURE_IN_PROGRESS: Final = ApiError(400, 10226, "stream reconfiguration already in progress")
 NAME_EXISTS_RESTORE_FAILED: Final = ApiError(400, 10130, "stream name already in use, cannot restore")

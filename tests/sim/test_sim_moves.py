@@ -4,6 +4,7 @@ from typing import Any
 
 from broker.cluster.identity import META_GROUP
 from sim.client import SimClient
+from sim.plan import SECOND_NS
 from sim.stage import NODES, Stage
 from sim.test_sim_readmission import publish, texts
 
@@ -127,3 +128,69 @@ def test_a_server_is_evacuated_and_an_account_purged() -> None:
     assert error_of(stage.ask(client, "$JS.API.SERVER.EVACUATE", {"peer": "n9"})) == 10044
     assert stage.ask(client, "$JS.API.ACCOUNT.PURGE.$G")["initiated"]
     stage.wait(lambda: not stage.ask(client, "$JS.API.STREAM.NAMES")["streams"])
+
+
+def is_member(stage: Stage, node: str, name: str) -> bool:
+    """Whether `name` is a member of the meta group, as `node` knows it."""
+    peer = stage.machines[name].node.links.peer
+    found: bool = stage.machines[node].node.jetstream.engine.groups[META_GROUP].membership().contains(peer)
+    return found
+
+
+def votes_with(stage: Stage, node: str, stream: str, names: list[str]) -> bool:
+    """Whether a node holds the stream, and knows these as those who vote in its group."""
+    group = stage.group(node, stream)
+    peers = sorted(stage.machines[name].node.links.peer for name in names)
+    return group is not None and list(group.membership().voters) == peers
+
+
+def test_a_server_that_is_removed_holds_nothing_until_it_connects_anew() -> None:
+    for victim in ("n1", "n3"):
+        stage, client = four_nodes(seed=4)
+        other = "n2"
+        client = stage.client(other)
+        for name in ("A", "B"):
+            stage.create(client, name)
+            publish(stage, client, f"{name}.a", 5)
+        assert error_of(stage.ask(client, "$JS.API.SERVER.REMOVE", {"peer": "n9"})) == 10044
+        removed = stage.ask(client, "$JS.API.SERVER.REMOVE", {"peer": victim})
+        assert removed == {"type": "io.nats.jetstream.api.v1.meta_server_remove_response", "success": True}
+        rest = [name for name in FOUR if name != victim]
+        stage.wait(lambda: not is_member(stage, other, victim))  # noqa: B023
+        for name in ("A", "B"):
+            stage.wait(lambda: all(votes_with(stage, each, name, rest) for each in rest))  # noqa: B023
+            publish(stage, client, f"{name}.a", 5)
+        stage.stop(victim)
+        stage.restart(victim)
+        stage.wait(lambda: is_member(stage, other, victim))  # noqa: B023
+        stage.wait(lambda: all(is_on(stage, name, rest) for name in ("A", "B")))  # noqa: B023
+
+
+def test_a_server_that_is_gone_for_good_is_removed_and_its_streams_get_other_replicas() -> None:
+    stage, client = four_nodes(seed=5)
+    stage.create(client, "A")
+    gone = next(name for name in holders(stage, "A") if name != stage.leader("A"))
+    rest = [name for name in FOUR if name != gone]
+    client = stage.client(*rest)
+    publish(stage, client, "A.a", 5)
+    stage.machines[gone].crash(False)
+    del stage.machines[gone]
+    while not stage.ask(client, "$JS.API.SERVER.REMOVE", {"peer": gone}).get("success"):
+        stage.rest()
+    stage.wait(lambda: is_on(stage, "A", rest))
+    assert [len(texts(stage, name, "A")) for name in rest] == [5] * 3
+
+
+def test_a_stream_with_too_few_replicas_gets_more_when_somebody_is_there() -> None:
+    stage = Stage(seed=6)
+    client = stage.client()
+    stage.create(client, "S")
+    publish(stage, client, "S.a", 10)
+    assert stage.ask(client, "$JS.API.SERVER.EVACUATE", {"peer": "n2"})["success"]
+    stage.wait(lambda: is_on(stage, "S", ["n1", "n3"]))
+    stage.rest(5 * SECOND_NS)
+    assert holders(stage, "S") == ["n1", "n3"], "not the one that it was taken off"
+    stage.machines["n4"] = stage.cluster._machine("n4")
+    stage.machines["n4"].start()
+    stage.wait(lambda: is_on(stage, "S", ["n1", "n3", "n4"]))
+    assert len(texts(stage, "n4", "S")) == 10
