@@ -110,7 +110,7 @@ class RouteTable(RouteOwner):
         self._book.failed(address, now_ns)
         attempt = address.failures
         if attempt & (attempt - 1) == 0:  # the first one, and then less and less often
-            where = {"host": address.host, "port": address.port}
+            where = {"host": _shown(address.host), "port": address.port}
             self._events.append(("error", "route_dial_failed", {**where, "attempt": attempt, "error": reason}))
 
     def handed_over(self, cid: int) -> None:
@@ -152,7 +152,7 @@ class RouteTable(RouteOwner):
         connected = dict.fromkeys(self.routes, True)
         dials = self._book.due(now_ns, connected)
         for dial in dials:
-            self._events.append(("debug", "route_dial", {"host": dial.host, "port": dial.port}))
+            self._events.append(("debug", "route_dial", {"host": _shown(dial.host), "port": dial.port}))
         return dials
 
     def lame_duck(self) -> None:
@@ -239,7 +239,7 @@ class RouteTable(RouteOwner):
 
     def event(self, level: str, name: str, session: RouteLink, fields: dict[str, object]) -> None:
         host, port = session.remote
-        known: dict[str, object] = {"remote": f"{host}:{port}", "rid": session.cid}
+        known: dict[str, object] = {"remote": f"{_shown(host)}:{port}", "rid": session.cid}
         known.update(fields)
         if len(self._events) < EVENTS_MAX or level != "trace":
             self._events.append((level, name, known))
@@ -372,6 +372,11 @@ class RouteTable(RouteOwner):
         """The local interest in a subject began (or its weight changed), or ended (weight 0)."""
         for session in self.routes.values():
             session.send_interest(subject, queue, weight)
+
+
+def _shown(host: str) -> str:
+    """As it stands before a colon and a port."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _subscription_row(subject: bytes, queue: bytes) -> dict[str, object]:

@@ -46,7 +46,7 @@ def announce(
     if options.config_file:
         say("config_file", path=options.config_file, digest=options.config_digest)
     if is_monitored:
-        say("monitor_listener", host=options.http_host or options.host, port=options.http_port)
+        say("monitor_listener", host=_shown(options.http_host or options.host), port=options.http_port)
     if options.jetstream.enabled:
         say("jetstream_starting")
         if options.jetstream.store_dir_is_temporary:
@@ -60,12 +60,17 @@ def announce(
         say("jetstream_foot")
         took_ns = opening_ns // MICROSECOND_NS * MICROSECOND_NS
         say("jetstream_started", duration=duration_text(took_ns))
-    say("client_listener", host=options.host, port=options.port)
+    say("client_listener", host=_shown(options.host), port=options.port)
     if options.cluster.configured():
         say("cluster_name", cluster=server["cluster_name"])
         if not options.cluster.name:
             say("cluster_name_dynamic", "warning")
-        say("route_listener", host=options.cluster.host, port=options.cluster.port)
+        say("route_listener", host=_shown(options.cluster.host), port=options.cluster.port)
+
+
+def _shown(host: str) -> str:
+    """As it stands before a colon and a port."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _has_plain_passwords(authorization: config.AuthorizationOptions) -> bool:

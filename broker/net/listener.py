@@ -98,7 +98,8 @@ def _opened(host: str, port: int, sentence: str) -> socket.socket:
         return bind(host, port)
     except BindError as error:
         wanted = max(port, 0)
-        raise BindError(sentence.format(address=f"{host}:{wanted}", port=wanted, reason=error)) from error
+        address = f"[{host}]:{wanted}" if ":" in host else f"{host}:{wanted}"
+        raise BindError(sentence.format(address=address, port=wanted, reason=error)) from error
 
 
 class Listeners:

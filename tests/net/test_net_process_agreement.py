@@ -35,7 +35,7 @@ BLURRED = (
     (r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ", "[FTL] "),  # what theirs says before it has a log
     (r"\bN[A-Z2-7]{55}\b", "ID"),
     (r"(Node: +)\S+", r"\1NODE"),
-    (r"(on 127\.0\.0\.1:)\d+", r"\1PORT"),
+    (r"(on (?:127\.0\.0\.1|\[::1\]):)\d+", r"\1PORT"),
     (r"_\d+\.ports", "_PID.ports"),
     (r"(Max Storage: +)\S+ \S+", r"\1SIZE"),
     (r"Took \S+ to", "Took TIME to"),
@@ -104,6 +104,7 @@ def both(play: Callable[[str], list[str]]) -> None:
         ["--cluster", "nats://127.0.0.1:-1", "--cluster_name", "c", "-user", "u", "-pass", "p"],
         ["-js", "-sd", "STORE"],
         ["-sl=", "-auth", "token"],
+        ["-a", "::1", "-m", "-1", "--cluster", "nats://[::1]:-1", "--cluster_name", "c"],
         ["--ports_file_dir", "/nowhere"],
     ],
     ids=" ".join,
