@@ -88,7 +88,7 @@ def _connection(session: ClientSession, offset_ns: int, stop_ns: int, reason: st
         "last_activity_ns": max(session.last_activity_ns, session.last_delivery_ns) + offset_ns,
         "stop_ns": stop_ns,
         "reason": reason,
-        "rtt_ns": session.rtt_ns,
+        "rtt_ns": session.pings.rtt_ns,
         "pending_bytes": int(session.outbox.pending_bytes),
         "in_msgs": int(session.in_messages),
         "in_bytes": int(session.in_bytes),

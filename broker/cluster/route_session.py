@@ -24,6 +24,7 @@ from broker.cluster.route_info import (
 )
 from broker.cluster.route_log import sent_lines
 from broker.config import SECOND_NS, ClusterOptions, Options
+from broker.core.pings import Pings
 
 GREETING: Final = b"TERNMQ/1 "  # our own links between nodes share the port
 PING_FIRST_NS: Final = SECOND_NS
@@ -102,10 +103,7 @@ class RouteLink:
         self._output: list[bytes] = []
         self._output_bytes: int = 0
         self.opened_ns: Final = now_ns
-        self._next_ping_ns: int = now_ns + PING_FIRST_NS
-        self._pings_out: int = 0
-        self._ping_sent_ns: int = 0
-        self.rtt_ns: int = 0  # 0: not known yet
+        self.pings: Final = Pings(now_ns + PING_FIRST_NS)
 
     # Output
 
@@ -264,9 +262,7 @@ class RouteLink:
             self.write(b"PONG\r\n")
 
     def on_pong(self) -> None:
-        self._pings_out = 0
-        if self._ping_sent_ns:
-            self.rtt_ns = max(self.owner.now_ns - self._ping_sent_ns, 1)
+        self.pings.answered(self.owner.now_ns)
 
     def on_error(self, text: str) -> None:
         """The other side says what it minds, and will close."""
@@ -284,16 +280,14 @@ class RouteLink:
             if now_ns - self.opened_ns > limit_ns:
                 self.close("Authentication Timeout", "Authentication Timeout")
             return
-        if now_ns < self._next_ping_ns:
+        if now_ns < self.pings.due_ns:
             return
         cluster = self.owner.options.cluster
-        self._next_ping_ns = now_ns + cluster.ping_interval_ns
-        if self._pings_out + 1 > cluster.ping_max:
+        self.pings.due_ns = now_ns + cluster.ping_interval_ns
+        if self.pings.send(now_ns, cluster.ping_max):
+            self.write(b"PING\r\n")
+        else:
             self.close("Stale Connection", "Stale Connection")
-            return
-        self._pings_out += 1
-        self._ping_sent_ns = now_ns
-        self.write(b"PING\r\n")
 
 
 def authorized(cluster: ClusterOptions, user: str, password: str) -> bool:

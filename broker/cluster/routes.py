@@ -213,7 +213,7 @@ class RouteTable(RouteOwner):
                 "port": session.remote[1],
                 "opened_ns": session.opened_ns,
                 "last_activity_ns": session.last_activity_ns,
-                "rtt_ns": session.rtt_ns,
+                "rtt_ns": session.pings.rtt_ns,
                 "pending_bytes": session.pending_bytes(),
                 "in_msgs": session.in_messages,
                 "in_bytes": session.in_bytes,

@@ -16,6 +16,7 @@ from broker.core.auth import PasswordCheck
 from broker.core.connect import ConnectError, ConnectOptions, parse_object
 from broker.core.delivery import PublishMemo
 from broker.core.permissions import publish_refusal, subscribe_refusal
+from broker.core.pings import Pings
 from broker.core.publish_run import publish_run
 from broker.core.session_log import SessionLog
 from broker.core.session_services import RTT_INTERVAL_NS, SessionServices
@@ -57,7 +58,7 @@ class ClientSession(Subscriber):
         self.last_activity_ns: int = now_ns  # when it was heard; only that keeps pings away
         self.last_delivery_ns: int = 0
         self.out_messages_seen: i64 = 0
-        self.rtt_ns: int = 0
+        self.pings: Final = Pings(now_ns + services.ping_interval_ns)
         self.left: list[ClientSubscription] = []  # those it had when it ended, the first ones
         self.num_left: int = 0
         self._parser: Parser = Parser(services.max_control_line, services.max_payload)
@@ -68,9 +69,6 @@ class ClientSession(Subscriber):
         self._last_line: bytes = b""  # of the last publish without a reply
         self._memo: PublishMemo | None = None
         self._auth_deadline_ns: int = 0
-        self._ping_due_ns: int = now_ns + services.ping_interval_ns
-        self._ping_sent_ns: int = 0  # 0: never
-        self._pings_out: int = 0
 
     # What the node calls
 
@@ -107,7 +105,7 @@ class ClientSession(Subscriber):
         if self._auth_deadline_ns and now_ns >= self._auth_deadline_ns:
             self.close(errors.ERR_AUTHENTICATION_TIMEOUT)
             return
-        if now_ns >= self._ping_due_ns:
+        if now_ns >= self.pings.due_ns:
             self._on_ping_timer(now_ns)
         self._set_deadline()
 
@@ -187,7 +185,7 @@ class ClientSession(Subscriber):
             elif operation == OP_PING:
                 self._on_ping()
             elif operation == OP_PONG:
-                self._on_pong()
+                self.pings.answered(self.services.now_ns)
             elif operation == OP_CONNECT:
                 self._on_connect(parser.document)
                 if self._check is not None:
@@ -299,8 +297,8 @@ class ClientSession(Subscriber):
         services = self.services
         options = self.options
         self._auth_deadline_ns = 0
-        self.rtt_ns = max(services.now_ns - self.started_ns, 1)  # an estimate, until a ping is answered
-        self._ping_due_ns = services.now_ns + services.first_ping_after_ns()
+        self.pings.rtt_ns = max(services.now_ns - self.started_ns, 1)  # an estimate, until a ping is answered
+        self.pings.due_ns = services.now_ns + services.first_ping_after_ns()
         self._set_deadline()
         try:
             options.update(document)
@@ -375,25 +373,19 @@ class ClientSession(Subscriber):
             if self.options.protocol >= 1:
                 self._send_info({"connect_info": True, "remote_account": "$G"})
 
-    def _on_pong(self) -> None:
-        self._pings_out = 0
-        if self._ping_sent_ns:
-            self.rtt_ns = max(self.services.now_ns - self._ping_sent_ns, 1)
-
     def _on_ping_timer(self, now_ns: int) -> None:
         """Ping, unless the client was heard lately and its round trip is known; too many unanswered: stale."""
         services = self.services
-        wants_rtt = self._ping_sent_ns == 0 or now_ns - self._ping_sent_ns > RTT_INTERVAL_NS
+        pings = self.pings
+        wants_rtt = pings.sent_ns == 0 or now_ns - pings.sent_ns > RTT_INTERVAL_NS
         if wants_rtt or now_ns - self.last_activity_ns >= services.ping_interval_ns:
-            if self._pings_out + 1 > services.ping_max:
+            if not pings.send(now_ns, services.ping_max):
                 self.close(errors.ERR_STALE_CONNECTION, "Stale Client Connection - Closing")
                 return
-            self._pings_out += 1
-            self._ping_sent_ns = now_ns
             self.outbox.append(encode.PING)
-        self._ping_due_ns = now_ns + services.ping_interval_ns
+        pings.due_ns = now_ns + services.ping_interval_ns
 
     def _set_deadline(self) -> None:
-        self.deadline_ns = self._ping_due_ns
+        self.deadline_ns = self.pings.due_ns
         if self._auth_deadline_ns:
-            self.deadline_ns = min(self._auth_deadline_ns, self._ping_due_ns)
+            self.deadline_ns = min(self._auth_deadline_ns, self.pings.due_ns)

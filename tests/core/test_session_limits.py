@@ -200,14 +200,14 @@ def test_a_client_that_answers_stays_and_its_round_trip_is_known() -> None:
     room.take("A")
     room.advance(0.1)
     room.send("A", connect_line())
-    assert room.session("A").rtt_ns == 100_000_000  # how long it took to introduce itself
+    assert room.session("A").pings.rtt_ns == 100_000_000  # how long it took to introduce itself
     for _ping in range(5):
         while room.take("A") != b"PING\r\n":
             room.advance(0.05)
         room.advance(0.2)
         room.send("A", b"PONG\r\n")
     assert not room.ended
-    assert room.session("A").rtt_ns == 200_000_000
+    assert room.session("A").pings.rtt_ns == 200_000_000
 
 
 def test_a_busy_client_is_not_pinged() -> None:
