@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import platform
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -29,6 +30,8 @@ from chaos.workloads.queue import WorkQueue
 from chaos.workloads.streams import Streams
 from chaos.workloads.workload import Workload, close, connect
 
+BEAT_S = 0.02
+STOOD_STILL = "this program stood still s"
 QUIET_S = 6.0  # under load, before and after the faults
 SHOWN = (  # of the figures, in the line of a run
     "acknowledged", "set", "jobs", "answered", "longest write outage s", "longest read outage s",
@@ -89,6 +92,15 @@ def workloads_of(scenario: Scenario, field: Field) -> list[Workload]:
     return found
 
 
+async def metronome(verdict: Verdict) -> None:
+    """How long this program, clients and all, stood still at worst: no outage shorter than that means anything."""
+    while True:
+        began = time.monotonic()
+        await asyncio.sleep(BEAT_S)
+        late_s = round(time.monotonic() - began - BEAT_S, 3)
+        verdict.figures[STOOD_STILL] = max(late_s, verdict.figures.get(STOOD_STILL, 0.0))
+
+
 async def play(scenario: Scenario, field: Field, workloads: list[Workload], verdict: Verdict) -> None:
     """Prepare, load, strike, calm, judge."""
     field.control = await connect(field.ground.urls)
@@ -98,6 +110,7 @@ async def play(scenario: Scenario, field: Field, workloads: list[Workload], verd
         field.stream = workloads[0].stream
         for workload in workloads:
             await workload.start()
+        beat = asyncio.ensure_future(metronome(verdict))
         await field.quiet(QUIET_S)
         try:
             await scenario.story(field)
@@ -105,6 +118,7 @@ async def play(scenario: Scenario, field: Field, workloads: list[Workload], verd
         except DeadlineMissed as late:  # the story could not go on; what it did so far is judged all the same
             verdict.broken = str(late)[:2000]
         finally:
+            beat.cancel()
             for workload in workloads:
                 await workload.stop()
         for workload in workloads:

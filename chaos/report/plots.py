@@ -199,10 +199,12 @@ def outages(plot: Axes, rows: dict[str, list[Span]], begin_s: float, end_s: floa
             continue
         named: list[float] = []
         for span in shown[:6]:
-            if any(abs(span.start_s - other_s) < length_s / 15 for other_s in named):
+            inside = span.seconds >= length_s / 30
+            room_s = length_s / (30 if inside else 15)
+            followed = not inside and any(0 < other.start_s - span.start_s < room_s for other in shown)
+            if followed or any(abs(span.start_s - other_s) < room_s for other_s in named):
                 continue
             named.append(span.start_s)
-            inside = span.seconds >= length_s / 30
             left = not inside and span.end_s > end_s - length_s / 15
             where = span.start_s + span.seconds / 2 if inside else span.start_s if left else span.end_s
             plot.annotate(f"{span.seconds:.2f} s", (where, at), xytext=(0 if inside else -3 if left else 5, 0),
