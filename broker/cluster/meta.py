@@ -248,7 +248,7 @@ class MetaMachine:
         """A dead-letter stream has the replicas of the group it lives in."""
         assignment = self._beside(host)
         if assignment is not None:
-            assignment.assign(host.peers, index)
+            assignment.peers = host.peers  # and who leaves, leaves the host's group
             assignment.config = assignment.config.copy()
             assignment.config.num_replicas = host.config.num_replicas
             assignment.revision = index

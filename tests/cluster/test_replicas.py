@@ -118,3 +118,15 @@ def test_who_comes_back_keeps_silent_until_it_knows_what_it_promised() -> None:
     rescaled(machine, 5, ["a", "b"])
     begins = founding_stream(machine.streams["S"], "b")
     assert (begins.voice, begins.term) == (30, 2)
+
+
+def test_dead_letters_hold_nobody_who_has_left_their_stream() -> None:
+    machine = machine_with(3)
+    config = machine.streams["S"].config.copy()
+    config.name, config.subjects = "DLQ_S", ["$DLQ.S.>"]
+    assert machine.apply(3, create_op(config, machine.streams["S"].peers, 5, b"", "", 1)).error is None
+    rescaled(machine, 4, ["a"])
+    assert machine.streams["DLQ_S"].peers == ["a"]
+    assert machine.holds("b"), "until the group has followed"
+    machine.apply(5, settled_op(1, 4, ["a"], [30, 2]))
+    assert not machine.holds("b")
