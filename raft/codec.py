@@ -43,6 +43,8 @@ HEADS_MAX: Final = 256  # so many pairs of peers are remembered by their bytes
 _HEADER: Final = Struct("<BBqqqqqqqI")  # kind flags group term index log_term commit hint context entries
 _Header = tuple[int, int, int, int, int, int, int, int, int, int]
 _ENTRY: Final = Struct("<qBI")
+HEADER_LENGTH: Final = 62  # literals, as `size` is looked up every time
+ENTRY_LENGTH: Final = 13
 _U32: Final = Struct("<I")
 _POINT: Final = Struct("<QQ")
 _BEAT_BYTES: Final = 33
@@ -149,9 +151,9 @@ def _column(values: list[int]) -> bytes:
 class Decoder:
     """A position in a body. Every read checks that the bytes are there."""
 
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, position: int = 0) -> None:
         self.body = body
-        self.position = 0
+        self.position = position
 
     def skip(self, count: int) -> int:
         """Where the next `count` bytes start."""
@@ -215,13 +217,14 @@ def _check(value: int) -> int:
     return value
 
 
-def decode_messages(body: bytes) -> list[Message]:
-    """The messages of one body, beats first. Raises CodecError, and nothing else, on any other input."""
-    decoder = Decoder(body)
+def decode_messages(body: bytes, start: int = 0) -> list[Message]:
+    """The messages of the body that begins at `start`, beats first. Raises CodecError, and nothing else, on any other
+    input."""
+    decoder = Decoder(body, start)
     decoder.skip(1)
     decoder.skip(decoder.u8())
     decoder.skip(decoder.u8())
-    sender, receiver = _peers(body[: decoder.position])
+    sender, receiver = _peers(body[start : decoder.position])
     messages: list[Message] = []
     _decode_beats(decoder, sender, receiver, messages)
     count = decoder.u32()
@@ -265,7 +268,7 @@ def _decode_beats(decoder: Decoder, sender: PeerId, receiver: PeerId, messages: 
 
 
 def _decode_message(decoder: Decoder, sender: PeerId, receiver: PeerId) -> Message:
-    start = decoder.skip(_HEADER.size)
+    start = decoder.skip(HEADER_LENGTH)
     header: _Header = _HEADER.unpack_from(decoder.body, start)
     kind, flags, group, term, index, log_term, commit, hint, context, count = header
     if kind == 0 or kind > KIND_MAX or is_beat(kind) or flags > FLAG_REJECT | FLAG_SNAPSHOT:
@@ -290,11 +293,11 @@ def _decode_message(decoder: Decoder, sender: PeerId, receiver: PeerId) -> Messa
 def _decode_entries(decoder: Decoder, index: int, count: int) -> list[Entry]:
     if count == 0:
         return NO_ENTRIES
-    if count * _ENTRY.size > len(decoder.body) - decoder.position:
+    if count * ENTRY_LENGTH > len(decoder.body) - decoder.position:
         raise CodecError("more entries than bytes")
     entries: list[Entry] = []
     for _ in range(count):
-        start = decoder.skip(_ENTRY.size)
+        start = decoder.skip(ENTRY_LENGTH)
         term, kind, length = _ENTRY.unpack_from(decoder.body, start)
         if kind > ENTRY_KIND_MAX or term < 0:
             raise CodecError("unknown kind of entry, or a term that is too large")

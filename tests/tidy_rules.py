@@ -52,7 +52,7 @@ LAYERS = (
     Layer(("broker.jetstream",), ("broker.wire", "broker.core.subjects", "broker.core.transform"),
           ("mypy_extensions", "cbor2", "cramjam", "crc32c"), PURE | {"os"}, random_module=False),
     Layer(("broker.cluster",), ("broker.wire", "broker.core", "broker.jetstream", "broker.config", "raft", "storage"),
-          ("mypy_extensions", "cbor2"), PURE | {"os"}, random_module=False),
+          ("mypy_extensions", "cbor2", "crc32c"), PURE | {"os"}, random_module=False),
     Layer(("broker.node", "broker.node_statistics"),
           ("broker.wire", "broker.core", "broker.jetstream", "broker.cluster", "broker.config",
            "broker.monitor.statistics", "broker.node", "broker.node_statistics", "raft", "storage"),

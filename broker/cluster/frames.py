@@ -1,13 +1,15 @@
-"""Frames on the connection between two nodes: ``u32 length | u32 crc32(body) | body``, ``body = u8 kind | content``.
+"""Frames on the connection between two nodes: ``u32 length | u32 crc32c(body) | body``, ``body = u8 kind | content``.
 
 Before the first frame both sides say who they are in one line each, ``TERNMQ/1 {json}\\r\\n`` (see `transport`).
 A frame that does not check out, or is longer than `FRAME_BYTES_MAX`, ends the connection: TCP already guards the
-bytes, so damage here means a broken peer, and everything that mattered is sent again after the reconnect.
+bytes, so damage here means a broken peer, and everything that mattered is sent again after the reconnect. The checksum
+is the one that processors compute: a leader makes it once for each follower, of everything that is published.
 """
 
 import struct
-import zlib
 from typing import Final
+
+from crc32c import crc32c
 
 FRAME_BYTES_MAX: Final = 256 * 1024 * 1024
 
@@ -28,6 +30,7 @@ FRAME_ALIVE: Final = 9  # no content: whoever sends it is there, though its grou
 JOIN_BYTES_MAX: Final = 16 * 1024  # up to here copying the content costs less than a part of its own
 
 _HEAD: Final = struct.Struct("<II")
+HEAD_LENGTH: Final = 8  # a literal: `_HEAD.size` is looked up every time
 _KINDS: Final = [bytes((kind,)) for kind in range(256)]
 
 
@@ -43,10 +46,10 @@ def encode_frame(kind: int, parts: list[bytes]) -> list[bytes]:
     assert length <= FRAME_BYTES_MAX, f"frame of {length} bytes"
     if length <= JOIN_BYTES_MAX:
         body = _KINDS[kind] + b"".join(parts)
-        return [_HEAD.pack(length, zlib.crc32(body)), body]
-    crc = zlib.crc32(_KINDS[kind])
+        return [_HEAD.pack(length, crc32c(body)), body]
+    crc = crc32c(_KINDS[kind])
     for part in parts:
-        crc = zlib.crc32(part, crc)
+        crc = crc32c(part, crc)
     return [_HEAD.pack(length, crc), _KINDS[kind], *parts]
 
 
@@ -56,7 +59,7 @@ class FrameReader:
     def __init__(self) -> None:
         self._parts: list[bytes] = []
         self._held: int = 0
-        self._need: int = _HEAD.size
+        self._need: int = HEAD_LENGTH
 
     def feed(self, data: bytes) -> list[bytes]:
         """The bodies of all frames that `data` completes. Raises FrameError."""
@@ -71,18 +74,19 @@ class FrameReader:
         position = 0
         size = len(buffer)
         while True:
-            if size - position < _HEAD.size:
-                self._need = _HEAD.size
+            if size - position < HEAD_LENGTH:
+                self._need = HEAD_LENGTH
                 break
+            length: int
             length, crc = _HEAD.unpack_from(buffer, position)
             if length == 0 or length > FRAME_BYTES_MAX:
                 raise FrameError(f"frame length {length}")
-            end = position + _HEAD.size + length
+            end = position + HEAD_LENGTH + length
             if end > size:
-                self._need = _HEAD.size + length
+                self._need = HEAD_LENGTH + length
                 break
-            body = buffer[position + _HEAD.size : end]
-            if zlib.crc32(body) != crc:
+            body = buffer[position + HEAD_LENGTH : end]
+            if crc32c(body) != crc:
                 raise FrameError("frame checksum")
             bodies.append(body)
             position = end

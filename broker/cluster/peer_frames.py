@@ -85,7 +85,7 @@ class PeerFrames:
         kind = body[0]
         try:
             if kind == FRAME_RAFT:
-                for message in decode_messages(body[1:]):
+                for message in decode_messages(body, 1):
                     if message.receiver == self._links.peer and message.sender == link.peer:
                         self._engine.step(message)
             elif kind == FRAME_ANSWER:

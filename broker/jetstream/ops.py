@@ -44,6 +44,8 @@ SLOT_OWN: Final = 0
 SLOT_DEAD_LETTERS: Final = 1
 
 _HEAD: Final = struct.Struct("<IBB")
+HEAD_LENGTH: Final = 6  # literals, as `size` is looked up every time
+PUBLISH_HEAD_LENGTH: Final = 12
 _PUBLISH_HEAD: Final = struct.Struct("<Iq")
 _PUBLISH_ONE: Final = struct.Struct("<IqHHI")  # head and columns where there is one message
 _PUBLISH_COLUMNS: Final = 8  # bytes a message in the three columns
@@ -72,10 +74,11 @@ def split_ops(entry: bytes) -> list[tuple[int, int, bytes]]:
     position = 0
     end = len(entry)
     while position < end:
-        if end - position < _HEAD.size:
+        if end - position < HEAD_LENGTH:
             raise MalformedOp("cut in an operation's head")
+        length: int
         length, kind, slot = _HEAD.unpack_from(entry, position)
-        position += _HEAD.size
+        position += HEAD_LENGTH
         if length > end - position or slot > SLOT_DEAD_LETTERS:
             raise MalformedOp(f"operation {kind} of slot {slot} claims {length} bytes of {end - position}")
         found.append((slot, kind, entry[position : position + length]))
@@ -151,10 +154,10 @@ class PublishOp:
 
     def __init__(self, body: bytes) -> None:
         """Raises MalformedOp."""
-        if len(body) < _PUBLISH_HEAD.size:
+        if len(body) < PUBLISH_HEAD_LENGTH:
             raise MalformedOp("publish without a head")
         count, timestamp_ns = _PUBLISH_HEAD.unpack_from(body)
-        start = _PUBLISH_HEAD.size
+        start = PUBLISH_HEAD_LENGTH
         bodies = start + _PUBLISH_COLUMNS * count
         if bodies > len(body):
             raise MalformedOp(f"publish of {count} messages in {len(body)} bytes")

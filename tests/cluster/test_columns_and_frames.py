@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.cluster.columns import Columns, ColumnsError, ColumnsReader
-from broker.cluster.frames import FRAME_ANSWER, FrameError, FrameReader, encode_frame
+from broker.cluster.frames import FRAME_ANSWER, JOIN_BYTES_MAX, FrameError, FrameReader, encode_frame
 
 small = st.binary(max_size=20)
 messages = st.lists(st.tuples(small, small, small, st.integers(0, 5), st.binary(min_size=5, max_size=60)), max_size=20)
@@ -53,6 +53,14 @@ def test_frames_do_not_depend_on_how_bytes_were_cut(bodies: list[bytes], rng: ob
         seen += reader.feed(stream[position : position + step])
         position += step
     assert [body[1:] for body in seen] == bodies
+
+
+@pytest.mark.parametrize("size", [JOIN_BYTES_MAX - 3, JOIN_BYTES_MAX - 2, 3 * JOIN_BYTES_MAX])
+def test_a_frame_is_the_same_in_one_piece_and_in_parts(size: int) -> None:
+    content = [b"a", bytes(range(256)) * (size // 256), b"z" * (size % 256), b"b"]
+    frame = b"".join(encode_frame(FRAME_ANSWER, content))
+    assert frame == b"".join(encode_frame(FRAME_ANSWER, [b"".join(content)]))
+    assert FrameReader().feed(frame) == [bytes([FRAME_ANSWER]) + b"".join(content)]
 
 
 def test_a_flipped_bit_or_a_wild_length_ends_the_connection() -> None:
