@@ -161,7 +161,7 @@ class PushWatcher(InterestWatcher):
 
     def follow(self) -> None:
         """Watch exactly the deliver subjects there are."""
-        wanted = {subject: True for subject, names in self._group.delivery.pushes.items() if names}
+        wanted = dict.fromkeys(self._group.delivery.pushes.subjects(), True)
         for subject in self._watched:
             if subject not in wanted:
                 self._router.unwatch(subject, self)

@@ -43,6 +43,7 @@ from broker.jetstream.pull_request import (
     read_request,
     status,
 )
+from broker.jetstream.push import PushSubjects
 
 
 class Delivery:
@@ -61,7 +62,7 @@ class Delivery:
         self.gone: list[int] = []
         self.proposals: Proposals = Proposals(self.context)
         self.deadlines: Deadlines[str] = Deadlines()
-        self.pushes: dict[bytes, list[str]] = {}
+        self.pushes: PushSubjects = PushSubjects()
         self.subject: Final = AckSubject()
         self.last_name: str = ""
         self.last_lead: ConsumerLead | None = None
@@ -104,7 +105,7 @@ class Delivery:
         self.gone = []
         self.proposals = Proposals(self.context)
         self.deadlines = Deadlines()
-        self.pushes = {}
+        self.pushes = PushSubjects()
         self.last_name = ""
         self.last_lead = None
         self.context.sections = []
@@ -132,13 +133,9 @@ class Delivery:
             lead = ConsumerLead(consumer, self.context)
             self.leads[name] = lead
             if lead.push is not None:
-                self._register_push(lead)
+                self.pushes.add(lead.push.subject, name)
             self._make_ready(lead)
         return lead
-
-    def _register_push(self, lead: ConsumerLead) -> None:
-        assert lead.push is not None
-        self.pushes.setdefault(lead.push.subject, []).append(lead.consumer.name)
 
     def lead(self, name: str) -> ConsumerLead | None:
         """A consumer's side, made when first asked for; None when there is no such consumer."""
@@ -245,12 +242,9 @@ class Delivery:
     def interest_changed(self, subject: bytes) -> None:
         """Somebody, here or behind a route, began or ceased to subscribe to `subject` (a pattern is looked at as a
         whole)."""
-        if not self.leading or not self.pushes:
+        if not self.leading:
             return
-        names = self.pushes.get(subject)
-        if names is None and (b"*" in subject or b">" in subject):
-            names = [name for names_of_one in self.pushes.values() for name in names_of_one]
-        for name in names or []:
+        for name in self.pushes.concerned(subject):
             lead = self.leads.get(name)
             if lead is not None and lead.push is not None:
                 lead.push.poll_ns = 1
@@ -293,8 +287,8 @@ class Delivery:
         subject = lead.push.subject if lead.push is not None else b""
         lead.config_changed()
         if lead.push is not None and lead.push.subject != subject:
-            self.pushes[subject].remove(consumer.name)
-            self._register_push(lead)
+            self.pushes.remove(subject, consumer.name)
+            self.pushes.add(lead.push.subject, consumer.name)
         lead.ready = False
         self._make_ready(lead)
 
@@ -305,7 +299,7 @@ class Delivery:
         if old is None:
             return
         if old.push is not None:
-            self.pushes[old.push.subject].remove(consumer.name)
+            self.pushes.remove(old.push.subject, consumer.name)
         self._lead_of(consumer).take_over(old)
 
     def consumer_deleted(self, consumer: Consumer) -> None:
@@ -317,7 +311,7 @@ class Delivery:
             return
         self._dismiss(lead, STATUS_CONSUMER_DELETED)
         if lead.push is not None:
-            self.pushes[lead.push.subject].remove(consumer.name)
+            self.pushes.remove(lead.push.subject, consumer.name)
 
     # The pump.
 

@@ -119,3 +119,32 @@ def idle_heartbeat(consumer_sequence: int, stream_sequence: int) -> bytes:
     return b"NATS/1.0 100 Idle Heartbeat\r\nNats-Last-Consumer: %d\r\nNats-Last-Stream: %d\r\n\r\n" % (
         consumer_sequence, stream_sequence,
     )
+
+
+class PushSubjects:
+    """Which consumers of a stream push to which deliver subject."""
+
+    def __init__(self) -> None:
+        self._names: dict[bytes, list[str]] = {}
+
+    def add(self, subject: bytes, name: str) -> None:
+        """The consumer pushes there."""
+        self._names.setdefault(subject, []).append(name)
+
+    def remove(self, subject: bytes, name: str) -> None:
+        """It does no longer."""
+        names = self._names[subject]
+        names.remove(name)
+        if not names:
+            del self._names[subject]  # ephemeral consumers have a subject each
+
+    def subjects(self) -> list[bytes]:
+        """All that anybody pushes to."""
+        return list(self._names)
+
+    def concerned(self, subject: bytes) -> list[str]:
+        """The consumers for which interest in `subject` may have changed: for a pattern, all of them."""
+        names = self._names.get(subject)
+        if names is None and (b"*" in subject or b">" in subject):
+            return [name for names_of_one in self._names.values() for name in names_of_one]
+        return names or []

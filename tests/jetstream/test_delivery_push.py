@@ -175,3 +175,15 @@ def test_durables_are_not_forgotten_unless_they_ask_for_it():
     world.create("B", inactive_threshold=SECOND)
     world.advance(3600 * SECOND)
     assert list(world.machine.consumers) == ["A"]
+
+
+def test_deliver_subjects_of_consumers_that_are_gone_are_forgotten():
+    world = World()
+    world.create("A", deliver_subject="d")
+    world.create("B", deliver_subject="d")
+    world.create("B", deliver_subject="e")
+    assert sorted(world.delivery.pushes.subjects()) == [b"d", b"e"]
+    for name in "AB":
+        world.request("CONSUMER.DELETE", f"S.{name}")
+    world.turn()
+    assert world.delivery.pushes.subjects() == []
