@@ -16,7 +16,8 @@ from broker.wire.trace import TraceOptions
 SECOND_NS: Final = 1_000_000_000
 FIRST_PING_NS: Final = 2 * SECOND_NS
 RTT_INTERVAL_NS: Final = 3600 * SECOND_NS
-EVENTS_MAX: Final = 4000
+EVENTS_MAX: Final = 200  # of a turn: whoever is refused a thousand times a second must not keep the node writing
+TRACED_EVENTS_MAX: Final = 4000
 
 Event = tuple[str, str, dict[str, object]]
 
@@ -48,7 +49,7 @@ class SessionServices:
         self._rng: Final = rng
 
     def event(self, level: str, name: str, fields: dict[str, object]) -> None:
-        if len(self.events) < EVENTS_MAX:
+        if len(self.events) < (TRACED_EVENTS_MAX if self.traces else EVENTS_MAX):
             self.events.append((level, name, fields))
         else:
             self.events_lost += 1

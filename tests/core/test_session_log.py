@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from broker.config import AuthorizationOptions, Options
+from broker.core.session_services import EVENTS_MAX
 from broker.logs import sentence
 from core.core_room import Room, connect_line
 from core.reference_server import ReferenceClient, ReferenceServer
@@ -149,3 +150,13 @@ def test_what_has_no_room_is_counted() -> None:
     events = room.clients.take_events()
     assert events[-1] == ("warning", "events_lost", {"count": 10_000 - (len(events) - 1)})
     assert room.clients.take_events() == []
+
+
+def test_who_is_refused_without_end_does_not_fill_the_log() -> None:
+    room = Room()
+    room.connect("A")
+    room.clients.take_events()
+    room.send("A", b"PUB $NRG.x 0\r\n\r\n" * 2000)
+    events = room.clients.take_events()
+    assert (len(events), events[-1]) == (EVENTS_MAX + 1, ("warning", "events_lost", {"count": 2000 - EVENTS_MAX}))
+    assert room.take("A").count(b"-ERR 'Permissions Violation for Publish to") == 2000
