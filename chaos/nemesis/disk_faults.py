@@ -12,6 +12,7 @@ from chaos.processes import RootedNode, Tracer
 
 BLOCKS = "*.blk"
 STARTS_S = 30.0
+FATAL = "[FTL]"  # how both servers log the reason of a start that failed
 
 
 class PowerCut(Fault):
@@ -80,11 +81,13 @@ class Decay(Fault):
         return f"{self.node.name}: {self._done} {'bytes cut off' if self.cut else 'bits flipped'}"
 
     def end(self) -> None:
-        """Where the server refuses to start on such a store, it is given an empty one, as its operator would do."""
+        """A server that says why it refuses to start on such a store (one that falls over is another thing) is given an
+        empty one, as its operator would do."""
         self.node.start()
         wait_until("the start", lambda: not self.node.running() or self.node.is_alive(), STARTS_S)
-        if not self.node.running():
-            self._refused = f"{self.node.name} refused to start ({self.node.log_tail(1)[:200]}); given an empty store"
+        why = self.node.log_tail(1)
+        if not self.node.running() and FATAL in why:
+            self._refused = f"{self.node.name} refused to start ({why[:200]}); given an empty store"
             self.node.disk.wipe()
             self.node.start()
 
