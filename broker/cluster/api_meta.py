@@ -65,6 +65,7 @@ from broker.jetstream.stream_config import MEMORY_STORAGE, StreamConfig
 from broker.jetstream.stream_rules import StreamServerLimits, complete, complete_new, complete_update
 
 NAMES_PAGE: Final = 1024
+TOO_LITTLE_ANYWHERE: Final = NO_SUITABLE_PEERS.of(err="no suitable peers for placement, insufficient storage")
 
 
 def stream_deleted() -> bytes:
@@ -314,9 +315,9 @@ class MetaApi:
             wanted += reserved_bytes(self.meta().machine.streams, config.storage, config.name)
         if config.storage == MEMORY_STORAGE:
             if jetstream.max_memory == 0 or 0 <= jetstream.max_memory < wanted:
-                return MEMORY_RESOURCES_EXCEEDED
+                return TOO_LITTLE_ANYWHERE if self.limits.clustered else MEMORY_RESOURCES_EXCEEDED
         elif jetstream.max_file == 0 or 0 <= jetstream.max_file < wanted:
-            return STORAGE_RESOURCES_EXCEEDED
+            return TOO_LITTLE_ANYWHERE if self.limits.clustered else STORAGE_RESOURCES_EXCEEDED
         return None
 
     def _answer_known(self, known: Assignment, request: ApiRequest) -> None:
@@ -364,7 +365,7 @@ class MetaApi:
             leader = self._leader_of(group)
             told_by_leader = leader == self._links.peer or leader in self._links.links
             reply = request.reply if told_by_leader else b""
-            op = delete_op(target.stream, reply, request.origin or self._links.peer)
+            op = delete_op(target.stream, reply, request.origin or self._links.peer, leader)
             self.meta().propose(op, DeleteWaiter(self, request, told_by_leader))
 
     # Names and account.

@@ -222,7 +222,7 @@ class PeersApi:
         machine = self._api.meta().machine
         for assignment in list(machine.streams.values()) if account == ACCOUNT else []:
             if not assignment.host:
-                self._api.meta().propose(delete_op(assignment.config.name, b"", ""), None)
+                self._api.meta().propose(delete_op(assignment.config.name, b"", "", ""), None)
         self._api.say(request, answer("account_purge_response", {"initiated": True}))
 
 

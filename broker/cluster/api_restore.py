@@ -90,4 +90,4 @@ class RestoreApi:
         """The stream's leader says that it will never be whole."""
         assignment = self._api.meta().machine.by_group.get(group)
         if assignment is not None and assignment.restoring:
-            self._api.meta().propose(delete_op(assignment.config.name, b"", ""), None)
+            self._api.meta().propose(delete_op(assignment.config.name, b"", "", ""), None)

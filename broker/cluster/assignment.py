@@ -55,6 +55,7 @@ class Assignment:
         self.host: int = 0  # of a dead-letter stream: the group it lives in; 0 = a group of its own
         self.reply: bytes = b""  # who waits for the last change; answered by the stream's leader
         self.origin: str = ""
+        self.teller: str = ""  # of a deletion: the peer that answers it
 
     def assign(self, peers: list[str], index: int) -> None:
         """Other peers are to hold the stream, by the meta group's entry `index`."""

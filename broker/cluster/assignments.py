@@ -47,7 +47,7 @@ class Assignments(MetaListener):
         self.damaged: dict[int, Damage] = {}
         self.events: list[tuple[str, str, dict[str, object]]] = []
         self._ingresses: Final = Ingresses(router)
-        self.deleted: list[Assignment] = []  # led here until they were deleted: who asked is to be told
+        self.deleted: list[Assignment] = []  # this node tells who asked
         self._founding: dict[int, Assignment] = {}
         self._updated: list[int] = []
         self.dead_letters: Final = dead_letters
@@ -152,9 +152,10 @@ class Assignments(MetaListener):
             self._add(change.created)
         elif change.deleted is not None:
             group = self.groups.get(change.deleted.group)
-            leads = group is not None and group.is_leader
+            is_here = group is not None or change.deleted.group in self._founding
+            told_here = is_here and change.deleted.teller == self.peer
             is_offline = change.deleted.group in self.damaged and change.deleted.peers == [self.peer]
-            if (leads or is_offline) and change.deleted.reply:
+            if (told_here or is_offline) and change.deleted.reply:
                 self.deleted.append(change.deleted)
             if change.deleted_beside is not None:
                 self._delete(change.deleted_beside.group)

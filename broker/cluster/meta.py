@@ -104,9 +104,10 @@ def restored_op(group: int, reply: bytes, origin: str) -> bytes:
     return _encode({"op": OP_RESTORED, "group": group, "reply": reply, "origin": origin})
 
 
-def delete_op(name: str, reply: bytes, origin: str) -> bytes:
-    """The entry that deletes a stream; its leader tells who asked for that when it has stopped serving it."""
-    return _encode({"op": OP_DELETE, "name": name, "reply": reply, "origin": origin})
+def delete_op(name: str, reply: bytes, origin: str, teller: str) -> bytes:
+    """The entry that deletes a stream; `teller`, its leader as far as known, tells who asked for that when it has
+    stopped serving it. A peer is named, as leadership may just be changing and nobody have it then."""
+    return _encode({"op": OP_DELETE, "name": name, "reply": reply, "origin": origin, "teller": teller})
 
 
 def removed_op(peer: str) -> bytes:
@@ -160,6 +161,7 @@ class MetaMachine:
                 del self.by_group[assignment.group]
                 change.deleted_beside = self._delete_beside(assignment)
                 assignment.reply, assignment.origin = entry["reply"], entry["origin"]
+                assignment.teller = entry.get("teller", "")
                 change.deleted = assignment
         elif op == OP_PEERS:
             self.names = dict(sorted({**self.names, **entry["names"]}.items()))

@@ -48,4 +48,4 @@ def misplaced(placement: dict[str, object] | None, cluster: str) -> str | None:
         return REASON
     tags = placement.get("tags")
     missing = [tag for tag in tags if not str(tag).startswith("!")] if isinstance(tags, list) else []
-    return f"{REASON}, tags not matched [{', '.join(repr(tag) for tag in missing)}]" if missing else None
+    return f"{REASON}, tags not matched [{missing[0]!r}]" if missing else None

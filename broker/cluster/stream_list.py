@@ -114,7 +114,10 @@ class StreamLists:
         def finish(gather: Gather) -> None:
             info = gather.infos.get(assignment.config.name)
             if info is not None:
-                self._say(request, answer(kind, {**unless_lone(info), "did_create": True}))
+                fields = dict(info)
+                if is_lone(fields.get("cluster")):  # in a cluster nobody says that it was there already
+                    fields = {**unless_lone(info), "did_create": True}
+                self._say(request, answer(kind, fields))
 
         self._gather([assignment.config.name], finish)
 
@@ -158,12 +161,12 @@ class StreamLists:
 
 
 def reserved_bytes(streams: dict[str, Assignment], storage: str, but: str = "") -> int:
-    """What streams of that storage may take at most, all replicas together; those without a limit reserve nothing."""
+    """What streams of that storage may take at most on each of their nodes; those without a limit reserve nothing."""
     reserved = 0
     for name in streams:
         config = streams[name].config
         if name != but and config.storage == storage and config.max_bytes > 0:
-            reserved += config.max_bytes * config.num_replicas
+            reserved += config.max_bytes
     return reserved
 
 
@@ -206,9 +209,9 @@ def unless_lone(info: dict[str, object]) -> dict[str, object]:
 
 
 def as_listed(info: dict[str, object]) -> dict[str, object]:
-    """A StreamInfo in a list, where a lone server says nothing of itself."""
+    """A StreamInfo in a list, where servers say nothing of themselves."""
     config = info["config"]
-    if is_lone(info.get("cluster")) and isinstance(config, dict):
+    if isinstance(config, dict):
         metadata = {key: config["metadata"][key] for key in config["metadata"] if key not in SERVER_METADATA}
         info = {**info, "config": {**config, "metadata": metadata}}
     return unless_lone(info)

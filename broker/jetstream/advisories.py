@@ -42,8 +42,7 @@ def stream_action(stream: str, action: str) -> Advisory:
 def stream_leader_elected(stream: str, leader: str, replicas: list[object]) -> Advisory:
     """A replicated stream has a leader; `replicas` as in its INFO."""
     fields: dict[str, object] = {
-        "type": _TYPE + "stream_leader_elected", "account": "$G", "stream": stream, "leader": leader,
-        "replicas": replicas,
+        "type": _TYPE + "stream_leader_elected", "stream": stream, "leader": leader, "replicas": replicas,
     }
     return f"{_STREAM_EVENT}LEADER_ELECTED.{stream}", fields
 

@@ -38,3 +38,16 @@ def test_who_has_nobody_to_hand_over_to_does_not_wait() -> None:
     node = stage.machines[old].node
     node.hand_over()
     assert node.is_handed_over()
+
+
+@pytest.mark.parametrize("seed", range(1, 7))
+def test_a_stream_that_is_deleted_while_its_leadership_moves_is_told_to_be_gone(seed: int) -> None:
+    for rest_ns in (0, SECOND_NS // 1000):
+        stage = Stage(seed)
+        client = stage.client("n3")
+        stage.create(client, STREAM)
+        stage.leader(STREAM)
+        assert stage.ask(client, f"$JS.API.STREAM.LEADER.STEPDOWN.{STREAM}")["success"]
+        stage.rest(rest_ns)
+        assert stage.ask(client, f"$JS.API.STREAM.DELETE.{STREAM}").get("success")
+        assert stage.ask(client, f"$JS.API.STREAM.INFO.{STREAM}")["error"]["err_code"] == 10059
