@@ -278,7 +278,7 @@ class Assignments(MetaListener):
             group.delivery.stream_deleted()
             group.reads.drop()
             if self.sourcing is not None:
-                self.sourcing.forget(group_id)
+                self.sourcing.forget(group_id, True)
         if host:
             self.dead_letters.ended(host)
         elif group is not None or damage is not None or self._engine.wal.has_group(group_id):

@@ -5,19 +5,22 @@ lost. Nothing else is kept about readers. Not here: what an answer holds (`jetst
 (`sourcing`). Invariant: every question is answered, `TRY_AGAIN` when nothing better is known; at most `HELD_MAX` wait.
 """
 
-from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from broker.cluster.answers import Answers
 from broker.cluster.assignment import Assignment
+from broker.cluster.origin_consumers import OriginConsumers
+from broker.jetstream.api_errors import ApiError
 from broker.jetstream.api_types import ApiRequest
 from broker.jetstream.source_config import short_hash
-from broker.jetstream.source_read import OriginQuery, decode_query, read_origin
-from broker.jetstream.stream import StreamMachine
+from broker.jetstream.source_read import OriginAnswer, OriginQuery, decode_query, read_origin
+
+if TYPE_CHECKING:
+    from broker.cluster.stream_group import StreamGroup
 
 REQUEST_PREFIX: Final = b"$TMQ.SRC."  # then the stream's name
 TRY_AGAIN: Final = b""
 HOLD_NS: Final = 5_000_000_000
+FORGETFUL_HOLD_NS: Final = 1_000_000_000  # of a stream that waits for readers: they say how far they are
 HELD_MAX: Final = 4096
 
 
@@ -37,31 +40,46 @@ class _Held:
 class OriginReads:
     """The readers of one stream that this node leads."""
 
-    def __init__(self, machine: StreamMachine, answers: Answers, identity: Callable[[], str]) -> None:
+    def __init__(self, group: "StreamGroup") -> None:
         self.due: bool = False  # something was stored since the last look
-        self._machine: Final = machine
-        self._answers: Final = answers
-        self._identity: Final = identity
+        self._group: Final = group
+        self._consumers: Final = OriginConsumers(group)
         self._held: list[_Held] = []
 
     def ask(self, request: ApiRequest, now_ns: int) -> None:
         """A reader's question. Raises what reading bytes that no peer of ours writes may raise, and CorruptBlock."""
         query = decode_query(request.payload())
-        until_ns = 0 if len(self._held) >= HELD_MAX else now_ns + HOLD_NS
+        hold_ns = FORGETFUL_HOLD_NS if self._consumers.needed() else HOLD_NS
+        until_ns = 0 if len(self._held) >= HELD_MAX or query.ends else now_ns + hold_ns
+        if query.ends:
+            self._held = [held for held in self._held if held.query.consumer != query.consumer]
         held = _Held(request, query, until_ns)
         if not self._try(held, now_ns):
             self._held.append(held)
 
     def _try(self, held: _Held, now_ns: int) -> bool:
         """Answer if there is something to say. Raises CorruptBlock."""
-        answer = read_origin(self._machine.store, self._identity(), held.query)
+        identity = identity_of(self._group.assignment)
+        prepared = self._consumers.prepare(held.query)
+        if isinstance(prepared, ApiError):
+            answer = OriginAnswer(identity, 0, 0)
+            answer.refusal = [prepared.code, prepared.err_code, prepared.description]
+            self._say(held.request, answer.encode())
+            return True
+        if not prepared:
+            if now_ns < held.until_ns:
+                return False
+            self._say(held.request, TRY_AGAIN)
+            return True
+        answer = read_origin(self._group.machine.store, identity, held.query)
         if not answer.sequences and not answer.was_recreated and now_ns < held.until_ns:
             return False
         self._say(held.request, answer.encode())
         return True
 
     def _say(self, request: ApiRequest, data: bytes) -> None:
-        self._answers.send(request.origin, request.reply, b"", b"", 0, data)
+        if request.reply:
+            self._group.answers.send(request.origin, request.reply, b"", b"", 0, data)
 
     def next_deadline_ns(self) -> int:
         """When the oldest question has waited for long enough; 0 = none."""
@@ -80,6 +98,7 @@ class OriginReads:
 
     def drop(self) -> None:
         """This node no longer leads the stream."""
+        self._consumers.drop()
         held, self._held = self._held, []
         for each in held:
             self._say(each.request, TRY_AGAIN)

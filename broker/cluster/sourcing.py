@@ -19,7 +19,7 @@ from broker.jetstream.api_errors import STREAM_NOT_FOUND, ApiError
 from broker.jetstream.deadlines import Deadlines
 from broker.jetstream.delivery_output import OpWaiter
 from broker.jetstream.ops import OP_SOURCED
-from broker.jetstream.source_config import Source, sources_of
+from broker.jetstream.source_config import Source, short_hash, sources_of
 from broker.jetstream.source_read import OriginQuery, decode_answer, sourced_body
 
 if TYPE_CHECKING:
@@ -107,9 +107,21 @@ class SourceReader(InnerCaller):
             return
         self._inbox = sourcing.answers.inner_inbox(self)
         self._wait(ANSWER_NS)
-        identity = "" if source.is_mirror else self._identity
-        query = OriginQuery(self._place, source.start_sequence, source.start_ns, source.filters(), identity)
+        query = self._query(False)
         sourcing.submit(group_id, source.name, self._inbox, query.encode())
+
+    def _query(self, ends: bool) -> OriginQuery:
+        source = self.source
+        stream = self._group.machine.config.name
+        name = "JS_MIRROR_" + short_hash(stream)
+        taken = self._group.machine.store.last_sequence
+        if not source.is_mirror:
+            name = "JS_SRC_" + short_hash(f"{stream} {source.index_name}")
+            taken = self.stored_sequence()
+        identity = "" if source.is_mirror else self._identity
+        return OriginQuery(
+            self._place, source.start_sequence, source.start_ns, source.filters(), identity, name, taken, ends
+        )
 
     def _wait(self, duration_ns: int) -> None:
         self._wait_until_ns = self._sourcing.clock.now_ns + duration_ns
@@ -124,9 +136,12 @@ class SourceReader(InnerCaller):
         self._sourcing.answers.forget_inner(self._inbox)
         self._inbox = b""
 
-    def end(self) -> None:
-        """The entry, or the leadership, is gone."""
+    def end(self, for_good: bool) -> None:
+        """The leadership, or (`for_good`) the entry, is gone."""
         self.ended = True
+        group_id = self._sourcing.origin_of(self.source) if for_good else 0
+        if group_id:
+            self._sourcing.submit(group_id, self.source.name, b"", self._query(True).encode())
         if self._inbox:
             self._forget_question()
 
@@ -141,6 +156,11 @@ class SourceReader(InnerCaller):
             return
         answer = decode_answer(data)
         self.heard_ns = self._sourcing.clock.now_ns
+        if answer.refusal:
+            code, err_code, description = answer.refusal
+            self.error = ApiError(code, err_code, description)
+            self._later()
+            return
         self.error = None
         self.lag = answer.lag
         self._wait_until_ns = 0
@@ -216,17 +236,18 @@ class Sourcing:
                 readers.append(SourceReader(self, group, source, self._numbers))
                 self._by_number[self._numbers] = readers[-1]
                 self._ready.append(readers[-1])
-        self._end(before)
+        self._end(before, [source.entry for source in sources_of(group.machine.config)])
         if readers:
             self._readers[group.id] = readers
 
-    def forget(self, group_id: int) -> None:
-        """This node no longer leads the stream."""
-        self._end(self._readers.pop(group_id, []))
+    def forget(self, group_id: int, is_deleted: bool = False) -> None:
+        """This node no longer leads the stream, or there is none any more."""
+        readers = self._readers.pop(group_id, [])
+        self._end(readers, [] if is_deleted else [reader.source.entry for reader in readers])
 
-    def _end(self, readers: list[SourceReader]) -> None:
+    def _end(self, readers: list[SourceReader], wanted: list[dict[str, object]]) -> None:
         for reader in readers:
-            reader.end()
+            reader.end(reader.source.entry not in wanted)
             del self._by_number[reader.number]
 
     def ready(self, reader: SourceReader) -> None:

@@ -16,7 +16,7 @@ from broker.cluster.dead_letter_stores import DeadLetterStores, PairFlush
 from broker.cluster.fast_publishing import FastPublishing
 from broker.cluster.group import RaftGroup, Waiter
 from broker.cluster.group_store import GroupSnapshot
-from broker.cluster.origin_reads import OriginReads, identity_of
+from broker.cluster.origin_reads import OriginReads
 from broker.cluster.publishing import BatchWaiter, PublishQueue
 from broker.cluster.stream_leader import DeadLetterListener, LeaderSink, OutcomeWaiter, PushWatcher, StreamOutput
 from broker.cluster.turn_clock import TurnClock
@@ -88,7 +88,7 @@ class StreamGroup(RaftGroup):
         self.fast: Final = FastPublishing(self, quota)
         self._batches: Final = AtomicBatches(quota)
         self.schedules: Final = ScheduleClock(machine)
-        self.reads: Final = OriginReads(machine, answers, lambda: identity_of(self.assignment))
+        self.reads: Final = OriginReads(self)
         self.watcher: Final = PushWatcher(self, router)
         self.sink: Final = LeaderSink(self)
         self.router: Final = router

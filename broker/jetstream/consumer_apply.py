@@ -179,12 +179,12 @@ def refuse_create(owner: ConsumerOwner, name: str, action: str, config: Consumer
         return errors.CONSUMER_DOES_NOT_EXIST
     if 0 < owner.config.max_consumers <= len(owner.consumers):
         return errors.MAXIMUM_CONSUMERS
-    if workqueue:
+    if workqueue and not config.sourcing:  # mirrors and sources come besides the others (`origin_consumers`)
         if config.ack_policy != ACK_EXPLICIT:
             return errors.WORKQUEUE_REQUIRES_EXPLICIT_ACK
         if config.deliver_policy != DELIVER_ALL:
             return errors.WORKQUEUE_NOT_DELIVER_ALL
-        if owner.consumers:
+        if any([not other.config.sourcing for other in owner.consumers.values()]):  # noqa: C419 (generators are slow)
             if not config.filters():
                 return errors.WORKQUEUE_MULTIPLE_UNFILTERED
             if not _is_unique(owner, name, config):
@@ -196,7 +196,7 @@ def _is_unique(owner: ConsumerOwner, name: str, config: ConsumerConfig) -> bool:
     """Whether no other consumer of a work queue would get the same messages."""
     filters = config.filters() or [">"]
     for other in owner.consumers.values():
-        if other.name == name:
+        if other.name == name or other.config.sourcing:
             continue
         for theirs in other.config.filters() or [">"]:
             for ours in filters:

@@ -7,7 +7,7 @@ Not here: who asks when (`broker/cluster/sourcing`), who waits for new messages 
 Invariant: an answer holds every wanted message behind `after` up to `upto`, in order.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import cbor2
 
@@ -27,9 +27,23 @@ _NOT_SOURCED: Final = (b"Nats-Expected-", b"Nats-Batch-")
 
 class OriginQuery:
     """What a reader wants. `after` 0: from `start_sequence` or `start_ns` on, or everything. `identity` is that of the
-    stream it read so far, "" if none."""
+    stream it read so far, "" if none. `taken`: up to there the reader has stored everything, as far as `consumer` (its
+    name where the origin needs one) is concerned; `ends`: it will not ask again."""
 
-    def __init__(self, after: int, start_sequence: int, start_ns: int, filters: list[str], identity: str) -> None:
+    def __init__(
+        self,
+        after: int,
+        start_sequence: int,
+        start_ns: int,
+        filters: list[str],
+        identity: str,
+        consumer: str = "",
+        taken: int = 0,
+        ends: bool = False,
+    ) -> None:
+        self.consumer: Final = consumer
+        self.taken: Final = taken
+        self.ends: Final = ends
         self.after: Final = after
         self.start_sequence: Final = start_sequence
         self.start_ns: Final = start_ns
@@ -38,13 +52,17 @@ class OriginQuery:
 
     def encode(self) -> bytes:
         """CBOR."""
-        return bytes(cbor2.dumps([self.after, self.start_sequence, self.start_ns, self.filters, self.identity]))
+        place = [self.after, self.start_sequence, self.start_ns, self.filters, self.identity]
+        return bytes(cbor2.dumps([*place, self.consumer, self.taken, self.ends]))
 
 
 def decode_query(data: bytes) -> OriginQuery:
     """Inverse of `OriginQuery.encode`. Raises what CBOR and unpacking raise."""
-    after, start_sequence, start_ns, filters, identity = cbor2.loads(data)
-    return OriginQuery(int(after), int(start_sequence), int(start_ns), [str(each) for each in filters], str(identity))
+    after, start_sequence, start_ns, filters, identity, consumer, taken, ends = cbor2.loads(data)
+    wanted = [str(each) for each in filters]
+    return OriginQuery(
+        int(after), int(start_sequence), int(start_ns), wanted, str(identity), str(consumer), int(taken), bool(ends)
+    )
 
 
 class OriginAnswer:
@@ -59,6 +77,7 @@ class OriginAnswer:
         self.upto: Final = upto
         self.lag: Final = lag
         self.was_recreated: Final = was_recreated
+        self.refusal: list[Any] = []  # code, number and text of an error: the stream cannot be read so
         self.sequences: list[int] = []
         self.times: list[int] = []
         self.batch: bytes = b""
@@ -66,17 +85,18 @@ class OriginAnswer:
     def encode(self) -> bytes:
         """CBOR."""
         sequences, times = pack_column("Q", self.sequences), pack_column("q", self.times)
-        fields = [self.identity, self.upto, self.lag, self.was_recreated, sequences, times, self.batch]
+        fields = [self.identity, self.upto, self.lag, self.was_recreated, sequences, times, self.batch, self.refusal]
         return bytes(cbor2.dumps(fields))
 
 
 def decode_answer(data: bytes) -> OriginAnswer:
     """Inverse of `OriginAnswer.encode`. Raises what CBOR and unpacking raise."""
-    identity, upto, lag, was_recreated, sequences, times, batch = cbor2.loads(data)
+    identity, upto, lag, was_recreated, sequences, times, batch, refusal = cbor2.loads(data)
     answer = OriginAnswer(str(identity), int(upto), int(lag), bool(was_recreated))
     answer.sequences = unpack_column("Q", sequences)
     answer.times = unpack_column("q", times)
     answer.batch = bytes(batch)
+    answer.refusal = list(refusal)
     return answer
 
 

@@ -150,6 +150,39 @@ def test_an_origin_that_comes_later_and_again(cluster: Cluster) -> None:
     asyncio.run(flow())
 
 
+def test_work_queues_and_interest_streams_are_emptied_by_who_reads_them(cluster: Cluster) -> None:
+    async def flow() -> None:
+        client = await connect([cluster.urls[0]])
+        await create(client, "WQ", subjects=["wq.>"], retention="workqueue")
+        await create(client, "IN", subjects=["in.>"], retention="interest")
+        await client.request("wq.1", b"before", timeout=5)
+        await create(client, "WR", sources=[{"name": "WQ", "filter_subject": "wq.*"}])
+        await create(client, "IR", mirror={"name": "IN"})
+
+        async def has_readers() -> bool:
+            infos = [await ask(client, f"STREAM.INFO.{name}") for name in ("WQ", "IN")]
+            return all(info["state"]["consumer_count"] == 1 for info in infos)
+
+        await wait_until_async("both are read", has_readers)
+        for number in range(3):
+            await client.request(f"wq.{number}", b"w%d" % number, timeout=5)
+            await client.request(f"in.{number}", b"i%d" % number, timeout=5)
+        await holds(client, "WR", 4)
+        await holds(client, "IR", 3)
+        await holds(client, "WQ", 0)
+        await holds(client, "IN", 0)
+        assert [message[3] for message in await messages(client, "WR")] == [b"before", b"w0", b"w1", b"w2"]
+        await ask(client, "STREAM.DELETE.WR")
+
+        async def is_unread() -> bool:
+            return bool((await ask(client, "STREAM.INFO.WQ"))["state"]["consumer_count"] == 0)
+
+        await wait_until_async("nobody reads it", is_unread)
+        await client.close()
+
+    asyncio.run(flow())
+
+
 def test_leaders_of_both_sides_move(cluster: Cluster) -> None:
     async def flow() -> None:
         client = await connect(cluster.urls)

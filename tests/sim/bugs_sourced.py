@@ -53,3 +53,12 @@ def places_in_origins_are_in_no_snapshot() -> Iterator[None]:
     """A replica that begins from a snapshot does not know how far its sources were read."""
     with replaced(Positions, "snapshot", lambda positions: []):
         yield
+
+
+@planted(origins)
+def a_work_queue_drops_more_than_its_reader_has() -> Iterator[None]:
+    """A reader tells its origin that it has stored one message more than it has."""
+    stored = SourceReader.stored_sequence
+
+    with replaced(SourceReader, "stored_sequence", lambda reader: stored(reader) + 1):
+        yield

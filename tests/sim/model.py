@@ -284,7 +284,8 @@ class Model:
         message = self.messages.get(sequence)
         if message is None or self.config["retention"] == "limits":
             return
-        if not any(other.needs(sequence, message.subject) for other in self.consumers.values()):
+        others = [other for other in self.consumers.values() if other is not consumer]
+        if not any(other.needs(sequence, message.subject) for other in others):
             self._remove(sequence, ACKED)
 
     # Consumers.

@@ -115,10 +115,10 @@ def dead_letters() -> StreamPlan:
 
 
 def sourced() -> list[StreamPlan]:
-    """Two streams, a mirror of one of them, and one that takes the messages of both besides its own."""
+    """A stream and a work queue, a mirror of the stream, and one that takes the messages of both besides its own."""
     return [
         StreamPlan("O", consumers=0),
-        StreamPlan("P", publishers=1, plain=0, consumers=0),
+        StreamPlan("P", publishers=1, plain=0, consumers=0, work_queue=True),
         StreamPlan("C", publishers=0, plain=0, consumers=0, mirror="O"),
         StreamPlan("B", publishers=1, plain=0, consumers=0, sources=("O", "P"),
                    settings={"duplicate_window": 120 * SECOND_NS}),

@@ -239,7 +239,7 @@ class Cluster:
                 faults += judge_stream(stream, self.history, self.checks.entries, groups)
             elif len({machine_digest(group.machine) for group in groups.values()}) > 1:  # type: ignore[attr-defined]
                 faults.append(f"{stream.name}: replicas differ")
-        faults += judge_sourced(self.plan, self.groups)
+        faults += judge_sourced(self.plan, self.groups, self.history.acked)
         faults += judge_scheduled(self.plan, self.groups, self.history.acked)
         is_rotten = any(machine.rotten for machine in self.machines.values())
         for name, machine in self.machines.items():
