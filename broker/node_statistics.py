@@ -36,6 +36,8 @@ from broker.monitor.statistics import (
 if TYPE_CHECKING:
     from broker.node import BrokerNode
 
+_GLOBAL: Final = "$G"
+_NOT_CURRENT: Final = "is not current"
 DETAIL_CONNECTIONS: Final = "connections"
 DETAIL_STREAMS: Final = "streams"
 DETAIL_CONSUMERS: Final = "consumers"
@@ -271,9 +273,10 @@ def _health(service: JetStreamService | None) -> HealthStatistics:
         meta_error = "JetStream is not current with the meta leader"
     faults: list[AssetFault] = []
     for group in service.assignments.groups.values():
-        error = _fault(group)
-        if error:
-            faults.append({"stream": group.machine.config.name, "consumer": "", "error": error})
+        name = group.machine.config.name
+        trouble = _trouble(group)
+        if trouble:
+            faults.append({"stream": name, "consumer": "", "error": f"JetStream stream '{_GLOBAL} > {name}' {trouble}"})
     faults.extend(_missing(service))
     return {"ready": True, "stopped": service.engine.failed, "meta_error": meta_error, "faults": faults}
 
@@ -290,9 +293,8 @@ def _missing(service: JetStreamService) -> list[AssetFault]:
         {
             "stream": assignment.config.name,
             "consumer": "",
-            "error": f"JetStream stream is damaged here: {damaged[assignment.group].error}"
-            if assignment.group in damaged
-            else "JetStream stream is not current",
+            "error": f"JetStream stream '{_GLOBAL} > {assignment.config.name}' "
+            + (f"is damaged here: {damaged[assignment.group].error}" if assignment.group in damaged else _NOT_CURRENT),
         }
         for assignment in meta.machine.by_group.values()
         if not assignment.host
@@ -301,11 +303,12 @@ def _missing(service: JetStreamService) -> list[AssetFault]:
     ]
 
 
-def _fault(group: RaftGroup) -> str:
+def _trouble(group: RaftGroup) -> str:
+    """What is wrong with a stream, as it follows its name; "" when nothing is."""
     if group.failed:
-        return f"JetStream stream stopped: {group.failed}"
+        return f"stopped: {group.failed}"
     if not group.raft.leader:
-        return "JetStream stream has no leader"
+        return "has no leader"
     if group.frozen or not group.raft.is_member() or group.raft.is_learner():
-        return "JetStream stream is not current"
+        return _NOT_CURRENT
     return ""

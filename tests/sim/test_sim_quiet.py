@@ -131,4 +131,6 @@ def test_who_is_left_alone_leads_nothing_any_more(cluster: Cluster) -> None:
     cluster.run(2 * ELECTION_NS)
     node = cluster.machines[left].node
     assert [group.raft.leader for group in node.jetstream.engine.groups.values()] == ["", ""]
-    assert node.statistics("")["health"]["meta_error"] == "JetStream has no meta leader"
+    health = node.statistics("")["health"]
+    assert health["meta_error"] == "JetStream has no meta leader"
+    assert [fault["error"] for fault in health["faults"]] == [f"JetStream stream '$G > {STREAM}' has no leader"]
