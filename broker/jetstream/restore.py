@@ -135,6 +135,8 @@ class Restoring:
             raise BackupError("unexpected EOF")
         source.finish()
         last = max(source.last, self._last)
+        if last > SEQUENCE_MAX:
+            raise BackupError("the stream ends beyond all sequences")
         consumers = [
             restored_consumer(self._config, name, config, state, last, self._wall_ns)
             for name, config, state in source.consumers
@@ -162,9 +164,9 @@ def restored_consumer(
         if not is_asset_name(name):
             raise BackupError(f'consumer name "{name}" is not valid')
         config.num_replicas = min(config.num_replicas, stream.num_replicas)
-        error = set_defaults(config, stream, False) or check(config, stream)
-        if error is not None:
-            raise BackupError(f'failed to add consumer "{name}": {error.description}')
+        refusal = set_defaults(config, stream, False) or check(config, stream)
+        if refusal is not None:
+            raise BackupError(f'failed to add consumer "{name}": {refusal.description}')
         return _with_state(Consumer(stream.name, name, config, wall_ns), config, state, last)
     except ConfigError as error:
         raise BackupError(f'failed to decode consumer "{name}" state: {error}') from None

@@ -113,6 +113,7 @@ def test_without_an_index_only_what_blocks_know_is_gone() -> None:
         ("msgs/1.blk", b"cmp\x01\x05nonsense and more of it", "s2"),
         ("msgs/index.db", b"\x0b\x03\xff", "corrupt state"),
         ("msgs/index.db", b"nonsense", "corrupt state"),
+        ("msgs/index.db", b"\x0b\x03\1\1\1\1" + b"\xff" * 9 + b"\1\1\0\0", "ends beyond all sequences"),
         ("obs/C/o.dat", b"\x16\x07nonsense", "corrupt state"),
         ("obs/C/o.dat", b"\x16\x02\x01\x01\x01\x01\x7f", "corrupt state"),
         ("obs/C/meta.inf", b'{"ack_policy":"maybe"}', "failed to decode consumer"),
@@ -140,6 +141,12 @@ def test_a_backup_that_is_cut_off_is_one_error() -> None:
     for end in range(0, len(whole), 97):
         with pytest.raises(BackupError):
             restored(whole[:end])
+
+
+@given(st.binary(max_size=60))
+def test_a_nonsensical_consumer_is_never_more_than_an_error(tail: bytes) -> None:
+    with contextlib.suppress(BackupError):
+        restored(packed({**files(), "obs/C/o.dat": b"\x16\x02" + tail}))
 
 
 @given(st.binary(max_size=200))
