@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from broker.cluster.api_peers import PeersApi
 
 STEP_NS: Final = 500_000_000
+LOOK_NS: Final = 3_000_000_000  # while nothing is to be done: it looks at every stream
 CHANGES_MAX: Final = 16
 
 
@@ -33,14 +34,12 @@ class Healing:
         """50 ms passed."""
         if now_ns < self._next_ns or not self._api.leads():
             return
-        self._next_ns = now_ns + STEP_NS
         machine = self._api.meta().machine
         changes = 0
         for assignment in list(machine.streams.values()):
-            if changes == CHANGES_MAX:
-                return
-            if assignment.host == 0 and self._heal(assignment, machine.removed):
+            if changes < CHANGES_MAX and assignment.host == 0 and self._heal(assignment, machine.removed):
                 changes += 1
+        self._next_ns = now_ns + (STEP_NS if changes else LOOK_NS)
 
     def _heal(self, assignment: Assignment, removed: list[str]) -> bool:
         gone = [peer for peer in assignment.peers if peer in removed]
