@@ -34,7 +34,10 @@ HEADERS = [
 VALUES = [
     b"", b"0", b"1", b"-1", b" 1 ", b"+1", b"1e3", b"0x10", b"1_000", b"\xd9\xa1", b"sub", b"all", b"never", b"1s",
     b"10m", b"9223372036854775807", b"9223372036854775808", b"18446744073709551615", DIGITS, DIGITS + b"s", b"\xff\xfe",
-    b"x" * 100, b"x" * 60_000, b"S", b"a:b", b"s.a", b"s.*", b"s.>", b">", b"..", b"@every 1s",
+    b"x" * 100, b"x" * 60_000, b"S", b"a:b", b"s.a", b"s.*", b"s.>", b">", b"..",
+    b"@every 1s", b"@every 2562047h", b"@every " + DIGITS + b"s", b"@at 9999-12-31T23:59:59Z", b"@daily",
+    b"@at 1677-09-21T00:12:43Z", b"* * * * * *", b"0 0 0 31 2 *", DIGITS + b" * * * * *",
+    b"*/" + DIGITS + b" * * * * *",
 ]  # fmt: skip
 BLOCKS = [
     b"NATS/1.0\r\n\r\n", b"NATS/1.0 503\r\n\r\n", b"NATS/1.0\r\n", b"junk", b"\r\n\r\n",
@@ -57,6 +60,8 @@ STREAMS: list[dict[str, object]] = [
     {"duplicate_window": SECOND, "max_age": 2 * SECOND},
     {"republish": {"src": ">", "dest": "r.>"}},
     {"allow_atomic": True, **TTLS},
+    {"allow_msg_counter": True},
+    {"allow_msg_schedules": True, **TTLS},
 ]
 CONSUMERS: list[dict[str, object]] = [
     {},
