@@ -37,6 +37,7 @@ from broker.jetstream.publish_headers import (
     has_our_headers,
     header_value,
     only_message_id,
+    only_origin,
     remove_header,
 )
 from broker.jetstream.retention import (
@@ -168,7 +169,7 @@ class _Admission:
                 self.sink.duplicate(self.ordinal, index, known)
             elif plain or self._check_limits(index, message_id) == _ACCEPTED:
                 self._accept(index, message_id)
-        elif has_our_headers(headers):
+        elif has_our_headers(headers) and not (self.mode == _SOURCED and only_origin(headers)):
             self._with_expectations(index, PublishHeaders(headers))
         elif plain or self._check_limits(index) == _ACCEPTED:
             self._accept(index, b"")

@@ -8,6 +8,7 @@ from typing import Final
 PREAMBLE: Final = b"NATS/1.0"
 _OURS: Final = b"Nats-"
 _ONLY_ID: Final = b"NATS/1.0\r\nNats-Msg-Id: "
+_ORIGIN: Final = b"\r\nNats-Stream-Source: "
 _ONLY_ID_LENGTH: Final = len(_ONLY_ID)
 _NUMBER_MAX: Final = (1 << 64) - 1
 
@@ -64,6 +65,11 @@ def only_message_id(headers: bytes) -> bytes:
     if headers.startswith(_ONLY_ID) and headers.count(_OURS) == 1:
         return headers[_ONLY_ID_LENGTH : headers.find(b"\r", _ONLY_ID_LENGTH)].lstrip(b" ")
     return b""
+
+
+def only_origin(headers: bytes) -> bool:
+    """Whether all that a message of another stream says to this one is where it came from."""
+    return headers.count(_OURS) == 1 and _ORIGIN in headers
 
 
 def has_our_headers(headers: bytes) -> bool:

@@ -70,6 +70,7 @@ class Source:
         self.name: Final = name
         self.index_name: Final = index_name(entry)
         self.key: Final = b"" if is_mirror else self.index_name.encode()
+        self.mark: Final = self.index_name.encode().split(b" ")  # origin, filters, destinations
         self.filter_subject: Final = filter_subject
         self.external: Final = external_of(entry)
         self.start_sequence: Final = start_sequence

@@ -145,7 +145,9 @@ def _rewritten(source: Source, answer: OriginAnswer, op: PublishOp, wall_ns: int
     batch = PublishBatch()
     for index in range(op.count):
         subject = op.subject(index)
-        headers = _without_expectations(op.headers(index))
+        headers = op.headers(index)
+        if headers:
+            headers = _without_expectations(headers)
         if not source.is_mirror:
             headers = _with_origin(source, headers, answer.sequences[index], subject, answer.identity)
         stored = source.renamed(subject, wall_ns + index)
@@ -164,7 +166,9 @@ def _without_expectations(headers: bytes) -> bytes:
 
 def _with_origin(source: Source, headers: bytes, sequence: int, subject: bytes, identity: str) -> bytes:
     """`Nats-Stream-Source: <stream> <sequence> <filter> <destination> <subject> <identity>`, in place of any before."""
-    name, filters, destinations = source.index_name.encode().split(b" ")
+    name, filters, destinations = source.mark
     value = b" ".join([name, b"%d" % sequence, filters, destinations, subject, identity.encode()])
-    marked = add_header(remove_header(headers, b"Nats-Stream-Source"), b"Nats-Stream-Source", value)
+    if headers:
+        headers = remove_header(headers, b"Nats-Stream-Source")
+    marked = add_header(headers, b"Nats-Stream-Source", value)
     return marked if len(marked) <= HEADERS_MAX else headers
