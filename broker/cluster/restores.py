@@ -41,6 +41,7 @@ ORPHAN_NS: Final = 5_000_000_000
 LOOK_NS: Final = 1_000_000_000
 OP_BYTES: Final = 1024 * 1024
 UNSTORED_MAX: Final = 64 * 1024 * 1024
+CHUNK_COST: Final = 512
 CREATED: Final = "stream_create_response"
 _ADVISORY: Final = "io.nats.jetstream.advisory.v1."
 
@@ -56,6 +57,8 @@ class Restore:
         self.begun_wall_ns: Final = wall_ns
         self.bytes: int = 0
         self.unstored: int = 0
+        self.chunks: list[ApiRequest] = []  # the first one is being stored
+        self.busy: bool = False
         self.ended: bool = False  # the last chunk is here, or it failed
 
 
@@ -109,27 +112,46 @@ class Restores:
             self.refuse(request, "no restore is under way here")
             return
         restore.heard_ns = self._clock.now_ns
-        data = request.payload()
-        restore.bytes += len(data)
-        try:
-            if not request.reply:
-                name = group.machine.config.name
-                raise BackupError(f"restore for stream '$G > {name}' requires reply subject for each chunk")
-            if restore.unstored > UNSTORED_MAX:
-                raise BackupError("too much was sent before it was acknowledged")
-            if data:
-                self._take(restore, request, data)
-            else:
-                self._finish(restore, request)
-        except BackupError as error:
-            self._fail(restore, request, str(error))
+        size = len(request.payload())
+        restore.bytes += size
+        restore.unstored += size + CHUNK_COST
+        if not request.reply:
+            name = group.machine.config.name
+            self._fail(restore, request, f"restore for stream '$G > {name}' requires reply subject for each chunk")
+        elif restore.unstored > UNSTORED_MAX:
+            self._fail(restore, request, "too much was sent before it was acknowledged")
+        else:
+            restore.chunks.append(request)
+            self._next(restore)
 
-    def _take(self, restore: Restore, request: ApiRequest, data: bytes) -> None:
+    def _next(self, restore: Restore) -> None:
+        """Take the next chunk, when nothing of the one before is missing."""
+        while restore.chunks and not restore.busy and not restore.ended:
+            request = restore.chunks[0]
+            data = request.payload()
+            try:
+                if not data:
+                    self._finish(restore, request)
+                elif not self._take(restore, request, data):
+                    self._done(restore, request)
+            except BackupError as error:
+                self._fail(restore, request, str(error))
+
+    def _done(self, restore: Restore, request: ApiRequest) -> None:
+        """All that a chunk brought is stored: its sender may send more."""
+        restore.chunks.pop(0)
+        restore.unstored -= len(request.payload()) + CHUNK_COST
+        self._answer(request, b"")
+
+    def _take(self, restore: Restore, request: ApiRequest, data: bytes) -> bool:
+        """Propose what the chunk holds, or a part of it; False when there is nothing to propose in it."""
         rows = restore.reader.feed(data)
         last = restore.reader.skip()
+        while not rows and not last and restore.reader.has_more():
+            rows = restore.reader.feed(b"")
+            last = restore.reader.skip()
         if not rows and not last:
-            self._answer(request, b"")
-            return
+            return False
         part: list[Row] = []
         size = 0
         for row in rows:
@@ -140,9 +162,10 @@ class Restores:
                 last = 0
             part.append(row)
             size += len(row[2]) + len(row[4])
-        restore.unstored += len(data)
+        restore.busy = True
         body = encode_restore(self._clock.wall_ns, last, part)
         self._propose(restore, body, ChunkWaiter(self, restore, request, False))
+        return True
 
     def _finish(self, restore: Restore, request: ApiRequest) -> None:
         ending, consumers = restore.reader.finish()
@@ -155,9 +178,15 @@ class Restores:
 
     def stored(self, restore: Restore, request: ApiRequest, is_last: bool) -> None:
         """What a chunk brought is committed."""
-        restore.unstored -= len(request.payload())
+        restore.busy = False
         if not is_last:
-            self._answer(request, b"")
+            restore.heard_ns = self._clock.now_ns
+            try:
+                if not restore.ended and not (restore.reader.has_more() and self._take(restore, request, b"")):
+                    self._done(restore, request)
+            except BackupError as error:
+                self._fail(restore, request, str(error))
+            self._next(restore)
             return
         self._running.pop(restore.group.id, None)
         self._tell(restore)
@@ -204,7 +233,7 @@ class Restores:
         for group_id, restore in list(self._running.items()):
             if not restore.group.is_leader:
                 del self._running[group_id]
-            elif not restore.ended and now_ns > restore.heard_ns + STALL_NS and restore.unstored == 0:
+            elif not restore.ended and now_ns > restore.heard_ns + STALL_NS and not restore.chunks:
                 self._abandon(restore)
         if now_ns < self._look_ns:
             return

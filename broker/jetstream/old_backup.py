@@ -21,7 +21,7 @@ from broker.jetstream.old_index import Numbers, OldIndex
 from broker.jetstream.s2 import BackupError, S2Reader
 
 TAR_BLOCK: Final = 512
-FILE_MAX: Final = 256 * 1024 * 1024
+FILE_MAX: Final = 64 * 1024 * 1024
 RECORD_HEAD: Final = 22
 RECORD_MAX: Final = 64 * 1024 * 1024
 CHECKSUM: Final = 8
@@ -152,7 +152,9 @@ class OldBackup(BackupReader):
             while at < len(content) and content[at] >= 0x80:
                 at += 1
             reader = S2Reader()
-            content = reader.feed(content[at + 1 : -CHECKSUM]) + content[-CHECKSUM:]
+            content = reader.feed(content[at + 1 : -CHECKSUM], FILE_MAX) + content[-CHECKSUM:]
+            if reader.has_more():
+                raise BackupError(f"{name} is too large")
             reader.finish()
         at = 0
         while at < len(content):

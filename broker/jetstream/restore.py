@@ -25,6 +25,7 @@ from broker.jetstream.stream_config import StreamConfig
 from broker.jetstream.stream_rules import is_asset_name
 
 SUBJECT_MAX: Final = 0xFFFF
+DECODED_MAX: Final = 4 * 1024 * 1024  # at once
 
 
 class ArchiveBackup(BackupReader):
@@ -93,9 +94,13 @@ class Restoring:
         self._last: int = 0
         self._last_ns: int = 0
 
+    def has_more(self) -> bool:
+        """Whether what came may hold more than was given out: ask again with b""."""
+        return self._s2.has_more()
+
     def feed(self, chunk: bytes) -> list[Row]:
-        """Messages that are complete now. Raises BackupError."""
-        data = self._s2.feed(chunk)
+        """Messages that are complete now, or some of them. Raises BackupError."""
+        data = self._s2.feed(chunk, DECODED_MAX)
         if self._source is None:
             self._head += data
             if len(self._head) < len(ARCHIVE_MAGIC):

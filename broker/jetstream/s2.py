@@ -50,12 +50,14 @@ class S2Reader:
         self._buffer: bytes = b""
         self._begun: bool = False
 
-    def feed(self, data: bytes) -> bytes:
-        """What the next bytes decode to. Raises BackupError."""
+    def feed(self, data: bytes, limit: int) -> bytes:
+        """What the next bytes decode to, up to `limit` bytes and the rest of a block: a few bytes may decode to
+        gigabytes. Ask again with b"" while it `has_more`. Raises BackupError."""
         buffer = self._buffer + data if self._buffer else data
         found: list[bytes] = []
+        decoded = 0
         at = 0
-        while len(buffer) - at >= 4:
+        while len(buffer) - at >= 4 and decoded < limit:
             kind = buffer[at]
             length = int.from_bytes(buffer[at + 1 : at + 4], "little")
             if length > _CHUNK_MAX and kind < _SKIPPABLE:
@@ -65,11 +67,17 @@ class S2Reader:
             piece = self._chunk(kind, buffer[at + 4 : at + 4 + length])
             if piece:
                 found.append(piece)
+                decoded += len(piece)
             at += 4 + length
         self._buffer = buffer[at:]
         if not self._begun and len(self._buffer) >= 4:
             self._check_begin(self._buffer[0])
         return b"".join(found)
+
+    def has_more(self) -> bool:
+        """Whether a whole block is still to be decoded."""
+        buffer = self._buffer
+        return len(buffer) >= 4 and len(buffer) - 4 >= int.from_bytes(buffer[1:4], "little")
 
     def finish(self) -> None:
         """No more will come. Raises BackupError when the stream is cut off."""

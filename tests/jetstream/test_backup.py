@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from crc32c import crc32c
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -33,7 +34,7 @@ def in_pieces(data: bytes, seed: int) -> list[bytes]:
 
 def unpacked(stream: bytes, seed: int = 0) -> bytes:
     reader = S2Reader()
-    found = b"".join(reader.feed(piece) for piece in in_pieces(stream, seed))
+    found = b"".join(reader.feed(piece, 1 << 30) for piece in in_pieces(stream, seed))
     reader.finish()
     return found
 
@@ -197,3 +198,17 @@ def test_nonsense_is_never_more_than_an_error(data: bytes, inside: bool) -> None
     with pytest.raises(BackupError):
         reader.feed(packed(MAGIC + data) if inside else data)
         reader.finish()
+
+
+def test_a_few_bytes_that_decode_to_gigabytes_come_a_few_megabytes_at_a_time() -> None:
+    """A block of 4 MiB of zeros is twelve bytes to S2; a thousand of them come in one chunk."""
+    zeros = bytes(1 << 22)
+    body = bytes([0x80, 0x80, 0x80, 0x02, 0]) + b"\0" + bytes([1, 1])  # a literal, and a copy of four
+    more = (1 << 22) - 5 - 4 - (1 << 16)
+    body += bytes([0b000_111_01, 0]) + more.to_bytes(3, "little")
+    check = (lambda crc: ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF)(crc32c(zeros))
+    block = b"\0" + (len(body) + 4).to_bytes(3, "little") + check.to_bytes(4, "little") + body
+    reader = S2Reader()
+    assert reader.feed(S2_MAGIC + block * 1000, 1) == zeros
+    assert reader.has_more()
+    assert reader.feed(b"", 1 << 23) == zeros * 2

@@ -67,7 +67,7 @@ def test_a_backup_of_2_12_is_what_it_was() -> None:
 def files() -> dict[str, bytes]:
     """The files in the sample."""
     reader = S2Reader()
-    with tarfile.open(fileobj=io.BytesIO(reader.feed(SAMPLE.read_bytes()))) as tar:
+    with tarfile.open(fileobj=io.BytesIO(reader.feed(SAMPLE.read_bytes(), 1 << 30))) as tar:
         return {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
 
 
