@@ -246,7 +246,7 @@ class _Admission:
                 replaced = message_size(config, len(subject), oldest.header_length, len(oldest.data))
         if 0 < config.max_msgs <= store.messages + self.pending and not replaced:
             return MAX_MSGS_REACHED
-        if 0 < config.max_bytes <= store.bytes + self.pending_bytes + size and replaced <= size:
+        if 0 < config.max_bytes <= store.bytes + self.pending_bytes + size and replaced < size:
             return MAX_BYTES_REACHED
         return None
 

@@ -66,7 +66,7 @@ limits = st.fixed_dictionaries(
 
 
 @st.composite
-def conversations(draw: st.DrawFn, operations: list[st.SearchStrategy[str]]) -> list[str]:
+def conversations(draw: st.DrawFn, operations: list[st.SearchStrategy[str]], changing: bool) -> list[str]:
     """A stream with two consumers, what happens to them, and how they are at the end."""
     retention = draw(st.sampled_from(["limits", "limits", "interest", "workqueue"]))
     fields = {"name": "S", "subjects": ["s.>"], "retention": retention, "allow_rollup_hdrs": True, **draw(limits)}
@@ -76,10 +76,18 @@ def conversations(draw: st.DrawFn, operations: list[st.SearchStrategy[str]]) -> 
     for name, wanted in zip("AB", filters, strict=True):
         config = {"durable_name": name, "ack_policy": acks, "filter_subject": wanted}
         lines.append(f"CONSUMER.CREATE.S.{name} {written({'stream_name': 'S', 'config': config})}")
+    if changing:
+        operations = [*operations, limits.map(lambda other: updated(fields, other))]
     lines.append("pub s.c first")  # a stream that never held a message is told otherwise on purpose
     lines += draw(st.lists(st.one_of(operations), min_size=3, max_size=25))
     return [*lines, "quiet 20", 'STREAM.INFO.S {"subjects_filter":">","deleted_details":true}',
             "CONSUMER.INFO.S.A", "CONSUMER.INFO.S.B"]  # fmt: skip
+
+
+def updated(fields: dict[str, object], other: dict[str, object]) -> str:
+    """The stream with other limits."""
+    kept = {name: fields[name] for name in ("name", "subjects", "retention", "allow_rollup_hdrs")}
+    return f"STREAM.UPDATE.S {written({**kept, **other, 'storage': fields.get('storage', 'file')})}"
 
 
 def written(value: object) -> str:
@@ -93,14 +101,14 @@ drawn = settings(
 
 
 @drawn
-@given(lines=conversations(ADDING))
+@given(lines=conversations(ADDING, False))
 def test_publish_fetch_and_acknowledge(reference: Node, ours: Node, lines: list[str]) -> None:
     compare(lines, reference, ours, OVERLOOKED)
 
 
 @drawn
-@given(lines=conversations(ADDING + REMOVING))
-def test_delete_purge_and_roll_up_between(reference: Node, ours: Node, lines: list[str]) -> None:
+@given(lines=conversations(ADDING + REMOVING, True))
+def test_delete_purge_roll_up_and_update_between(reference: Node, ours: Node, lines: list[str]) -> None:
     compare(lines, reference, ours, UNCOUNTED)
 
 
