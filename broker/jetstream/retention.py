@@ -14,7 +14,7 @@ from broker.jetstream.consumer import Consumer
 from broker.jetstream.effects import EffectSink
 from broker.jetstream.ops import PublishOp, PurgeOp
 from broker.jetstream.store import SEQUENCE_MAX, MessageStore
-from broker.jetstream.stream_config import FILE_STORAGE, StreamConfig
+from broker.jetstream.stream_config import DISCARD_NEW, FILE_STORAGE, StreamConfig
 from broker.jetstream.stream_state import StreamState
 
 EVERYTHING: Final = SubjectMatcher([">"])
@@ -32,8 +32,11 @@ def message_size(config: StreamConfig, subject_length: int, header_length: int, 
 
 
 def enforce_limits(state: StreamState) -> None:
-    """Drop from the front what is more than `max_msgs` and `max_bytes` allow."""
+    """Drop from the front what is more than `max_msgs` and `max_bytes` allow; a stream that refuses new messages keeps
+    its old ones, also when its limits were lowered."""
     config = state.config
+    if config.discard == DISCARD_NEW:
+        return
     store = state.store
     excess = store.messages - config.max_msgs
     if config.max_msgs > 0 and excess > 0:
