@@ -141,7 +141,11 @@ class Assignments(MetaListener):
             return
         group.reply_due = True
         if assignment.founders[:1] == [self.peer]:
-            group.campaign_in_ticks = 0 if len(assignment.founders) == 1 else 1
+            if len(assignment.founders) > 1:
+                group.campaign_in_ticks = 1  # the others are being founded, too
+            else:
+                group.raft.campaign()
+                group.touch()
         if assignment.is_refounded:
             self.events.append(("error", "stream_lost", {"stream": assignment.config.name}))
 
