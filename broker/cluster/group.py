@@ -63,7 +63,7 @@ class RaftGroup:
         self.ops_bytes: int = 0
         self.ops_urgent: bool = False
         self.proposals: dict[int, Proposal] = {}
-        self.confirmed_reads: Final = ConfirmedReads(raft)
+        self.confirmed_reads: ConfirmedReads = ConfirmedReads(raft)
         self.applied_bytes: int = 0
         self.is_leader: bool = False  # from `became_leader` to `lost_leadership`
         self.known_leader: str = NO_LEADER

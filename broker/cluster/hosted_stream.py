@@ -26,6 +26,7 @@ class HostedStream(StreamGroup):
         )  # fmt: skip
         self.slot = SLOT_DEAD_LETTERS
         self._host: Final = host
+        self.confirmed_reads = host.confirmed_reads  # Raft answers its group, which is the host's
 
     def add_op(self, op: bytes, waiter: Waiter | None, urgent: bool) -> None:
         self._host.add_op(op, waiter, urgent)
