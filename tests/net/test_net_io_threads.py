@@ -83,12 +83,18 @@ async def test_a_stalled_sync_is_told_to_the_node() -> None:
 
 async def test_quick_syncs_run_inline_once_they_have_proved_quick() -> None:
     async with rig(inline_allowed=True) as made:
-        jobs = [PacedJob() for _ in range(QUICK_RUN_MIN + 1)]
-        for job in jobs:
-            give(made, job)
-            await made.seen("job_done", job)
-        assert jobs[0].ran_on == "ternmq-wal"
-        assert jobs[-1].ran_on == "MainThread"
+        places: list[str] = []
+        for _ in range(50):  # on a busy machine a job is held up now and then, and begins the proof again
+            for _ in range(QUICK_RUN_MIN + 1):
+                job = PacedJob()
+                give(made, job)
+                await made.seen("job_done", job)
+                places.append(job.ran_on)
+            if places[-1] == "MainThread":
+                break
+            made.clock.added_ns += BAN_NS
+        assert places[:QUICK_RUN_MIN] == ["ternmq-wal"] * QUICK_RUN_MIN
+        assert places[-1] == "MainThread"
 
 
 async def test_a_clustered_node_never_syncs_inline() -> None:
