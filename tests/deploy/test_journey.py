@@ -83,7 +83,7 @@ def test_every_server_ended_by_itself(journey: dict[str, Any]) -> None:
     assert len(servers) == 7  # three rolled, one wiped, three at the end
     for ending in servers:
         assert (ending["pre_stop_code"], ending["exit_code"], ending["was_killed"]) == (0, 0, False)
-        assert 1.0 <= ending["seconds"] < 60
+        assert ending["seconds"] < 60  # with nobody left to wait for, it ends at once
 
 
 def test_servers_report_no_error_of_their_own(journey: dict[str, Any]) -> None:
