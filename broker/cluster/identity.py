@@ -5,11 +5,10 @@ its own, so a peer id is as durable as the promises made under it: who comes bac
 People are shown nats-server's id, which is made of the name alone.
 """
 
-import hashlib
 from typing import Final
 
-_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-PEER_ID_LENGTH: Final = 8
+from broker.jetstream.names import short_hash
+
 META_GROUP: Final = 0
 
 
@@ -17,5 +16,4 @@ def peer_id(server_name: str, store_id: str = "") -> str:
     """Eight characters, ``digits[sha256(text)[i] % 62]``. The text is the name (then it is NATS's hash of it: a node
     without a store, or with one of an older version), or name, NUL, store id."""
     text = f"{server_name}\0{store_id}" if store_id else server_name
-    digest = hashlib.sha256(text.encode()).digest()
-    return "".join(_DIGITS[byte % 62] for byte in digest[:PEER_ID_LENGTH])
+    return short_hash(text)

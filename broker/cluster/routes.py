@@ -21,11 +21,10 @@ from broker.cluster.route_info import GOSSIP_DISABLED, RouteInfo, render_info
 from broker.cluster.route_session import REGISTERED, RouteLink, RouteOwner
 from broker.cluster.route_traffic import RouteSession, RouteTraffic
 from broker.config import OWN_VERSION, SECOND_NS, VERSION, Options
+from broker.jetstream.names import fresh_id
 
 LIVED_NS: Final = 5 * SECOND_NS
 EVENTS_MAX: Final = 4000  # of a turn, beyond which lines of the protocol are left out
-CLUSTER_NAME_LENGTH: Final = 22
-NAME_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 class RouteTable(RouteOwner):
@@ -41,7 +40,7 @@ class RouteTable(RouteOwner):
         self.traffic: Final = traffic
         if not cluster.name:
             self.cluster_dynamic = True
-            self.cluster_name = "".join([rng.choice(NAME_DIGITS) for _ in range(CLUSTER_NAME_LENGTH)])
+            self.cluster_name = fresh_id(rng)
         self.slow_consumers: int = 0  # since the start
         self.stale_connections: int = 0
         self.sessions: dict[int, RouteSession] = {}

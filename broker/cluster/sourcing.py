@@ -18,8 +18,9 @@ from broker.cluster.turn_clock import TurnClock
 from broker.jetstream.api_errors import STREAM_NOT_FOUND, ApiError
 from broker.jetstream.deadlines import Deadlines
 from broker.jetstream.delivery_output import OpWaiter
+from broker.jetstream.names import short_hash
 from broker.jetstream.ops import OP_SOURCED
-from broker.jetstream.source_config import Source, short_hash, sources_of
+from broker.jetstream.source_config import Source, sources_of
 from broker.jetstream.source_read import OriginQuery, decode_answer, sourced_body
 
 if TYPE_CHECKING:

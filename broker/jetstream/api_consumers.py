@@ -38,6 +38,7 @@ from broker.jetstream.consumer_apply import (
 from broker.jetstream.consumer_config import ConfigError, ConsumerConfig
 from broker.jetstream.consumer_info import consumer_info
 from broker.jetstream.consumer_requests import complete, place_name, read_create
+from broker.jetstream.names import fresh_id
 from broker.jetstream.ops import OP_CONSUMER_CREATE, OP_CONSUMER_DELETE
 
 NAMES_LIMIT: Final = 1024
@@ -50,7 +51,6 @@ _KINDS: Final = {
     "CONSUMER.INFO": "consumer_info_response",
     "CONSUMER.DELETE": "consumer_delete_response",
 }
-_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _NAME_LENGTH: Final = 8
 
 
@@ -146,7 +146,7 @@ def _refuse_rebinding(leader: StreamLeader, name: str, config: ConsumerConfig) -
 def fresh_name(owner: ConsumerOwner, rng: random.Random) -> str:
     """A name for an ephemeral consumer."""
     while True:
-        name = "".join(_DIGITS[rng.randrange(62)] for _ in range(_NAME_LENGTH))
+        name = fresh_id(rng, _NAME_LENGTH)
         if name not in owner.consumers:
             return name
 

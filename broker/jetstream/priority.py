@@ -25,14 +25,13 @@ from broker.jetstream.consumer_config import (
     ConsumerConfig,
 )
 from broker.jetstream.lead_context import LeadContext
+from broker.jetstream.names import fresh_id
 from broker.jetstream.publish_headers import add_header
 from broker.jetstream.pull_request import PullRequest, status
 
 PIN_HEADER: Final = b"Nats-Pin-Id"
 PRIORITY_MAX: Final = 9
 _UNGROUPED: Final = PRIORITY_MAX + 1  # a request that says nothing of its priority comes last
-_DIGITS: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-_PIN_LENGTH: Final = 22
 
 
 def group_refusal(request: PullRequest, config: ConsumerConfig, pin: bytes) -> bytes:
@@ -124,7 +123,7 @@ class PriorityGroup:
         if self.pin or self._consumer.config.priority_policy != PRIORITY_PINNED_CLIENT or not request.group:
             return
         context = self._context
-        self.pin = bytes([_DIGITS[context.rng.randrange(62)] for _ in range(_PIN_LENGTH)])
+        self.pin = fresh_id(context.rng).encode()
         self.pinned_ns = context.wall_ns
         self._pinned_group = request.group
         request.pin = self.pin

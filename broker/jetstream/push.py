@@ -14,12 +14,12 @@ from typing import Final
 
 from broker.jetstream.consumer_config import ConsumerConfig
 from broker.jetstream.delivery_output import DeliveryOutput
+from broker.jetstream.names import fresh_id
 
 WINDOW_BYTES_MAX: Final = 32 * 1024 * 1024
 WINDOW_BYTES_FIRST: Final = WINDOW_BYTES_MAX // 16
 INTEREST_POLL_NS: Final = 1_000_000_000
 _FLOW_CONTROL: Final = b"NATS/1.0 100 FlowControl Request\r\n\r\n"
-_DIGITS: Final = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 class PushLink:
@@ -76,8 +76,7 @@ class PushLink:
             self.asked_bytes += size
 
     def _ask(self, rng: random.Random) -> None:
-        suffix = bytes([_DIGITS[rng.randrange(62)] for _ in range(4)])
-        self.asked = self.flow_prefix + suffix
+        self.asked = self.flow_prefix + fresh_id(rng, 4).encode()
         self.asked_bytes = self.unanswered_bytes
         self.output.send("", self.subject, self.subject, self.asked, len(_FLOW_CONTROL), _FLOW_CONTROL)
 

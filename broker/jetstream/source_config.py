@@ -5,22 +5,15 @@ Not here: what such configurations may say (`source_rules`), positions and opera
 between the two.
 """
 
-import hashlib
 from typing import Final
 
 from broker.core.transform import SubjectTransform, make_transform
 from broker.jetstream.go_time import parse_time
 from broker.jetstream.mapping_rules import texts_of
+from broker.jetstream.names import short_hash
 from broker.jetstream.stream_config import StreamConfig
 
-_DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _FORM_FEED: Final = "\f"
-
-
-def short_hash(text: str) -> str:
-    """Eight letters and digits, nats-server's way."""
-    digest = hashlib.sha256(text.encode()).digest()
-    return "".join(_DIGITS[byte % len(_DIGITS)] for byte in digest[:8])
 
 
 def transforms_of(entry: dict[str, object]) -> list[tuple[str, str]]:
