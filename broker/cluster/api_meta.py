@@ -18,8 +18,9 @@ from broker.cluster.assignment import Assignment
 from broker.cluster.assignments import Assignments
 from broker.cluster.healing import Healing
 from broker.cluster.identity import META_GROUP
-from broker.cluster.meta import MetaChange, create_op, delete_op, settled_op, update_op
+from broker.cluster.meta import create_op, delete_op, settled_op, update_op
 from broker.cluster.meta_group import MetaGroup, MetaWaiter
+from broker.cluster.meta_request import MetaRequestWaiter
 from broker.cluster.placement import misplaced, place, refusal, rescale
 from broker.cluster.step_down import step_down
 from broker.cluster.stream_list import StreamLists, matching_streams, page_offset, reserved_bytes
@@ -28,7 +29,6 @@ from broker.cluster.turn_clock import TurnClock
 from broker.config import Options
 from broker.jetstream.api import ApiSubject, response_kind
 from broker.jetstream.api_errors import (
-    CLUSTER_NOT_AVAIL,
     INVALID_CONFIG,
     INVALID_JSON,
     MEMORY_RESOURCES_EXCEEDED,
@@ -71,40 +71,6 @@ TOO_LITTLE_ANYWHERE: Final = NO_SUITABLE_PEERS.of(err="no suitable peers for pla
 def stream_deleted() -> bytes:
     """The answer to a deletion."""
     return answer("stream_delete_response", {"success": True})
-
-
-class DeleteWaiter(MetaWaiter):
-    """Answers a deletion that fails, or whose stream has no leader who could tell that it serves it no longer."""
-
-    def __init__(self, api: "MetaApi", request: ApiRequest, told_by_leader: bool) -> None:
-        self._api: Final = api
-        self._request: Final = request
-        self._told_by_leader: Final = told_by_leader
-
-    def changed(self, change: MetaChange) -> None:
-        if change.error is not None:
-            self._api.refuse(self._request, "stream_delete_response", change.error)
-        elif not self._told_by_leader:
-            self._api.say(self._request, stream_deleted())
-
-    def abandoned(self) -> None:
-        self._api.refuse(self._request, "stream_delete_response", CLUSTER_NOT_AVAIL)
-
-
-class ConfigChangeWaiter(MetaWaiter):
-    """Answers a creation or an update that everybody refused; the stream's leader answers the others."""
-
-    def __init__(self, api: "MetaApi", request: ApiRequest, kind: str) -> None:
-        self._api: Final = api
-        self._request: Final = request
-        self._kind: Final = kind
-
-    def changed(self, change: MetaChange) -> None:
-        if change.error is not None:
-            self._api.refuse(self._request, self._kind, change.error)
-
-    def abandoned(self) -> None:
-        self._api.refuse(self._request, self._kind, CLUSTER_NOT_AVAIL)
 
 
 class MetaApi:
@@ -246,7 +212,7 @@ class MetaApi:
             self.refuse(request, kind, self._too_few(config))
             return
         op = create_op(config, peers, self._clock.wall_ns, request.reply, origin, 0, restoring)
-        self.meta().propose(op, ConfigChangeWaiter(self, request, kind))
+        self.meta().propose(op, MetaRequestWaiter(self, request, kind, False))
 
     def _online(self) -> list[str]:
         """The members of the meta group that are here."""
@@ -287,7 +253,7 @@ class MetaApi:
 
     def change_waiter(self, request: ApiRequest, kind: str) -> MetaWaiter:
         """Who answers a change that everybody refuses."""
-        return ConfigChangeWaiter(self, request, kind)
+        return MetaRequestWaiter(self, request, kind, False)
 
     def settled(self, group: int, body: bytes) -> None:
         """The leader of a stream's group says that its members are those that were assigned."""
@@ -352,7 +318,7 @@ class MetaApi:
             return
         moving = peers is not None and config.num_replicas == known.config.num_replicas
         op = update_op(config, request.reply, request.origin or self._links.peer, peers, moving)
-        self.meta().propose(op, ConfigChangeWaiter(self, request, kind))
+        self.meta().propose(op, MetaRequestWaiter(self, request, kind, False))
 
     def _delete(self, target: ApiSubject, request: ApiRequest) -> None:
         kind = "stream_delete_response"
@@ -366,7 +332,7 @@ class MetaApi:
             told_by_leader = leader == self._links.peer or leader in self._links.links
             reply = request.reply if told_by_leader else b""
             op = delete_op(target.stream, reply, request.origin or self._links.peer, leader)
-            self.meta().propose(op, DeleteWaiter(self, request, told_by_leader))
+            self.meta().propose(op, MetaRequestWaiter(self, request, "stream_delete_response", not told_by_leader))
 
     # Names and account.
 

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Final
 
 from broker.cluster.assignment import Assignment, config_of
 from broker.cluster.identity import peer_id
-from broker.cluster.meta import MetaChange, delete_op, removed_op, update_op
-from broker.cluster.meta_group import MetaWaiter
+from broker.cluster.meta import delete_op, removed_op, update_op
+from broker.cluster.meta_request import MetaRequestWaiter
 from broker.cluster.placement import refusal, rescale
 from broker.jetstream.api import ApiSubject, response_kind
 from broker.jetstream.api_errors import (
     BAD_REQUEST,
-    CLUSTER_NOT_AVAIL,
     CLUSTERING_REQUIRED,
     MEMBER_CHANGE_IN_PROGRESS,
     NO_ACCOUNT,
@@ -53,24 +52,6 @@ _FIELDS: Final[dict[str, tuple[str, dict[str, str]]]] = {
     ),
 }
 _MAY_BE_EMPTY: Final = ("ACCOUNT.STREAM.MOVE",)
-
-
-class DoneWaiter(MetaWaiter):
-    """Says that what was asked for is decided."""
-
-    def __init__(self, api: "MetaApi", request: ApiRequest, kind: str) -> None:
-        self._api: Final = api
-        self._request: Final = request
-        self._kind: Final = kind
-
-    def changed(self, change: MetaChange) -> None:
-        if change.error is not None:
-            self._api.refuse(self._request, self._kind, change.error)
-        else:
-            self._api.say(self._request, answer(self._kind, {"success": True}))
-
-    def abandoned(self) -> None:
-        self._api.refuse(self._request, self._kind, CLUSTER_NOT_AVAIL)
 
 
 class PeersApi:
@@ -156,7 +137,7 @@ class PeersApi:
         if not is_replaced:
             return PEER_REMAP_FAILED
         op = update_op(assignment.config, b"", "", peers, excluded=peer)
-        self._api.meta().propose(op, DoneWaiter(self._api, request, kind))
+        self._api.meta().propose(op, MetaRequestWaiter(self._api, request, kind, True))
         return None
 
     def _remove(self, peer: str, request: ApiRequest) -> ApiError | None:
@@ -167,7 +148,7 @@ class PeersApi:
             return MEMBER_CHANGE_IN_PROGRESS
         if len(membership.voters) < 2:
             return RAFT_GENERAL.of(err="raft: cannot remove the last server")
-        meta.propose(removed_op(peer), DoneWaiter(self._api, request, response_kind("SERVER.REMOVE")))
+        meta.propose(removed_op(peer), MetaRequestWaiter(self._api, request, response_kind("SERVER.REMOVE"), True))
         return None
 
     def _evacuate(self, peer: str, request: ApiRequest) -> ApiError | None:
