@@ -13,9 +13,9 @@ from broker.cluster.service import JetStreamService
 from broker.cluster.stream_group import StreamGroup
 from broker.core.session import ClientSession
 from broker.core.subscription import ClientSubscription
-from broker.jetstream.api_streams import stream_info
-from broker.jetstream.consumer_info import consumer_info
-from broker.jetstream.stream_config import MEMORY_STORAGE
+from broker.jetstream.api.consumer_info import consumer_info
+from broker.jetstream.api.streams import stream_info
+from broker.jetstream.config.stream_config import MEMORY_STORAGE
 from broker.monitor.statistics import (
     AssetFault,
     ConnectionStatistics,

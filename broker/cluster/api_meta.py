@@ -27,7 +27,8 @@ from broker.cluster.stream_list import StreamLists, matching_streams, page_offse
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
 from broker.config import Options
-from broker.jetstream.api import ApiSubject, response_kind
+from broker.jetstream.api.requests import ApiSubject, response_kind
+from broker.jetstream.api.streams import info_kind
 from broker.jetstream.api_errors import (
     INVALID_CONFIG,
     INVALID_JSON,
@@ -43,7 +44,6 @@ from broker.jetstream.api_errors import (
     STREAM_SUBJECT_OVERLAP,
     ApiError,
 )
-from broker.jetstream.api_streams import info_kind
 from broker.jetstream.api_types import (
     BOOLEAN,
     INTEGER,
@@ -59,10 +59,10 @@ from broker.jetstream.api_types import (
     required_level_error,
     unmarshal_error,
 )
-from broker.jetstream.dead_letter import dead_letter_config, dead_letter_stream
-from broker.jetstream.source_rules import check_new_filters, complete_sources
-from broker.jetstream.stream_config import MEMORY_STORAGE, StreamConfig
-from broker.jetstream.stream_rules import StreamServerLimits, complete, complete_new, complete_update
+from broker.jetstream.config.source_rules import check_new_filters, complete_sources
+from broker.jetstream.config.stream_config import MEMORY_STORAGE, StreamConfig
+from broker.jetstream.config.stream_rules import StreamServerLimits, complete, complete_new, complete_update
+from broker.jetstream.consumers.dead_letter import dead_letter_config, dead_letter_stream
 
 NAMES_PAGE: Final = 1024
 TOO_LITTLE_ANYWHERE: Final = NO_SUITABLE_PEERS.of(err="no suitable peers for placement, insufficient storage")

@@ -15,7 +15,7 @@ from broker.cluster.identity import peer_id
 from broker.cluster.meta import delete_op, removed_op, update_op
 from broker.cluster.meta_request import MetaRequestWaiter
 from broker.cluster.placement import refusal, rescale
-from broker.jetstream.api import ApiSubject, response_kind
+from broker.jetstream.api.requests import ApiSubject, response_kind
 from broker.jetstream.api_errors import (
     BAD_REQUEST,
     CLUSTERING_REQUIRED,
@@ -34,7 +34,7 @@ from broker.jetstream.api_errors import (
     ApiError,
 )
 from broker.jetstream.api_types import INTEGER, TEXT, TEXTS, ApiRequest, answer, is_empty_payload, read_fields
-from broker.jetstream.stream_config import StreamConfig
+from broker.jetstream.config.stream_config import StreamConfig
 
 if TYPE_CHECKING:
     from broker.cluster.api_meta import MetaApi

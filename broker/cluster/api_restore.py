@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import cbor2
 
 from broker.cluster.meta import delete_op, restored_op
-from broker.jetstream.api import ApiSubject
+from broker.jetstream.api.requests import ApiSubject
 from broker.jetstream.api_errors import (
     BAD_REQUEST,
     INVALID_JSON,
@@ -19,9 +19,9 @@ from broker.jetstream.api_errors import (
     ApiError,
 )
 from broker.jetstream.api_types import ApiRequest, is_empty_payload, read_object, unknown_field
-from broker.jetstream.source_rules import complete_sources
-from broker.jetstream.stream_config import StreamConfig
-from broker.jetstream.stream_rules import complete
+from broker.jetstream.config.source_rules import complete_sources
+from broker.jetstream.config.stream_config import StreamConfig
+from broker.jetstream.config.stream_rules import complete
 
 if TYPE_CHECKING:
     from broker.cluster.api_meta import MetaApi

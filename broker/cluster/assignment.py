@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import cbor2
 
-from broker.jetstream.stream_config import StreamConfig
+from broker.jetstream.config.stream_config import StreamConfig
 
 
 class Assignment:

@@ -7,8 +7,8 @@ not need them is durable.
 
 from typing import Final
 
+from broker.jetstream.config.stream_config import MEMORY_STORAGE, StreamConfig
 from broker.jetstream.store import MessageStore, StoreMaker
-from broker.jetstream.stream_config import MEMORY_STORAGE, StreamConfig
 from storage.block import BlockInfo
 from storage.block_files import BlockFiles
 from storage.disk import Disk

@@ -17,8 +17,8 @@ from broker.cluster.identity import META_GROUP
 from broker.cluster.stream_group import StreamGroup
 from broker.cluster.stream_leader import DeadLetterListener
 from broker.cluster.turn_clock import TurnClock
-from broker.jetstream.dead_letter import dead_letter_stream, encode_stream, encode_stream_end
-from broker.jetstream.dead_letter_apply import has_waiting
+from broker.jetstream.consumers.dead_letter import dead_letter_stream, encode_stream, encode_stream_end
+from broker.jetstream.consumers.dead_letter_apply import has_waiting
 from broker.jetstream.ops import OP_DEAD_STREAM, OP_DEAD_STREAM_END
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from broker.cluster.stream_api import StreamApi
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
 from broker.config import Options
-from broker.jetstream.api import META, parse, response_kind
+from broker.jetstream.api.requests import META, parse, response_kind
 from broker.jetstream.api_errors import BAD_REQUEST, CLUSTER_NOT_AVAIL, STREAM_OFFLINE
 from broker.jetstream.api_types import (
     ApiRequest,

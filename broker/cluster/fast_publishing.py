@@ -6,11 +6,11 @@ Not here: the protocol (`jetstream.fast_batches`).
 from typing import TYPE_CHECKING, Final
 
 from broker.cluster.publishing import FateListener
-from broker.jetstream.admission import may_be_refused
 from broker.jetstream.api_errors import FAST_BATCH_DISABLED, FAST_BATCH_PATTERN_INVALID, ApiError
 from broker.jetstream.api_types import pub_ack_batch, pub_ack_duplicate_batch, pub_ack_error
-from broker.jetstream.batch_quota import BatchQuota
-from broker.jetstream.fast_batches import FastBatches, FastMessage, FastOutput, HeldMessage, read_reply
+from broker.jetstream.publishing.admission import may_be_refused
+from broker.jetstream.publishing.batch_quota import BatchQuota
+from broker.jetstream.publishing.fast_batches import FastBatches, FastMessage, FastOutput, HeldMessage, read_reply
 
 if TYPE_CHECKING:
     from broker.cluster.stream_group import StreamGroup

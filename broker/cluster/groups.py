@@ -25,9 +25,9 @@ from broker.cluster.stream_group import StreamGroup
 from broker.cluster.stream_leader import DeadLetterListener
 from broker.cluster.turn_clock import TurnClock
 from broker.core.router import Router
-from broker.jetstream.batch_quota import BatchQuota
+from broker.jetstream.config.stream_config import MEMORY_STORAGE
+from broker.jetstream.publishing.batch_quota import BatchQuota
 from broker.jetstream.stream import StreamMachine
-from broker.jetstream.stream_config import MEMORY_STORAGE
 from raft.config import RaftConfig
 from raft.node import RaftNode
 from raft.types import HardState, Membership

@@ -14,8 +14,8 @@ import cbor2
 from broker.cluster.assignment import Assignment, config_of
 from broker.core.subjects import overlaps
 from broker.jetstream.api_errors import STREAM_NAME_EXIST, STREAM_NOT_FOUND, STREAM_SUBJECT_OVERLAP, ApiError
-from broker.jetstream.dead_letter import dead_letter_stream
-from broker.jetstream.stream_config import StreamConfig
+from broker.jetstream.config.stream_config import StreamConfig
+from broker.jetstream.consumers.dead_letter import dead_letter_stream
 
 OP_CREATE: Final = "create"
 OP_UPDATE: Final = "update"

@@ -11,14 +11,14 @@ Not here: questions and answers (`origin_reads`). Invariant: nothing is dropped 
 from typing import TYPE_CHECKING, Final
 
 from broker.jetstream.api_errors import ApiError
-from broker.jetstream.consumer import Consumer
-from broker.jetstream.consumer_apply import ACTION_CREATE, encode_create, encode_delete
-from broker.jetstream.consumer_config import ACK_NONE, ConsumerConfig
-from broker.jetstream.delivered import Delivered
-from broker.jetstream.delivery_output import OpWaiter
+from broker.jetstream.config.consumer_config import ACK_NONE, ConsumerConfig
+from broker.jetstream.config.stream_config import RETENTION_LIMITS
+from broker.jetstream.consumers.consumer import Consumer
+from broker.jetstream.consumers.consumer_apply import ACTION_CREATE, encode_create, encode_delete
+from broker.jetstream.consumers.delivered import Delivered
+from broker.jetstream.delivery.delivery_output import OpWaiter
 from broker.jetstream.ops import OP_CONSUMER_CREATE, OP_CONSUMER_DELETE, OP_DELIVERED
-from broker.jetstream.source_read import OriginQuery
-from broker.jetstream.stream_config import RETENTION_LIMITS
+from broker.jetstream.sources.source_read import OriginQuery
 
 if TYPE_CHECKING:
     from broker.cluster.stream_group import StreamGroup

@@ -12,7 +12,7 @@ from broker.cluster.origin_consumers import OriginConsumers
 from broker.jetstream.api_errors import ApiError
 from broker.jetstream.api_types import ApiRequest
 from broker.jetstream.names import short_hash
-from broker.jetstream.source_read import OriginAnswer, OriginQuery, decode_query, read_origin
+from broker.jetstream.sources.source_read import OriginAnswer, OriginQuery, decode_query, read_origin
 
 if TYPE_CHECKING:
     from broker.cluster.stream_group import StreamGroup

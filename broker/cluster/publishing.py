@@ -11,8 +11,8 @@ from broker.cluster.answers import Answers
 from broker.cluster.group import Waiter
 from broker.jetstream.api_errors import ApiError
 from broker.jetstream.api_types import pub_ack_batch, pub_ack_duplicate, pub_ack_error, pub_ack_prefix
-from broker.jetstream.fast_batches import FastMessage
 from broker.jetstream.ops import PublishBatch
+from broker.jetstream.publishing.fast_batches import FastMessage
 
 BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
 BATCH_MESSAGES_MAX: Final = 16 * 1024

@@ -21,14 +21,14 @@ from broker.cluster.stream_group import StreamGroup
 from broker.cluster.turn_clock import TurnClock
 from broker.jetstream.api_errors import STREAM_RESTORE_FAILED
 from broker.jetstream.api_types import ApiRequest, answer, error_answer
-from broker.jetstream.backup_reader import Row
-from broker.jetstream.delivery_output import OpWaiter
+from broker.jetstream.backups.backup_reader import Row
+from broker.jetstream.backups.restore import Restoring
+from broker.jetstream.backups.restore_apply import encode_restore, encode_restore_end
+from broker.jetstream.backups.s2 import BackupError
+from broker.jetstream.delivery.delivery_output import OpWaiter
 from broker.jetstream.go_time import format_time
 from broker.jetstream.names import fresh_id
 from broker.jetstream.ops import OP_RESTORE
-from broker.jetstream.restore import Restoring
-from broker.jetstream.restore_apply import encode_restore, encode_restore_end
-from broker.jetstream.s2 import BackupError
 
 if TYPE_CHECKING:
     from broker.cluster.assignments import Assignments

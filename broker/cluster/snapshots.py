@@ -25,7 +25,7 @@ from broker.jetstream.api_types import (
     read_fields,
     required_level_error,
 )
-from broker.jetstream.backup import Backup
+from broker.jetstream.backups.backup import Backup
 from broker.jetstream.go_time import format_time
 from broker.jetstream.names import fresh_id
 from storage.errors import StorageError

@@ -16,12 +16,12 @@ from broker.cluster.forward import REQUEST
 from broker.cluster.origin_reads import REQUEST_PREFIX, TRY_AGAIN
 from broker.cluster.turn_clock import TurnClock
 from broker.jetstream.api_errors import STREAM_NOT_FOUND, ApiError
+from broker.jetstream.config.source_config import Source, sources_of
 from broker.jetstream.deadlines import Deadlines
-from broker.jetstream.delivery_output import OpWaiter
+from broker.jetstream.delivery.delivery_output import OpWaiter
 from broker.jetstream.names import short_hash
 from broker.jetstream.ops import OP_SOURCED
-from broker.jetstream.source_config import Source, sources_of
-from broker.jetstream.source_read import OriginQuery, decode_answer, sourced_body
+from broker.jetstream.sources.source_read import OriginQuery, decode_answer, sourced_body
 
 if TYPE_CHECKING:
     from broker.cluster.assignments import Assignments

@@ -12,7 +12,7 @@ from broker.cluster.group import RaftGroup
 from broker.cluster.transport import LinkTable
 from broker.jetstream.api_errors import CLUSTERING_REQUIRED, INVALID_JSON, NO_SUITABLE_PEERS, RAFT_GENERAL, ApiError
 from broker.jetstream.api_types import ApiRequest, answer, error_answer, read_object, required_level_error
-from broker.jetstream.stream_config import check_struct
+from broker.jetstream.config.stream_config import check_struct
 from raft.errors import RaftError
 
 STRUCT: Final = "JSApiLeaderStepdownRequest"

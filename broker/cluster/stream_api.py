@@ -20,11 +20,12 @@ from broker.cluster.stream_list import unless_lone
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
 from broker.jetstream.advisories import stream_action, stream_leader_elected
-from broker.jetstream.api import ApiSubject, Propose, Replies, Reply
-from broker.jetstream.api_consumers import handle_consumer
+from broker.jetstream.api.consumers import handle_consumer
+from broker.jetstream.api.direct_get import handle_direct_get, may_answer
+from broker.jetstream.api.messages import handle_message
+from broker.jetstream.api.requests import ApiSubject, Propose, Replies, Reply
+from broker.jetstream.api.streams import handle_stream, stream_info
 from broker.jetstream.api_errors import CLUSTER_NOT_AVAIL
-from broker.jetstream.api_messages import handle_message
-from broker.jetstream.api_streams import handle_stream, stream_info
 from broker.jetstream.api_types import (
     ApiRequest,
     answer,
@@ -32,9 +33,8 @@ from broker.jetstream.api_types import (
     no_responders,
 )
 from broker.jetstream.consumer_errors import CONSUMER_NOT_FOUND
-from broker.jetstream.delivery import Delivery
-from broker.jetstream.delivery_output import OpWaiter
-from broker.jetstream.direct_get import handle_direct_get, may_answer
+from broker.jetstream.delivery.delivery import Delivery
+from broker.jetstream.delivery.delivery_output import OpWaiter
 from broker.jetstream.ops import OP_STREAM_CONFIG, encode_config
 from broker.jetstream.stream import StreamMachine
 

@@ -21,16 +21,12 @@ from broker.cluster.publishing import BatchWaiter, PublishQueue
 from broker.cluster.stream_leader import DeadLetterListener, LeaderSink, OutcomeWaiter, PushWatcher, StreamOutput
 from broker.cluster.turn_clock import TurnClock
 from broker.core.router import Router
-from broker.jetstream.admission import admit
 from broker.jetstream.advisories import batch_abandoned, consumer_action, render, stream_action
 from broker.jetstream.api_errors import CLUSTER_NOT_AVAIL, STORE_FAILED, STREAM_TOO_MANY_REQUESTS
 from broker.jetstream.api_types import pub_ack_error
-from broker.jetstream.atomic_batches import BATCH_ID, AtomicBatches
-from broker.jetstream.batch_quota import BatchQuota
 from broker.jetstream.deadlines import earlier
-from broker.jetstream.delivery import Delivery
-from broker.jetstream.delivery_output import OpWaiter
-from broker.jetstream.fast_batches import SUFFIX as FAST_BATCH
+from broker.jetstream.delivery.delivery import Delivery
+from broker.jetstream.delivery.delivery_output import OpWaiter
 from broker.jetstream.ops import (
     OP_ATOMIC_PUBLISH,
     OP_EXPIRE,
@@ -41,8 +37,12 @@ from broker.jetstream.ops import (
     frame_op,
     split_ops,
 )
-from broker.jetstream.publish_headers import header_value
-from broker.jetstream.schedule_clock import ScheduleClock
+from broker.jetstream.publishing.admission import admit
+from broker.jetstream.publishing.atomic_batches import BATCH_ID, AtomicBatches
+from broker.jetstream.publishing.batch_quota import BatchQuota
+from broker.jetstream.publishing.fast_batches import SUFFIX as FAST_BATCH
+from broker.jetstream.publishing.publish_headers import header_value
+from broker.jetstream.schedules.schedule_clock import ScheduleClock
 from broker.jetstream.stream import StreamMachine
 from raft.node import RaftNode
 from raft.types import Entry, Snapshot

@@ -13,8 +13,8 @@ from broker.cluster.group import Waiter
 from broker.cluster.publishing import PublishWaiter
 from broker.core.router import InterestWatcher, Router
 from broker.jetstream.api_errors import ApiError
-from broker.jetstream.consumer import Consumer
-from broker.jetstream.delivery_output import DeliveryOutput, OpWaiter
+from broker.jetstream.consumers.consumer import Consumer
+from broker.jetstream.delivery.delivery_output import DeliveryOutput, OpWaiter
 from broker.jetstream.effects import EffectSink
 from broker.jetstream.ops import SLOT_OWN
 

@@ -14,7 +14,7 @@ from broker.cluster.assignments import Assignments
 from broker.cluster.forward import REQUEST
 from broker.cluster.turn_clock import TurnClock
 from broker.core.subjects import collides
-from broker.jetstream.api import is_lone
+from broker.jetstream.api.requests import is_lone
 from broker.jetstream.api_errors import ApiError
 from broker.jetstream.api_types import (
     API_LEVEL,
@@ -26,7 +26,7 @@ from broker.jetstream.api_types import (
     is_container,
     read_fields,
 )
-from broker.jetstream.stream_config import FILE_STORAGE, MEMORY_STORAGE, METADATA_LEVEL, METADATA_VERSION
+from broker.jetstream.config.stream_config import FILE_STORAGE, MEMORY_STORAGE, METADATA_LEVEL, METADATA_VERSION
 
 LIST_PAGE: Final = 256
 GATHER_NS: Final = 2_000_000_000

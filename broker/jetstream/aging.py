@@ -9,12 +9,12 @@ ascending. Source: ADR-43, ADR-48.
 
 from typing import Final
 
+from broker.jetstream.config.stream_config import RETENTION_INTEREST
 from broker.jetstream.durations import SECOND_NS, format_duration
 from broker.jetstream.effects import EffectSink
-from broker.jetstream.publish_headers import header_value
+from broker.jetstream.publishing.publish_headers import header_value
 from broker.jetstream.retention import enforce_limits, has_interest, tell_removed
 from broker.jetstream.store import StoredMessage
-from broker.jetstream.stream_config import RETENTION_INTEREST
 from broker.jetstream.stream_state import StreamState
 
 _MARKER: Final = b"NATS/1.0\r\nNats-Marker-Reason: MaxAge\r\nNats-TTL: %s\r\nNats-Rollup: sub\r\n\r\n"

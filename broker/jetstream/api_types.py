@@ -1,6 +1,6 @@
 """The shapes of API requests and answers, and what every JSON of the API is made of: times, strict reading, PubAcks.
 
-Answers carry `type`; errors are answers too. Not here: what a stream's INFO contains (`api_streams`), errors' texts
+Answers carry `type`; errors are answers too. Not here: what a stream's INFO contains (`api/streams`), errors' texts
 (`api_errors`). Invariant: reading is as strict as Go's decoder with unknown fields disallowed; names in any case,
 null means absent.
 """
@@ -11,7 +11,7 @@ from typing import Final
 from broker.jetstream.api_errors import API_LEVEL_REQUIRED, INVALID_JSON, ApiError
 from broker.jetstream.go_json import JsonError, RawNumber, decode, quoted
 from broker.jetstream.go_time import ZERO_TIME, complaint, parse_time
-from broker.jetstream.publish_headers import header_value
+from broker.jetstream.publishing.publish_headers import header_value
 
 TYPE_PREFIX: Final = "io.nats.jetstream.api.v1."
 API_LEVEL: Final = 5

@@ -9,7 +9,7 @@ from typing import Final
 from mypy_extensions import mypyc_attr
 
 from broker.jetstream.api_errors import ApiError
-from broker.jetstream.consumer import Consumer
+from broker.jetstream.consumers.consumer import Consumer
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

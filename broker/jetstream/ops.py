@@ -17,7 +17,7 @@ from itertools import accumulate
 from operator import add
 from typing import Final
 
-from broker.jetstream.publish_headers import strip_status
+from broker.jetstream.publishing.publish_headers import strip_status
 
 OP_PUBLISH: Final = 1
 OP_STREAM_CONFIG: Final = 2

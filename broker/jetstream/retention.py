@@ -10,11 +10,11 @@ from typing import Final
 from mypy_extensions import i64
 
 from broker.core.subjects import SubjectMatcher, collides, is_literal, is_subset
-from broker.jetstream.consumer import Consumer
+from broker.jetstream.config.stream_config import DISCARD_NEW, FILE_STORAGE, StreamConfig
+from broker.jetstream.consumers.consumer import Consumer
 from broker.jetstream.effects import EffectSink
 from broker.jetstream.ops import PublishOp, PurgeOp
 from broker.jetstream.store import SEQUENCE_MAX, MessageStore
-from broker.jetstream.stream_config import DISCARD_NEW, FILE_STORAGE, StreamConfig
 from broker.jetstream.stream_state import StreamState
 
 EVERYTHING: Final = SubjectMatcher([">"])

@@ -8,7 +8,7 @@ from typing import Final, Protocol, TypeAlias
 
 from mypy_extensions import mypyc_attr
 
-from broker.jetstream.stream_config import StreamConfig
+from broker.jetstream.config.stream_config import StreamConfig
 
 Bytes: TypeAlias = bytes  # a store has an attribute `bytes`
 

@@ -21,10 +21,13 @@ from broker.jetstream.api_errors import (
     STREAM_NOT_FOUND,
     STREAM_SEALED,
 )
-from broker.jetstream.consumer import Consumer, restore_consumer
-from broker.jetstream.consumer_apply import apply_consumer_op
-from broker.jetstream.dead_letter import decode_stream, decode_stream_end
-from broker.jetstream.dead_letter_apply import apply_dead_letters, has_waiting, settle_waiting
+from broker.jetstream.backups.restore_apply import apply_restore
+from broker.jetstream.config.source_config import sources_of
+from broker.jetstream.config.stream_config import RETENTION_INTEREST, RETENTION_LIMITS, StreamConfig
+from broker.jetstream.consumers.consumer import Consumer, restore_consumer
+from broker.jetstream.consumers.consumer_apply import apply_consumer_op
+from broker.jetstream.consumers.dead_letter import decode_stream, decode_stream_end
+from broker.jetstream.consumers.dead_letter_apply import apply_dead_letters, has_waiting, settle_waiting
 from broker.jetstream.effects import EffectSink
 from broker.jetstream.ops import (
     OP_ATOMIC_PUBLISH,
@@ -48,9 +51,8 @@ from broker.jetstream.ops import (
     decode_purge,
     op_time,
 )
-from broker.jetstream.publish import apply_publish
-from broker.jetstream.publish_atomic import apply_atomic
-from broker.jetstream.restore_apply import apply_restore
+from broker.jetstream.publishing.publish import apply_publish
+from broker.jetstream.publishing.publish_atomic import apply_atomic
 from broker.jetstream.retention import (
     delete_message,
     drop_unneeded,
@@ -59,11 +61,9 @@ from broker.jetstream.retention import (
     is_needed,
     purge,
 )
-from broker.jetstream.schedule_apply import apply_scheduled
-from broker.jetstream.source_config import sources_of
-from broker.jetstream.sourced_apply import apply_sourced
+from broker.jetstream.schedules.schedule_apply import apply_scheduled
+from broker.jetstream.sources.sourced_apply import apply_sourced
 from broker.jetstream.store import SEQUENCE_MAX, MessageStore, StoreMaker
-from broker.jetstream.stream_config import RETENTION_INTEREST, RETENTION_LIMITS, StreamConfig
 from broker.jetstream.stream_state import StreamState
 
 SNAPSHOT_VERSION: Final = 1

@@ -4,15 +4,15 @@ the whole.
 Not here: any behaviour. Invariant: everything here is a function of the log.
 """
 
-from broker.jetstream.consumer_apply import ConsumerOwner
+from broker.jetstream.config.stream_config import StreamConfig
+from broker.jetstream.consumers.consumer_apply import ConsumerOwner
 from broker.jetstream.dedupe import DedupeTable
 from broker.jetstream.effects import EffectSink
 from broker.jetstream.message_ttl import TtlTable
-from broker.jetstream.schedules import ScheduleTable
-from broker.jetstream.sourced import Positions
+from broker.jetstream.publishing.subject_mapping import mapping_of
+from broker.jetstream.schedules.schedules import ScheduleTable
+from broker.jetstream.sources.sourced import Positions
 from broker.jetstream.store import MessageStore
-from broker.jetstream.stream_config import StreamConfig
-from broker.jetstream.subject_mapping import mapping_of
 
 
 class StreamState(ConsumerOwner):

@@ -3,7 +3,7 @@
 from broker.cluster.groups import founding_stream
 from broker.cluster.meta import MetaMachine, create_op, peers_op, replace_op, settled_op, update_op
 from broker.cluster.replicas import changes
-from broker.jetstream.stream_config import StreamConfig
+from broker.jetstream.config.stream_config import StreamConfig
 from raft.membership import ADD_LEARNER, PROMOTE, REMOVE
 from raft.types import Membership
 

@@ -11,13 +11,15 @@ import random
 from dataclasses import dataclass
 
 from broker.core.subjects import matches
-from broker.jetstream.api import Propose, Reply
-from broker.jetstream.api_consumers import handle_consumer
+from broker.jetstream.api.consumers import handle_consumer
+from broker.jetstream.api.requests import Propose, Reply
 from broker.jetstream.api_types import ApiRequest
-from broker.jetstream.consumer import Consumer
-from broker.jetstream.consumer_apply import ConsumerOwner
-from broker.jetstream.delivery import Delivery
-from broker.jetstream.delivery_output import DeliveryOutput, OpWaiter
+from broker.jetstream.config.stream_config import StreamConfig
+from broker.jetstream.config.stream_rules import StreamServerLimits, complete_new
+from broker.jetstream.consumers.consumer import Consumer
+from broker.jetstream.consumers.consumer_apply import ConsumerOwner
+from broker.jetstream.delivery.delivery import Delivery
+from broker.jetstream.delivery.delivery_output import DeliveryOutput, OpWaiter
 from broker.jetstream.effects import EffectSink
 from broker.jetstream.ops import (
     OP_MESSAGE_DELETE,
@@ -29,8 +31,6 @@ from broker.jetstream.ops import (
     encode_purge,
 )
 from broker.jetstream.stream import StreamMachine
-from broker.jetstream.stream_config import StreamConfig
-from broker.jetstream.stream_rules import StreamServerLimits, complete_new
 from storage.memory import MemoryStreamStore
 
 SECOND = 1_000_000_000

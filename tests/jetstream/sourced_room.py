@@ -1,9 +1,9 @@
 """The commands of a stream that gets messages from elsewhere: of other streams, of schedules; see `stream_room`."""
 
 from broker.jetstream.ops import OP_SCHEDULED, OP_SOURCED, PublishBatch
-from broker.jetstream.schedule_clock import ScheduleClock
+from broker.jetstream.schedules.schedule_clock import ScheduleClock
 from broker.jetstream.snapshot_columns import pack_column
-from broker.jetstream.sourced import encode_sourced
+from broker.jetstream.sources.sourced import encode_sourced
 from jetstream.stream_room import SECOND, START, Room, headers_of
 
 

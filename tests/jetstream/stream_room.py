@@ -12,21 +12,22 @@ import json
 
 from datadriven import Command
 
-from broker.jetstream.ack import AckSection, encode_acks
-from broker.jetstream.admission import admit
 from broker.jetstream.api_errors import ApiError
-from broker.jetstream.consumer import Consumer
-from broker.jetstream.consumer_apply import encode_create
-from broker.jetstream.consumer_apply import encode_delete as encode_consumer_delete
-from broker.jetstream.consumer_config import config_from_json
-from broker.jetstream.dead_letter import (
+from broker.jetstream.config.consumer_config import config_from_json
+from broker.jetstream.config.stream_config import StreamConfig
+from broker.jetstream.config.stream_rules import StreamServerLimits, complete_new, complete_update
+from broker.jetstream.consumers.ack import AckSection, encode_acks
+from broker.jetstream.consumers.consumer import Consumer
+from broker.jetstream.consumers.consumer_apply import encode_create
+from broker.jetstream.consumers.consumer_apply import encode_delete as encode_consumer_delete
+from broker.jetstream.consumers.dead_letter import (
     DeadSection,
     dead_letter_config,
     encode_dead_letters,
     encode_stream,
     encode_stream_end,
 )
-from broker.jetstream.delivered import Delivered
+from broker.jetstream.consumers.delivered import Delivered
 from broker.jetstream.effects import EffectSink
 from broker.jetstream.ops import (
     OP_ACKS,
@@ -50,10 +51,9 @@ from broker.jetstream.ops import (
     encode_expire,
     encode_purge,
 )
+from broker.jetstream.publishing.admission import admit
 from broker.jetstream.store import MessageStore, StoreMaker
 from broker.jetstream.stream import StreamMachine
-from broker.jetstream.stream_config import StreamConfig
-from broker.jetstream.stream_rules import StreamServerLimits, complete_new, complete_update
 from storage.disk import OsDisk
 from storage.memory import MemoryStreamStore
 from storage.stream_store import FileStreamStore

@@ -1,9 +1,9 @@
 """Atomic batches before they are committed: bounds, gaps, time, a leader that goes."""
 
 from broker.jetstream.api_errors import BATCH_INCOMPLETE, BATCH_TOO_LARGE, TOO_MANY_BATCHES, ApiError
-from broker.jetstream.atomic_batches import BYTES_MAX, IDLE_NS, AtomicBatches
-from broker.jetstream.batch_quota import ATOMIC_MAX, BatchQuota
 from broker.jetstream.ops import PublishOp
+from broker.jetstream.publishing.atomic_batches import BYTES_MAX, IDLE_NS, AtomicBatches
+from broker.jetstream.publishing.batch_quota import ATOMIC_MAX, BatchQuota
 
 
 def headers(sequence: int, commit: str = "") -> bytes:

@@ -10,11 +10,11 @@ from crc32c import crc32c
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.jetstream.archive import CONSUMERS, END, MAGIC, ArchiveReader, Entry, state_entry
-from broker.jetstream.restore import Restoring
-from broker.jetstream.s2 import BLOCK_BYTES, BackupError, S2Reader, decode_block, write_block
-from broker.jetstream.s2 import MAGIC as S2_MAGIC
-from broker.jetstream.stream_config import StreamConfig
+from broker.jetstream.backups.archive import CONSUMERS, END, MAGIC, ArchiveReader, Entry, state_entry
+from broker.jetstream.backups.restore import Restoring
+from broker.jetstream.backups.s2 import BLOCK_BYTES, BackupError, S2Reader, decode_block, write_block
+from broker.jetstream.backups.s2 import MAGIC as S2_MAGIC
+from broker.jetstream.config.stream_config import StreamConfig
 
 
 def packed(data: bytes) -> bytes:

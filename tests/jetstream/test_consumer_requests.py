@@ -5,7 +5,7 @@ The texts were compared with nats-server 2.15.1.
 
 import pytest
 
-from broker.jetstream.consumer_config import FIELDS, ConfigError, ConsumerConfig, config_from_json
+from broker.jetstream.config.consumer_config import FIELDS, ConfigError, ConsumerConfig, config_from_json
 from jetstream.consumer_world import SECOND, World
 
 SECOND_10 = 10 * SECOND
@@ -269,8 +269,8 @@ def test_limits_and_rules_between_consumers():
 def test_two_creates_under_way_are_decided_by_the_log():
     """Both pass the leader's early check; the machine lets only one exist."""
     world = World(max_consumers=1)
-    from broker.jetstream.api import Propose
-    from broker.jetstream.api_consumers import handle_consumer
+    from broker.jetstream.api.consumers import handle_consumer
+    from broker.jetstream.api.requests import Propose
     from broker.jetstream.api_types import ApiRequest
     from jetstream.consumer_world import Responder
 

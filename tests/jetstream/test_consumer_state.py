@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.jetstream.ack import AckSection, AckSubject, decode_acks, encode_acks, nak_delay_ns, payload_kind
-from broker.jetstream.ack_timers import AckTimers
-from broker.jetstream.consumer import Consumer, restore_consumer
-from broker.jetstream.consumer_config import ConsumerConfig
-from broker.jetstream.delivered import Delivered, decode_delivered
+from broker.jetstream.config.consumer_config import ConsumerConfig
+from broker.jetstream.consumers.ack import AckSection, AckSubject, decode_acks, encode_acks, nak_delay_ns, payload_kind
+from broker.jetstream.consumers.consumer import Consumer, restore_consumer
+from broker.jetstream.consumers.delivered import Delivered, decode_delivered
+from broker.jetstream.delivery.ack_timers import AckTimers
 from broker.jetstream.durations import format_duration, parse_duration
 from jetstream.consumer_world import World
 

@@ -3,10 +3,10 @@
 import random
 from typing import cast
 
-from broker.jetstream.ack import SECTIONS_MAX, AckSection, decode_acks
-from broker.jetstream.delivery_output import DeliveryOutput, OpWaiter
-from broker.jetstream.delivery_proposals import Proposals
-from broker.jetstream.lead_context import LeadContext
+from broker.jetstream.consumers.ack import SECTIONS_MAX, AckSection, decode_acks
+from broker.jetstream.delivery.delivery_output import DeliveryOutput, OpWaiter
+from broker.jetstream.delivery.delivery_proposals import Proposals
+from broker.jetstream.delivery.lead_context import LeadContext
 from broker.jetstream.ops import OP_ACKS
 from broker.jetstream.store import MessageStore
 

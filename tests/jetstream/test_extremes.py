@@ -5,15 +5,15 @@ What does not fit into 64 bits (or 16, for headers) fails in the compiled progra
 
 import pytest
 
-from broker.jetstream.admission import SUBJECT_MAX, admit
-from broker.jetstream.atomic_batches import AtomicBatches, BatchQuota
-from broker.jetstream.consumer_rules import sample_percent
-from broker.jetstream.dead_letter import DeadLetter, letter_headers
+from broker.jetstream.config.consumer_rules import sample_percent
+from broker.jetstream.config.stream_config import StreamConfig
+from broker.jetstream.config.stream_rules import StreamServerLimits, complete_new
+from broker.jetstream.consumers.dead_letter import DeadLetter, letter_headers
 from broker.jetstream.durations import parse_duration
 from broker.jetstream.ops import HEADERS_MAX, OP_PUBLISH, OP_PURGE, PublishBatch, PublishOp, PurgeOp, encode_purge
+from broker.jetstream.publishing.admission import SUBJECT_MAX, admit
+from broker.jetstream.publishing.atomic_batches import AtomicBatches, BatchQuota
 from broker.jetstream.store import SEQUENCE_MAX
-from broker.jetstream.stream_config import StreamConfig
-from broker.jetstream.stream_rules import StreamServerLimits, complete_new
 from jetstream.consumer_world import MS, SECOND, WALL, World
 
 SIGNED_MAX = (1 << 63) - 1

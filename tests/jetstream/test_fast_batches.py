@@ -4,16 +4,23 @@ import json
 
 import pytest
 
-from broker.jetstream.admission import may_be_refused
 from broker.jetstream.api_errors import (
     FAST_BATCH_ID_UNKNOWN,
     TOO_MANY_FAST_BATCHES,
     WRONG_LAST_SEQUENCE,
     ApiError,
 )
-from broker.jetstream.batch_quota import FAST_MAX, BatchQuota
-from broker.jetstream.fast_batches import IDLE_NS, FastBatches, FastMessage, FastOutput, HeldMessage, read_reply
 from broker.jetstream.ops import PublishBatch
+from broker.jetstream.publishing.admission import may_be_refused
+from broker.jetstream.publishing.batch_quota import FAST_MAX, BatchQuota
+from broker.jetstream.publishing.fast_batches import (
+    IDLE_NS,
+    FastBatches,
+    FastMessage,
+    FastOutput,
+    HeldMessage,
+    read_reply,
+)
 from jetstream.consumer_world import WALL, World
 
 WRONG = WRONG_LAST_SEQUENCE.of(seq=9)

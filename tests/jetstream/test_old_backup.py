@@ -15,16 +15,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.jetstream.consumer import Consumer
+from broker.jetstream.backups.old_index import OldIndex
+from broker.jetstream.backups.restore import Restoring
+from broker.jetstream.backups.restore_apply import encode_restore, encode_restore_end
+from broker.jetstream.backups.s2 import BLOCK_BYTES, BackupError, S2Reader, write_block
+from broker.jetstream.backups.s2 import MAGIC as S2_MAGIC
+from broker.jetstream.config.stream_config import StreamConfig
+from broker.jetstream.consumers.consumer import Consumer
 from broker.jetstream.effects import EffectSink
-from broker.jetstream.old_index import OldIndex
 from broker.jetstream.ops import OP_RESTORE
-from broker.jetstream.restore import Restoring
-from broker.jetstream.restore_apply import encode_restore, encode_restore_end
-from broker.jetstream.s2 import BLOCK_BYTES, BackupError, S2Reader, write_block
-from broker.jetstream.s2 import MAGIC as S2_MAGIC
 from broker.jetstream.stream import StreamMachine
-from broker.jetstream.stream_config import StreamConfig
 from storage.memory import MemoryStreamStore
 
 SAMPLE = Path(__file__).parent / "testdata" / "backup-of-2.12.2.tar.s2"

@@ -1,10 +1,10 @@
 """A stream that was restored from a backup goes on where its messages say: in what it reads, and with its schedules."""
 
+from broker.jetstream.backups.restore_apply import encode_restore
 from broker.jetstream.effects import EffectSink
 from broker.jetstream.ops import OP_RESTORE, OP_SOURCED, PublishBatch
-from broker.jetstream.restore_apply import encode_restore
 from broker.jetstream.snapshot_columns import pack_column
-from broker.jetstream.sourced import encode_sourced
+from broker.jetstream.sources.sourced import encode_sourced
 from broker.jetstream.stream import StreamMachine
 from jetstream.stream_room import SECOND, START, Recorder, contents, headers_of, make_config
 from storage.memory import MemoryStreamStore

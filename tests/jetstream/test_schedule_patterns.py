@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from broker.jetstream.schedule_pattern import find_zone, read_pattern
+from broker.jetstream.schedules.schedule_pattern import find_zone, read_pattern
 
 SECOND = 1_000_000_000
 

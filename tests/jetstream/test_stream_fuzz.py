@@ -8,7 +8,6 @@ import random
 
 import pytest
 
-from broker.jetstream.admission import admit
 from broker.jetstream.ops import (
     OP_ATOMIC_PUBLISH,
     OP_EXPIRE,
@@ -19,6 +18,7 @@ from broker.jetstream.ops import (
     encode_expire,
     encode_purge,
 )
+from broker.jetstream.publishing.admission import admit
 from jetstream.consumer_world import SECOND, World
 
 SEEDS = 60

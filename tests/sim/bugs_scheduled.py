@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from broker.jetstream import schedule_apply
-from broker.jetstream.schedule_clock import ScheduleClock
-from broker.jetstream.schedules import ScheduleTable
+from broker.jetstream.schedules import schedule_apply
+from broker.jetstream.schedules.schedule_clock import ScheduleClock
+from broker.jetstream.schedules.schedules import ScheduleTable
 from sim.planting import planted, replaced, schedules
 
 

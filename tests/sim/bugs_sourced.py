@@ -6,7 +6,7 @@ from typing import Any
 from broker.cluster.sourcing import SourceReader
 from broker.jetstream import stream
 from broker.jetstream.snapshot_columns import pack_column
-from broker.jetstream.sourced import Positions, SourcedOp, encode_sourced
+from broker.jetstream.sources.sourced import Positions, SourcedOp, encode_sourced
 from sim.planting import origins, planted, replaced
 
 

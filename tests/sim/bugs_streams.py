@@ -7,13 +7,13 @@ from broker.cluster.engine import Engine
 from broker.cluster.group import RaftGroup, Waiter
 from broker.cluster.publishing import PublishWaiter
 from broker.cluster.stream_group import StreamGroup
-from broker.jetstream import dead_letter_apply
-from broker.jetstream.ack_intake import AckIntake
-from broker.jetstream.consumer import Consumer
+from broker.jetstream.consumers import dead_letter_apply
+from broker.jetstream.consumers.consumer import Consumer
+from broker.jetstream.consumers.delivered import Delivered
 from broker.jetstream.dedupe import DedupeTable
-from broker.jetstream.delivered import Delivered
-from broker.jetstream.delivery_proposals import DoubleAckWaiter
-from broker.jetstream.outstanding import OutstandingSet
+from broker.jetstream.delivery.ack_intake import AckIntake
+from broker.jetstream.delivery.delivery_proposals import DoubleAckWaiter
+from broker.jetstream.delivery.outstanding import OutstandingSet
 from broker.jetstream.stream import StreamMachine
 from raft.node import LEADER
 from raft.types import Entry

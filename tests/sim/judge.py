@@ -8,13 +8,13 @@ import hashlib
 from collections import Counter
 from typing import Any
 
+from broker.jetstream.config.stream_config import StreamConfig
 from broker.jetstream.effects import EffectSink
 from broker.jetstream.ops import OP_PUBLISH, OP_SCHEDULED, OP_SOURCED, SLOT_OWN, PublishOp, split_ops
-from broker.jetstream.schedules import ScheduledOp
-from broker.jetstream.sourced import SourcedOp
+from broker.jetstream.schedules.schedules import ScheduledOp
+from broker.jetstream.sources.sourced import SourcedOp
 from broker.jetstream.store import MessageStore, StoreMaker
 from broker.jetstream.stream import StreamMachine
-from broker.jetstream.stream_config import StreamConfig
 from raft.types import ENTRY_LAZY
 from sim.model import ACKED, Model
 from sim.model_check import against_model

@@ -12,9 +12,9 @@ import json
 from typing import Any
 
 from broker.core.subjects import SubjectMatcher
-from broker.jetstream.ack import ACKED_ALL, EXCEEDED, decode_acks
-from broker.jetstream.dead_letter import decode_dead_letters
-from broker.jetstream.delivered import decode_delivered
+from broker.jetstream.consumers.ack import ACKED_ALL, EXCEEDED, decode_acks
+from broker.jetstream.consumers.dead_letter import decode_dead_letters
+from broker.jetstream.consumers.delivered import decode_delivered
 from broker.jetstream.ops import (
     OP_ACKS,
     OP_CONSUMER_CREATE,
@@ -37,8 +37,8 @@ from broker.jetstream.ops import (
     op_time,
     split_ops,
 )
-from broker.jetstream.schedules import ScheduledOp
-from broker.jetstream.sourced import SourcedOp
+from broker.jetstream.schedules.schedules import ScheduledOp
+from broker.jetstream.sources.sourced import SourcedOp
 
 ACKED, PURGED, LIMIT, AGED = "acked", "purged", "over the limit", "too old"
 

@@ -5,7 +5,7 @@ for each consumer what is out, what was given up and what is still to come. Mess
 machine may forget late that they were out.
 """
 
-from broker.jetstream.consumer import Consumer
+from broker.jetstream.consumers.consumer import Consumer
 from broker.jetstream.stream import StreamMachine
 from sim.model import Model, ModelConsumer, read_headers
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from broker.jetstream.archive import END, MAGIC, Entry, state_entry
-from broker.jetstream.s2 import BLOCK_BYTES, write_block
-from broker.jetstream.s2 import MAGIC as S2_MAGIC
+from broker.jetstream.backups.archive import END, MAGIC, Entry, state_entry
+from broker.jetstream.backups.s2 import BLOCK_BYTES, write_block
+from broker.jetstream.backups.s2 import MAGIC as S2_MAGIC
 from sim.client import SimClient
 from sim.plan import SECOND_NS
 from sim.stage import NODES, Stage

@@ -1,0 +1,82 @@
+"""What a `Delivery` proposes, and what it hears of the fate of that.
+
+Acks of a turn of all consumers are one operation (of a great many consumers: a few); double acks are answered when the
+last one is applied. Every operation is counted until its waiter is told.
+
+Not here: what is in an operation (`delivered`, `ack`, `dead_letter`), and what follows when one is lost though
+leadership goes on (`Delivery.pump` waits for the others and rebuilds).
+"""
+
+from typing import Final
+
+from broker.jetstream.consumers.ack import SECTIONS_MAX, encode_acks
+from broker.jetstream.delivery.delivery_output import DeliveryOutput, OpWaiter
+from broker.jetstream.delivery.lead_context import LeadContext
+from broker.jetstream.ops import OP_ACKS, OP_DEAD_LETTERS
+
+
+class CountingWaiter(OpWaiter):
+    """Counts operations under way; one a term (or rebuild) is enough."""
+
+    def __init__(self) -> None:
+        self.in_flight: int = 0
+        self.broken: bool = False
+
+    def applied(self, result: object) -> None:
+        self.in_flight -= 1
+
+    def abandoned(self) -> None:
+        self.in_flight -= 1
+        self.broken = True
+
+
+class DoubleAckWaiter(OpWaiter):
+    """Answers the double acks of one turn once they are applied."""
+
+    def __init__(self, counter: CountingWaiter, output: DeliveryOutput, replies: list[tuple[str, bytes]]) -> None:
+        self.counter: Final = counter
+        self.output: Final = output
+        self.replies: Final = replies
+
+    def applied(self, result: object) -> None:
+        for origin, reply in self.replies:
+            self.output.send(origin, reply, reply, b"", 0, b"")
+        self.counter.applied(result)
+
+    def abandoned(self) -> None:
+        self.counter.abandoned()
+
+
+class Proposals:
+    """Those of one term, or since the last rebuild."""
+
+    def __init__(self, context: LeadContext) -> None:
+        self.counter: Final = CountingWaiter()
+        self.double_acks: list[tuple[str, bytes]] = []  # node and inbox of who waits for the acks of this turn
+        self._context: Final = context
+
+    def propose(self, kind: int, body: bytes) -> None:
+        """An operation for which nobody waits."""
+        self.counter.in_flight += 1
+        self._context.output.propose(kind, body, False, self.counter)
+
+    def propose_acks(self) -> None:
+        """What was acked and given up in this turn; urgent only when somebody waits for it."""
+        context = self._context
+        if context.dead_sections:
+            self.propose(OP_DEAD_LETTERS, context.take_dead_letters())
+        sections = context.take_acks()
+        if not sections:
+            assert not self.double_acks
+            return
+        while len(sections) > SECTIONS_MAX:
+            self.propose(OP_ACKS, encode_acks(context.wall_ns, sections[:SECTIONS_MAX]))
+            sections = sections[SECTIONS_MAX:]
+        body = encode_acks(context.wall_ns, sections)
+        if not self.double_acks:
+            self.propose(OP_ACKS, body)
+            return
+        waiter = DoubleAckWaiter(self.counter, context.output, self.double_acks)
+        self.double_acks = []
+        self.counter.in_flight += 1
+        context.output.propose(OP_ACKS, body, True, waiter)

@@ -1,0 +1,1 @@
+"""Messages that make messages at a time (ADR-51). Start at `schedules`."""
