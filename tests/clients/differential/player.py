@@ -19,6 +19,8 @@ PATIENCE_S = 4.0
 _CONNECT = {"verbose": False, "pedantic": False, "headers": True, "no_responders": True, "lang": "raw", "name": "raw"}
 _VARIABLE = re.compile(r"\$(~?\d+|[CT]\b)")
 INBOX_SID = "1"
+Transcript = list[tuple[str, list[str]]]
+"""Line by line: what was said, what was heard."""
 
 
 class Connection:
@@ -117,10 +119,10 @@ class Player:
         self._consumer = ""
         self._time = ""
         self._made_up: dict[str, str] = {}
-        self.transcript: list[tuple[str, list[str]]] = []
+        self.transcript: Transcript = []
         self.silent_at = ""
 
-    def play(self, conversation: Conversation) -> list[tuple[str, list[str]]]:
+    def play(self, conversation: Conversation) -> Transcript:
         """What was said and what was heard, line by line."""
         try:
             for line in conversation.lines:
