@@ -7,7 +7,8 @@ assignment also hold a group. Groups end only by committed deletion, see `groups
 from typing import Final
 
 from broker.cluster.assignment import Assignment, decode_assignment
-from broker.cluster.damage import UNKNOWN, Damage, damage_of, tell
+from broker.cluster.contained import bug_text
+from broker.cluster.damage import UNKNOWN, Damage, damage_of, tell, why_not
 from broker.cluster.dead_letters import DeadLetters
 from broker.cluster.departures import BuryGroupJob, Departures
 from broker.cluster.engine import Engine
@@ -24,7 +25,6 @@ from broker.cluster.stream_group import StreamGroup
 from broker.core.router import Router
 from broker.core.subjects import matches
 from storage.disk import Disk
-from storage.errors import StorageError
 
 
 class Assignments(MetaListener):
@@ -61,9 +61,15 @@ class Assignments(MetaListener):
         self._jobs: Final = jobs
 
     def open(self, stored: list[GroupSnapshot], damaged: dict[int, str]) -> None:
-        """Start what the store holds; `damaged` says what is wrong with groups that cannot be opened."""
-        held = [decode_assignment(found.about) for found in stored if found.about not in (b"", TOMBSTONE)]
-        known = {about.group: about for about in held}
+        """Start what the store holds; `damaged` says what is wrong with groups that cannot be opened. What a group's
+        own state does to us, be it a bug of ours, ends that replica and no other (`contained`)."""
+        known: dict[int, Assignment] = {}
+        for found in stored:
+            if found.about not in (b"", TOMBSTONE):
+                try:
+                    known[found.group] = decode_assignment(found.about)
+                except Exception as bug:
+                    damaged[found.group] = bug_text(bug)
         for group_id, reason in damaged.items():
             self.damaged[group_id] = damage_of(known.get(group_id), group_id, reason)
         for snapshot in stored:
@@ -72,16 +78,18 @@ class Assignments(MetaListener):
             elif snapshot.group != META_GROUP and snapshot.group not in damaged:
                 try:
                     self._begin(self._factory.stream(snapshot))
-                except StorageError as error:
-                    self.damaged[snapshot.group] = damage_of(known[snapshot.group], snapshot.group, str(error))
+                except Exception as error:
+                    self.damaged[snapshot.group] = damage_of(known[snapshot.group], snapshot.group, why_not(error))
         for snapshot in stored:
             if snapshot.group == META_GROUP and META_GROUP not in damaged:
                 try:
-                    self._open_meta(snapshot)
-                except StorageError as error:
+                    self.meta = self._factory.meta(snapshot, self)
+                except Exception as error:
                     if len(snapshot.membership.peers()) == 1:
                         raise  # nobody else has it
-                    self.damaged[META_GROUP] = damage_of(None, META_GROUP, str(error))
+                    self.damaged[META_GROUP] = damage_of(None, META_GROUP, why_not(error))
+                else:
+                    self.assignments_restored()
         self._tell_damage()
 
     def _tell_damage(self) -> None:
@@ -155,11 +163,9 @@ class Assignments(MetaListener):
         if change.created is not None:
             self._add(change.created)
         elif change.deleted is not None:
-            group = self.groups.get(change.deleted.group)
-            is_here = group is not None or change.deleted.group in self._founding
-            told_here = is_here and change.deleted.teller == self.peer
-            is_offline = change.deleted.group in self.damaged and change.deleted.peers == [self.peer]
-            if (told_here or is_offline) and change.deleted.reply:
+            group_id = change.deleted.group
+            is_here = group_id in self.groups or group_id in self._founding or group_id in self.damaged
+            if is_here and change.deleted.teller == self.peer and change.deleted.reply:
                 self.deleted.append(change.deleted)
             if change.deleted_beside is not None:
                 self._delete(change.deleted_beside.group)

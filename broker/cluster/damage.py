@@ -6,8 +6,10 @@ Not here: how damage is found (`store_opening`, `engine`), nor what becomes of i
 from typing import Final
 
 from broker.cluster.assignment import Assignment
+from broker.cluster.contained import bug_text
 from broker.cluster.identity import META_GROUP
 from broker.cluster.meta import MetaMachine
+from storage.errors import StorageError
 
 UNKNOWN: Final = 1 << 62
 
@@ -30,6 +32,11 @@ def damage_of(about: Assignment | None, group_id: int, error: str) -> Damage:
     if about is not None:
         return Damage(about.config.name, error, about.moved_index)
     return Damage("_meta_" if group_id == META_GROUP else "", error)
+
+
+def why_not(error: Exception) -> str:
+    """Why a group cannot be opened: what storage says, or where a bug of ours is."""
+    return str(error) if isinstance(error, StorageError) else bug_text(error)
 
 
 def tell(damaged: dict[int, Damage], machine: MetaMachine | None) -> list[tuple[str, str, dict[str, object]]]:

@@ -12,6 +12,7 @@ from broker.jetstream.ops import OP_PUBLISH
 from broker.jetstream.stream import StreamMachine
 from sim.planting import replaced
 from sim.stage import NODES, Stage
+from sim.test_sim_readmission import is_whole
 
 pytestmark = pytest.mark.skipif(is_compiled(), reason="compiled modules cannot be changed")
 POISON = b"poison"
@@ -77,3 +78,55 @@ def test_a_request_that_breaks_its_handler_is_refused_and_said(stage: Stage) -> 
     (said,) = stage.events(leader, "request_failed")
     assert said["subject"] == "$JS.API.STREAM.INFO.T"
     stage.publish(client, "T.a", 3)
+
+
+def test_a_state_that_cannot_be_restored_ends_that_replica_and_is_repaired_from_the_others(stage: Stage) -> None:
+    client = stage.client()
+    stage.publish(client, "S.a", 5)
+    leader = stage.leader("S")
+    node = stage.others(leader)[0]
+    stage.stop(node)
+    restore = StreamMachine.restore
+
+    def indigestible(self: StreamMachine, data: bytes) -> None:
+        if self.config.name == "S":
+            raise ValueError("written by a newer version?")
+        restore(self, data)
+
+    with replaced(StreamMachine, "restore", indigestible):
+        stage.restart(node)
+    health = stage.machines[node].node.statistics("")["health"]
+    assert [fault["stream"] for fault in health["faults"] if "(a bug; " in fault["error"]] == ["S"]
+    stage.wait(lambda: bool(stage.events(node, "stream_damaged")))
+    (said,) = stage.events(node, "stream_damaged")
+    assert said["group"] == "S"
+    assert str(said["error"]).startswith("ValueError: written by a newer version? (a bug; ")
+    stage.publish(stage.client(node), "T.a", 3)
+    stage.wait(lambda: is_whole(stage, "S", "T"))
+    assert len(stage.events(node, "replica_repaired")) == len(stage.events(node, "stream_damaged")) == 1
+    stage.publish(stage.client(node), "S.a", 3)
+
+
+def test_a_single_replica_that_cannot_be_restored_is_offline_and_its_files_stay(stage: Stage) -> None:
+    client = stage.client()
+    stage.create(client, "O", num_replicas=1)
+    stage.publish(client, "O.a", 5)
+    node = stage.leader("O")
+    group = stage.group(node, "O").id
+    stage.stop(node)
+    restore = StreamMachine.restore
+
+    def indigestible(self: StreamMachine, data: bytes) -> None:
+        if self.config.name == "O":
+            raise ValueError("written by a newer version?")
+        restore(self, data)
+
+    with replaced(StreamMachine, "restore", indigestible):
+        stage.restart(node)
+    stage.publish(stage.client(node), "T.a", 3)
+    assert stage.ask(stage.client(node), "$JS.API.STREAM.INFO.O")["error"]["err_code"] == 10118
+    assert stage.machines[node].disk.list(f"groups/{group}/blocks")
+    stage.stop(node)
+    stage.restart(node)  # the program was mended
+    stage.wait(lambda: is_whole(stage, "S", "T"))
+    assert stage.ask(stage.client(node), "$JS.API.STREAM.INFO.O")["state"]["messages"] == 5
