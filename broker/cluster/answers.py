@@ -30,6 +30,7 @@ class Answers:
     def __init__(self, router: Router, links: LinkTable) -> None:
         self._router: Final = router
         self._links: Final = links
+        self.overheard: dict[bytes, InnerCaller] = {}  # who else wants the answer that goes to a client's inbox
         self._inner: dict[bytes, InnerCaller] = {}
         self._inner_count: int = 0
         self._expected: dict[str, dict[bytes, bytes]] = {}
@@ -42,6 +43,10 @@ class Answers:
                 self._answer_inner(inbox, data)
             else:
                 self._router.deliver(inbox, subject or inbox, reply, header_length, data)
+                if self.overheard:
+                    listener = self.overheard.pop(inbox, None)
+                    if listener is not None:
+                        listener.answered(inbox, data)
             return
         link = self._links.links.get(origin)
         if link is not None and link.output_bytes + link.answers.bytes < self._links.answers_bytes_max:

@@ -147,7 +147,7 @@ class Assignments(MetaListener):
         self._hold(assignment)
         if snapshot.membership.is_empty():
             return
-        group.reply_due = True
+        group.owe_reply()
         if assignment.founders[:1] == [self.peer]:
             if len(assignment.founders) > 1:
                 group.campaign_in_ticks = 1  # the others are being founded, too
@@ -272,7 +272,7 @@ class Assignments(MetaListener):
         if group is not None and assignment.revision > group.revision:
             group.assignment = assignment
             group.revision = assignment.revision
-            group.reply_due = True
+            group.owe_reply()
             self._updated.append(group.id)
         self._hold(assignment)
 

@@ -33,6 +33,12 @@ def stream_cluster_info(
     return info
 
 
+def members_info(group: RaftGroup, links: LinkTable, names: Callable[[str], str], now_ns: int) -> list[object]:
+    """Every member as a replica is told, the leader too, sorted by name."""
+    rows = {names(peer): _replica(group, peer, links, names, now_ns) for peer in group.membership().peers()}
+    return [rows[name] for name in sorted(rows)]
+
+
 def _replica(
     group: RaftGroup, peer: str, links: LinkTable, names: Callable[[str], str], now_ns: int
 ) -> dict[str, object]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from broker.cluster.answers import LOCAL, Answers
 from broker.cluster.api_meta import MetaApi
 from broker.cluster.assignments import Assignments
+from broker.cluster.audits import Audits
 from broker.cluster.contained import bug_text
 from broker.cluster.dead_letters import REQUEST_PREFIX as DEAD_LETTERS_PREFIX
 from broker.cluster.engine import Engine
@@ -58,6 +59,7 @@ class Dispatch(LeaderDirectory):
         clock: TurnClock,
     ) -> None:
         self.forwarder: Forwarder | None = None
+        self.audits: Audits | None = None
         self.events: list[tuple[str, str, dict[str, object]]] = []
         self.api_total: int = 0
         self.api_errors: int = 0
@@ -91,7 +93,8 @@ class Dispatch(LeaderDirectory):
                 assignment = self._assignments.mirror_of(target.stream)
             if assignment is not None and not assignment.restoring:
                 group = assignment.group
-        assert self.forwarder is not None
+        assert self.forwarder is not None and self.audits is not None
+        reply = self.audits.begin(target, subject, reply, data[header_length:])
         self.forwarder.submit(group, REQUEST, subject, reply, header_length, data, LOCAL, LOCAL)
 
     def ack(self, subject: bytes, reply: bytes, header_length: int, data: bytes) -> None:
@@ -125,6 +128,8 @@ class Dispatch(LeaderDirectory):
 
     def tick(self) -> None:
         """50 ms passed."""
+        assert self.audits is not None
+        self.audits.tick()
         self.meta_api.lists.tick()
         self.meta_api.healing.tick(self._clock.now_ns)
         self.stream_api.snapshots.tick()

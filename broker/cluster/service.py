@@ -15,6 +15,7 @@ import cbor2
 from broker.cluster.answers import Answers
 from broker.cluster.api_meta import stream_deleted
 from broker.cluster.assignments import Assignments
+from broker.cluster.audits import Audits
 from broker.cluster.boot_mark import BootMark
 from broker.cluster.bootstrap import Bootstrap
 from broker.cluster.catch_up import CatchUps, InstallJob
@@ -88,6 +89,7 @@ class JetStreamService:
         self.forwarder: Final = Forwarder(self.peer, links, self.answers, clock, self.dispatch)
         self.assignments.forwarder = self.forwarder
         self.dispatch.forwarder = self.forwarder
+        self.dispatch.audits = Audits(router, self.answers, links, clock, rng)
         self.checkpoints: Final = Checkpoints(disk, self.engine)
         self.hand_over: Final = HandOver(self.engine, links)
         self.catch_ups: Final = CatchUps(disk, self.jobs)
@@ -236,6 +238,8 @@ class JetStreamService:
     def _settle(self, group_id: int) -> None:
         """A stream that leads here may owe an answer, or not have its latest configuration yet."""
         group = self.assignments.groups.get(group_id)
+        if group is not None:
+            self.dispatch.stream_api.elections.look_at(group)
         if group is not None and group.is_leader:
             self._boot_mark.led(group)
             self.dispatch.stream_api.settle(group)

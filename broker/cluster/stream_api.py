@@ -11,6 +11,7 @@ from broker.cluster.answers import Answers
 from broker.cluster.assignments import Assignments
 from broker.cluster.cluster_info import stream_cluster_info
 from broker.cluster.confirmed_reads import ReadWaiter
+from broker.cluster.elections import Elections
 from broker.cluster.restores import RESTORE_PREFIX, Restores
 from broker.cluster.snapshots import ACK_PREFIX, Snapshots
 from broker.cluster.sourcing import Sourcing
@@ -19,7 +20,7 @@ from broker.cluster.stream_group import StreamGroup
 from broker.cluster.stream_list import unless_lone
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
-from broker.jetstream.advisories import stream_action, stream_leader_elected
+from broker.jetstream.advisories import stream_action
 from broker.jetstream.api.consumers import handle_consumer
 from broker.jetstream.api.direct_get import handle_direct_get, may_answer
 from broker.jetstream.api.messages import handle_message
@@ -123,6 +124,7 @@ class StreamApi:
         self._names: Final[Callable[[str], str]] = assignments.name_of
         self._clock: Final = clock
         self._sourcing: Final = sourcing
+        self.elections: Final = Elections(links, self._names, clock)
         self.snapshots: Final = Snapshots(answers, clock)
         self.restores: Final = Restores(answers, clock, assignments, payload_max)
 
@@ -205,9 +207,6 @@ class StreamApi:
         """
         assignment = group.assignment
         machine = group.machine
-        if group.is_leader and group.elected_term != group.raft.term:
-            group.elected_term = group.raft.term
-            self._tell_elected(group)
         if not group.is_leader or assignment.revision < machine.config_revision:
             return
         if not group.is_current():
@@ -217,16 +216,10 @@ class StreamApi:
             kind = "stream_create_response" if assignment.revision == assignment.created_revision else ""
             self.answer_change(group, kind or "stream_update_response")
 
-    def _tell_elected(self, group: StreamGroup) -> None:
-        info = self.leader(group).cluster_info()
-        replicas = None if info is None else info.get("replicas")
-        if isinstance(replicas, list):
-            group.advise(*stream_leader_elected(group.machine.config.name, self._links.name, replicas))
-
     def answer_change(self, group: StreamGroup, kind: str) -> None:
         """Tell who asked for the stream, or for its new configuration."""
         assignment = group.assignment
-        if not group.reply_due or not assignment.reply:
+        if not group.owes_reply():
             return
         group.reply_due = False
         if assignment.restoring:

@@ -21,7 +21,13 @@ from broker.cluster.publishing import BatchWaiter, PublishQueue
 from broker.cluster.stream_leader import DeadLetterListener, LeaderSink, OutcomeWaiter, PushWatcher, StreamOutput
 from broker.cluster.turn_clock import TurnClock
 from broker.core.router import Router
-from broker.jetstream.advisories import batch_abandoned, consumer_action, render, stream_action
+from broker.jetstream.advisories import (
+    batch_abandoned,
+    consumer_action,
+    consumer_elected_subject,
+    render,
+    stream_action,
+)
 from broker.jetstream.api_errors import CLUSTER_NOT_AVAIL, STORE_FAILED, STREAM_TOO_MANY_REQUESTS
 from broker.jetstream.api_types import pub_ack_error
 from broker.jetstream.deadlines import earlier
@@ -56,6 +62,7 @@ NO_SPACE: Final = "no space left on device"
 EXPIRE_INTERVAL_NS: Final = 200_000_000
 EXPIRY_LOOK_NS: Final = 10_000_000_000
 PENDING_BYTES_MAX: Final = 128 * 1024 * 1024  # NATS's bound of a stream's ingest queue
+REPLY_NS: Final = 5_000_000_000  # clients ask again after so long
 
 
 class StreamGroup(RaftGroup):
@@ -100,8 +107,10 @@ class StreamGroup(RaftGroup):
         self._expire_at_ns: int = 0
         self.since: int = assignment.moved_index  # it did not begin on this node before that entry of the meta group
         self.revision: int = assignment.revision  # of the assignment that was acted upon last
-        self.reply_due: bool = False
-        self.elected_term: int = 0  # of which this node told that it leads
+        self.reply_due: bool = False  # somebody waits for an answer to the last change
+        self._reply_until_ns: int = 0
+        self.elected_term: int = 0  # of which this node told that it leads (`elections`)
+        self.untold_consumers: list[str] = []
 
     # The leader's publishes.
 
@@ -251,12 +260,30 @@ class StreamGroup(RaftGroup):
         told = self.machine.config_revision
         return assignment.revision == told or (told < assignment.revision == assignment.created_revision)
 
+    def owe_reply(self) -> None:
+        """The assignment changed: whoever leads answers. The other replicas cannot know that it was done, and must not
+        do it again when they lead long after."""
+        self.reply_due = True
+        self._reply_until_ns = self.clock.now_ns + REPLY_NS
+
+    def owes_reply(self) -> bool:
+        """Whether somebody may still wait; a restore is begun whenever it is."""
+        in_time = self.clock.now_ns < self._reply_until_ns or self.assignment.restoring
+        return self.reply_due and in_time and bool(self.assignment.reply)
+
     def tell_deleted(self) -> None:
         """The stream is gone, and with it its consumers."""
         name = self.machine.config.name
         for consumer in self.machine.consumers:
             self.advise(*consumer_action(name, consumer, "delete"))
         self.advise(*stream_action(name, "delete"))
+
+    def tell_leader_of(self, consumer: str) -> None:
+        """A new consumer is led by who leads the stream: said where somebody listens."""
+        subject = consumer_elected_subject(self.machine.config.name, consumer).encode()
+        if len(self.membership().voters) > 1 and self.router.has_interest(subject):
+            self.untold_consumers.append(consumer)
+            self.leader_changes.append(self.id)
 
     def advise(self, subject: str, fields: dict[str, object]) -> None:
         """Publish an advisory, if anybody listens."""

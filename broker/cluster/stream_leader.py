@@ -115,6 +115,7 @@ class LeaderSink(EffectSink):
         if self._group.is_leader:
             self._group.delivery.consumer_created(consumer)
             self._group.watcher.follow()
+            self._group.tell_leader_of(consumer.name)
 
     def consumer_reset(self, consumer: Consumer) -> None:
         if self._group.is_leader:

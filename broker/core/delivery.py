@@ -68,6 +68,7 @@ class Delivery:
     def __init__(self, seed: int) -> None:
         self.out_messages: i64 = 0  # to clients
         self.out_bytes: i64 = 0
+        self.asking: Subscriber | None = None  # whose message a service was given last
         self._random: i64 = seed
 
     def publish_run(self, memo: PublishMemo, source: Subscriber, bodies: list[bytes]) -> None:
@@ -158,6 +159,7 @@ class Delivery:
         if result.services or result.ingress is not None:
             data = body[:-2]
             for service in result.services:
+                self.asking = source
                 service.on_message(subject, reply, header_length, data, "")
                 receivers += 1
             ingress = result.ingress
@@ -177,6 +179,7 @@ class Delivery:
         if result.groups or result.peers:
             receivers += self._to_groups_and_peers(result, None, inbox, subject, reply, header_length, body)
         for service in result.services:
+            self.asking = None
             service.on_message(inbox, reply, header_length, data, "")
             receivers += 1
         ingress = result.ingress

@@ -39,12 +39,28 @@ def stream_action(stream: str, action: str) -> Advisory:
     return f"{_STREAM_EVENT}{event}{stream}", fields
 
 
-def stream_leader_elected(stream: str, leader: str, replicas: list[object]) -> Advisory:
-    """A replicated stream has a leader; `replicas` as in its INFO."""
-    fields: dict[str, object] = {
-        "type": _TYPE + "stream_leader_elected", "stream": stream, "leader": leader, "replicas": replicas,
-    }
-    return f"{_STREAM_EVENT}LEADER_ELECTED.{stream}", fields
+def stream_leadership(stream: str, leader: str, replicas: list[object]) -> Advisory:
+    """A replicated stream has a leader, or lost its majority ("" leads). `replicas`: all of them, as in its INFO."""
+    event, word = ("LEADER_ELECTED", "leader_elected") if leader else ("QUORUM_LOST", "quorum_lost")
+    fields: dict[str, object] = {"type": f"{_TYPE}stream_{word}", "stream": stream}
+    if leader:
+        fields["leader"] = leader
+    return f"{_STREAM_EVENT}{event}.{stream}", {**fields, "replicas": replicas}
+
+
+def consumer_leadership(stream: str, consumer: str, leader: str, replicas: list[object]) -> Advisory:
+    """The same of a consumer."""
+    subject = consumer_elected_subject(stream, consumer) if leader else f"{_EVENT}QUORUM_LOST.{stream}.{consumer}"
+    word = "leader_elected" if leader else "quorum_lost"
+    fields: dict[str, object] = {"type": f"{_TYPE}consumer_{word}", "stream": stream, "consumer": consumer}
+    if leader:
+        fields["leader"] = leader
+    return subject, {**fields, "replicas": replicas}
+
+
+def consumer_elected_subject(stream: str, consumer: str) -> str:
+    """Where it is said that a consumer has a leader."""
+    return f"{_EVENT}LEADER_ELECTED.{stream}.{consumer}"
 
 
 def max_deliveries(stream: str, consumer: str, stream_sequence: int, deliveries: int) -> Advisory:
@@ -134,6 +150,19 @@ def consumer_paused(stream: str, consumer: str, until_ns: int, paused: bool) -> 
         "pause_until": format_time_or_zero(until_ns),
     }
     return f"{_EVENT}PAUSE.{stream}.{consumer}", fields
+
+
+def api_audit(
+    server: str, client: dict[str, object], subject: bytes, request: bytes, response: bytes
+) -> dict[str, object]:
+    """Who asked for what, and what the answer was."""
+    fields: dict[str, object] = {
+        "type": _TYPE + "api_audit", "server": server, "client": client, "subject": subject.decode("utf-8", "replace"),
+    }
+    if request:
+        fields["request"] = request.decode("utf-8", "replace")
+    fields["response"] = response.decode("utf-8", "replace")
+    return fields
 
 
 def render(fields: dict[str, object], rng: random.Random, wall_ns: int) -> bytes:

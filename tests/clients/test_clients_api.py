@@ -57,7 +57,7 @@ async def step_down_flow(cluster: Cluster) -> None:
     assert stepped == {"type": "io.nats.jetstream.api.v1.stream_leader_stepdown_response", "success": True}
     elected = json.loads((await elections.next_msg(timeout=5)).data)
     assert (elected["type"], elected["leader"]) == ("io.nats.jetstream.advisory.v1.stream_leader_elected", wanted)
-    assert len(elected["replicas"]) == 2
+    assert len(elected["replicas"]) == 3
 
     async def leads(name: str, want: bool) -> bool:
         return (await leader_of(client, "LEAD") == name) is want

@@ -28,8 +28,8 @@ def remove_traces(server: Node) -> None:
 
 
 def reference_says(conversation: Conversation, reference: Node) -> Transcript:
-    """nats-server's side. Held again where it said less than is waited for: one stream in thirty goes without the advisory
-    of its own deletion (the loop that sends it ends with the stream). Silent thrice is no accident."""
+    """nats-server's side. Held again where it said less than is waited for: one stream in thirty goes without the
+    advisory of its own deletion (the loop that sends it ends with the stream). Silent thrice is no accident."""
     silent_at: list[str] = []
     for _ in range(3):
         player = Player(reference.client_port)

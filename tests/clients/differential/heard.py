@@ -14,6 +14,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{0,8}[1-9])?Z")
 _ACK = re.compile(r"(\$JS\.ACK\.[^. ]+\.[^. ]+\.\d+\.\d+\.\d+)\.(\d{19})\.(\d+)")
 _FLOW = re.compile(r"(\$JS\.FC\.[^. ]+\.[^. ]+)\.\w{4}\b")
 _TIMES = ("created", "first_ts", "last_ts", "last_active", "ts", "time", "timestamp", "leader_since")
+_INNER = ("request", "response")  # of an audit of the API: JSON in a text
 _ANY = ("id", "client", "ack_time", "server", "server_id", "pause_remaining")
 
 
@@ -70,6 +71,13 @@ def _time(value: object) -> str:
     return "<time>" if isinstance(value, str) and value != ZERO_TIME and _TIME.fullmatch(value) else str(value)
 
 
+def _inner(text: str) -> object:
+    try:
+        return _alike(json.loads(text))
+    except ValueError:
+        return text
+
+
 def _alike(value: object) -> object:
     if isinstance(value, list):
         return [_alike(item) for item in value]
@@ -81,6 +89,8 @@ def _alike(value: object) -> object:
             item = _time(item)
         elif key in _ANY or (key == "active" and item != -1):  # -1 is never
             item = "<any>"
+        elif key in _INNER and isinstance(item, str):
+            item = _inner(item)
         elif key == "description" and isinstance(item, str):
             item = _ACK.sub(r"\1.<time>.\3", item)
         elif key == "api":
