@@ -260,6 +260,7 @@ class Consumer:
         if self.delivered_stream < stream_first - 1:
             self.delivered_stream = stream_first - 1
         self.move_floor()
+        self.ack_floor_stream = max(self.ack_floor_stream, stream_first - 1)
 
     def matches(self, subject: bytes) -> bool:
         """Whether messages of this subject concern this consumer."""
