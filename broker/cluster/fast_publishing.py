@@ -75,3 +75,6 @@ class FastPublishing(FateListener):
 
     def refused(self, message: FastMessage, error: ApiError) -> None:
         self.batches.refused(message, error)
+
+    def abandoned(self, message: FastMessage) -> None:
+        self.batches.abandoned(message)

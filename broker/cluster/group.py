@@ -250,19 +250,23 @@ class RaftGroup:
         size = 0
         for at in range(len(ops)):
             if size + len(ops[at]) > ENTRY_BYTES_MAX and at > start:
-                self._propose(b"".join(ops[start:at]), kind, waiters[start:at])
+                if not self._propose(b"".join(ops[start:at]), kind, waiters[start:at]):
+                    abandon(waiters[at:])  # nothing may overtake what was dropped
+                    return
                 start = at
                 size = 0
             size += len(ops[at])
         self._propose(b"".join(ops[start:]), kind, waiters[start:])
 
-    def _propose(self, data: bytes, kind: int, waiters: list[Waiter | None]) -> None:
+    def _propose(self, data: bytes, kind: int, waiters: list[Waiter | None]) -> bool:
+        """False: it was dropped, and its waiters know."""
         try:
             index = self.raft.propose(data, kind)
         except (NotLeader, ProposalDropped):
             abandon(waiters)
-            return
+            return False
         self.proposals[index] = Proposal(self.raft.term, waiters)
+        return True
 
     def abandon_all(self) -> None:
         """Leadership is gone: nobody here will learn how these ended."""

@@ -32,6 +32,9 @@ class FateListener:
     def refused(self, message: FastMessage, error: ApiError) -> None:
         """It is not stored."""
 
+    def abandoned(self, message: FastMessage) -> None:
+        """Nobody will know: its batch cannot go on."""
+
 
 class PublishWaiter(Waiter):
     """The replies of one batch, in its order; b"" where the publisher did not ask for one, or is told otherwise:
@@ -92,7 +95,10 @@ class PublishWaiter(Waiter):
             self.listener.refused(self.fast[position], error)
 
     def abandoned(self) -> None:
-        self.fast = {}  # their batches end with this node's leadership
+        fast, self.fast = self.fast, {}
+        if self.listener is not None:
+            for message in fast.values():
+                self.listener.abandoned(message)
         for position in range(len(self.replies)):
             self.refuse(position, self._unavailable)
 

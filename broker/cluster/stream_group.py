@@ -51,7 +51,7 @@ from broker.jetstream.publishing.publish_headers import header_value
 from broker.jetstream.schedules.schedule_clock import ScheduleClock
 from broker.jetstream.stream import StreamMachine
 from raft.node import RaftNode
-from raft.types import Entry, Snapshot
+from raft.types import NO_PEER, Entry, Snapshot
 from storage.errors import StorageError
 from storage.flush import FlushJob
 from storage.group_log import GroupLog
@@ -61,6 +61,7 @@ from storage.stream_store import FileStreamStore
 NO_SPACE: Final = "no space left on device"
 EXPIRE_INTERVAL_NS: Final = 200_000_000
 EXPIRY_LOOK_NS: Final = 10_000_000_000
+HAND_OVER_LOOK_NS: Final = 20_000_000  # whether a hand-over has come to nothing
 PENDING_BYTES_MAX: Final = 128 * 1024 * 1024  # NATS's bound of a stream's ingest queue
 REPLY_NS: Final = 5_000_000_000  # clients ask again after so long
 
@@ -194,6 +195,8 @@ class StreamGroup(RaftGroup):
         """A consumer waits for a time, or messages and ids grow too old."""
         if not self.is_leader:
             return 0
+        if self.raft.transferee != NO_PEER:
+            return now_ns + HAND_OVER_LOOK_NS
         deadline_ns = earlier(self.delivery.next_deadline_ns(), self._batches.next_deadline_ns())
         deadline_ns = earlier(deadline_ns, self.fast.batches.next_deadline_ns())
         deadline_ns = earlier(deadline_ns, self.reads.next_deadline_ns())
@@ -210,7 +213,8 @@ class StreamGroup(RaftGroup):
         return deadline_ns
 
     def before_propose(self, now_ns: int) -> None:
-        if self.is_leader:
+        # While leadership is handed over nothing can be proposed, so nothing is done that would have to be.
+        if self.is_leader and self.raft.transferee == NO_PEER:
             delivery = self.delivery
             if delivery.dirty or 0 < delivery.next_deadline_ns() <= now_ns:
                 if delivery.pump(now_ns, self.clock.wall_ns):

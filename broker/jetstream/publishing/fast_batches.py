@@ -10,7 +10,8 @@ so behind one that may be (`risky`) the rest of its batch is held until that is 
 which they could be refused.
 
 The state is the leader's alone and ends with its term: a client is told at its next message that its batch is unknown
-(10208), and what it was acked is stored. Silent batches are forgotten after `IDLE_NS`.
+(10208), and what it was acked is stored; so it is where a message could not be proposed. Silent batches are forgotten
+after `IDLE_NS`.
 
 Not here: proposing and sending (`cluster/fast_publishing`). Invariants of a batch: acked <= stored <= seen sequences;
 at most one risky message is under way, and what is held came behind it.
@@ -278,6 +279,14 @@ class FastBatches:
                 self._end(batch, message)
         self._release(batch)
 
+    def abandoned(self, message: FastMessage) -> None:
+        """The message could not be proposed though leadership may go on: what comes behind it must not be stored. The
+        client is told at its next message that its batch is unknown, as under another leader."""
+        batch = self._batches.get(message.batch_id)
+        if batch is not None:
+            self._drop_held(batch)
+            self._forget(message.batch_id)
+
     def _settle(self, message: FastMessage) -> FastBatch | None:
         batch = self._batches.get(message.batch_id)
         if batch is not None:
@@ -325,6 +334,11 @@ class FastBatches:
     def _tell_gap(self, message: FastMessage, expected: int, sequence: int) -> None:
         self._output.answer(message, b'{"type":"gap","last_seq":%d,"seq":%d}' % (expected, sequence))
 
+    def _drop_held(self, batch: FastBatch) -> None:
+        for held in batch.held:
+            self.held_bytes -= len(held.subject) + len(held.data)
+        batch.held = deque()
+
     def _forget(self, batch_id: bytes) -> None:
         if self._batches.pop(batch_id, None) is not None:
             self._quota.fast -= 1
@@ -338,8 +352,7 @@ class FastBatches:
     def expire(self, now_ns: int) -> None:
         """Forget batches that were silent for too long."""
         for batch_id in [one for one in self._batches if self._batches[one].deadline_ns <= now_ns]:
-            for held in self._batches[batch_id].held:
-                self.held_bytes -= len(held.subject) + len(held.data)
+            self._drop_held(self._batches[batch_id])
             self._forget(batch_id)
         self._look_ns = 0
         for batch in self._batches.values():

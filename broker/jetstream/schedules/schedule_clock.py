@@ -21,6 +21,7 @@ from broker.jetstream.store import StoredMessage
 from broker.jetstream.stream_state import StreamState
 
 DUE_AT_ONCE_MAX: Final = 256  # of one look; the others wait for the next one
+RETRY_NS: Final = SECOND_NS // 10  # when an operation could not be proposed
 
 
 class ScheduleClock:
@@ -30,11 +31,14 @@ class ScheduleClock:
         self._state: Final = state
         self._heap: list[tuple[int, bytes, int]] = []  # due, subject, sequence
         self._under_way: dict[bytes, bool] = {}
+        self._wall_ns: int = 0  # of the last look
+        self._not_before_ns: int = 0
 
     def become_leader(self) -> None:
         """Look at all of them."""
         self._heap = []
         self._under_way = {}
+        self._not_before_ns = 0
         table = self._state.schedules
         table.changed = dict.fromkeys(table.entries, True)
 
@@ -49,7 +53,7 @@ class ScheduleClock:
                 due_ns = 0 if entry is None else self._due_ns(entry, wall_ns)
                 if entry is not None and due_ns:
                     heapq.heappush(self._heap, (due_ns, subject, entry.sequence))
-        return self._heap[0][0] if self._heap else 0
+        return max(self._heap[0][0], self._not_before_ns) if self._heap else 0
 
     def _due_ns(self, entry: Scheduled, wall_ns: int) -> int:
         if entry.due_ns:
@@ -61,6 +65,7 @@ class ScheduleClock:
     def take_due(self, wall_ns: int) -> list[tuple[bytes, OpWaiter]]:
         """The operations for what is due now, with who waits for them."""
         found: list[tuple[bytes, OpWaiter]] = []
+        self._wall_ns = wall_ns
         while 0 < self.next_due_ns(wall_ns) <= wall_ns and len(found) < DUE_AT_ONCE_MAX:
             due_ns, subject, sequence = heapq.heappop(self._heap)
             entry = self._state.schedules.entries.get(subject)
@@ -73,8 +78,13 @@ class ScheduleClock:
                 found.append((body, ScheduledWaiter(self, subject)))
         return found
 
+    def lost(self, subject: bytes) -> None:
+        """An operation was not even proposed, though this node may lead on; or it leads no more."""
+        self._not_before_ns = self._wall_ns + RETRY_NS
+        self.settled(subject, False)
+
     def settled(self, subject: bytes, is_done: bool) -> None:
-        """An operation was applied, or lost: the schedule is looked at again."""
+        """An operation was applied: where that changed nothing the schedule is looked at again."""
         if not is_done:
             self._state.schedules.changed[subject] = True
 
@@ -112,7 +122,7 @@ class ScheduledWaiter(OpWaiter):
         self._clock.settled(self._subject, result is True)
 
     def abandoned(self) -> None:
-        """The next leader looks at all of them."""
+        self._clock.lost(self._subject)
 
 
 def _pattern_of(message: StoredMessage) -> tuple[SchedulePattern, tzinfo | None] | None:
