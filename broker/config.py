@@ -67,6 +67,7 @@ class JetStreamOptions:
     enabled: bool = False
     store_dir: str = ""  # as configured; the streams live in <store_dir>/jetstream
     store_dir_is_temporary: bool = False  # none was configured: a folder for temporary files, worth a warning
+    domain: str = ""  # the API is also at $JS.<domain>.API
     max_memory: int = STORE_AUTOMATIC  # bytes; -1 = three quarters of the machine's; 0 = memory streams refused
     max_file: int = STORE_AUTOMATIC  # bytes; -1 = three quarters of what is free on the disk; 0 = file streams refused
     sync_interval_ns: int = 0

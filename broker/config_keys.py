@@ -15,6 +15,8 @@ from typing import Final
 from broker import config_values as values
 from broker.config import SECOND_NS, AuthorizationOptions, Options, UserOptions
 from broker.config_file import Node, Tree
+from broker.config_jetstream import jetstream_block, store_dir
+from broker.config_values import words
 
 INT32_MAX: Final = 2**31 - 1
 LAME_DUCK_MIN_NS: Final = 30 * SECOND_NS
@@ -23,37 +25,26 @@ ROUTE_PING_INTERVAL_MAX_NS: Final = 30 * SECOND_NS
 Setter = Callable[[Options, str, Node, list[str]], None]
 
 
-def _words(words: str) -> frozenset[str]:
-    return frozenset(words.split())
-
-
 # Accepted and without effect: they tune what we do not have (profiling, a cache that cannot be switched off, …).
-HARMLESS: Final = _words(
+HARMLESS: Final = words(
     "disable_sublist_cache no_sublist_cache prof_port prof_block_rate connect_error_reports "
     "reconnect_error_reports no_system_account no_system no_sys_acc no_fast_producer_stall ocsp_cache"
-)
-JETSTREAM_HARMLESS: Final = _words(
-    "max_outstanding_catchup max_buffered_size max_buffered_msgs request_queue_limit info_queue_limit meta_compact "
-    "meta_compact_size meta_compact_sync max_concurrent_io"
 )
 CLUSTER_HARMLESS: Final = frozenset(("write_deadline", "write_timeout"))
 
 # Known to nats-server, not built here yet. Saying so is better than running without what the operator asked for.
-UNSUPPORTED: Final = _words(
+UNSUPPORTED: Final = words(
     "mappings maps accounts default_sentinel https https_port http_base_path gateway leaf leafnodes remote_syslog tls "
     "ocsp operator operators roots root root_operators root_operator resolver account_resolver accounts_resolver "
     "resolver_tls resolver_preload resolver_pinned_accounts no_auth_user system_account system trusted trusted_keys "
     "websocket ws mqtt server_tags server_metadata feature_flags default_js_domain proxies write_timeout"
 )
-UNSUPPORTED_UNLESS_FALSE: Final = _words("syslog proxy_protocol allow_non_tls no_header_support")
-JETSTREAM_UNSUPPORTED: Final = _words(
-    "domain key ek encryption_key prev_key prev_ek prev_encryption_key cipher extension_hint limits tpm unique_tag"
-)
-CLUSTER_UNSUPPORTED: Final = _words("tls permissions accounts")
-AUTHORIZATION_UNSUPPORTED: Final = _words(
+UNSUPPORTED_UNLESS_FALSE: Final = words("syslog proxy_protocol allow_non_tls no_header_support")
+CLUSTER_UNSUPPORTED: Final = words("tls permissions accounts")
+AUTHORIZATION_UNSUPPORTED: Final = words(
     "default_permission default_permissions permissions auth_callout auth_hook proxy_required"
 )
-USER_UNSUPPORTED: Final = _words(
+USER_UNSUPPORTED: Final = words(
     "nkey permission permissions authorization allowed_connection_types connection_types clients proxy_required"
 )
 
@@ -66,17 +57,7 @@ def fill(options: Options, tree: Tree, warnings: list[str]) -> None:
         if setter is not None:
             setter(options, name, node, warnings)
         elif name not in HARMLESS:
-            _refuse(key, node, UNSUPPORTED, UNSUPPORTED_UNLESS_FALSE)
-
-
-def _refuse(
-    key: str, node: Node, unsupported: frozenset[str], unless_false: frozenset[str] = frozenset(), block: str = ""
-) -> None:
-    name = key.lower()
-    if name in unsupported or (name in unless_false and node.value is not False):
-        raise node.failure(f'"{block}{name}" is not supported yet')
-    if name not in unless_false and not node.used_as_variable:
-        raise node.failure(f'unknown field "{key}"')
+            values.refuse(key, node, UNSUPPORTED, UNSUPPORTED_UNLESS_FALSE)
 
 
 # Top level
@@ -177,7 +158,7 @@ def _read_authorization(block: str, node: Node, warnings: list[str]) -> Authoriz
         elif name == "users":
             result.users = _read_users(key, entry)
         else:
-            _refuse(key, entry, AUTHORIZATION_UNSUPPORTED, block="authorization.")
+            values.refuse(key, entry, AUTHORIZATION_UNSUPPORTED, block="authorization.")
     return result
 
 
@@ -200,7 +181,7 @@ def _read_users(block: str, node: Node) -> list[UserOptions]:
             elif name in ("pass", "password"):
                 user.password = values.text(key, field)
             else:
-                _refuse(key, field, USER_UNSUPPORTED, block="authorization.users.")
+                values.refuse(key, field, USER_UNSUPPORTED, block="authorization.users.")
         if not user.user:
             raise entry.failure("User entry requires a user")
         if any(user.user == other.user for other in users):
@@ -210,51 +191,6 @@ def _read_users(block: str, node: Node) -> list[UserOptions]:
 
 
 # jetstream { … }
-
-
-def _store_dir(options: Options, key: str, node: Node, warnings: list[str]) -> None:
-    if options.jetstream.store_dir:
-        raise node.failure("Duplicate 'store_dir' configuration")
-    options.jetstream.store_dir = values.text(key, node)
-
-
-def _jetstream(options: Options, key: str, node: Node, warnings: list[str]) -> None:
-    value = node.value
-    if isinstance(value, bool):
-        options.jetstream.enabled = value
-    elif isinstance(value, str):
-        if value.lower() not in ("enabled", "enable", "disabled", "disable"):
-            raise node.failure(f"Expected 'enabled' or 'disabled' for string value, got '{value}'")
-        options.jetstream.enabled = value.lower().startswith("enable")
-    elif isinstance(value, dict):
-        options.jetstream.enabled = True
-        for name, entry in value.items():
-            _jetstream_entry(options, name, entry, warnings)
-    else:
-        raise node.failure(f"Expected map, bool or string to define JetStream, got {values.kind(node)}")
-
-
-def _jetstream_entry(options: Options, key: str, node: Node, warnings: list[str]) -> None:
-    jetstream = options.jetstream
-    name = key.lower()
-    if name in ("enable", "enabled"):
-        jetstream.enabled = values.boolean(name, node)
-    elif name in ("store", "store_dir", "storedir"):
-        _store_dir(options, name, node, warnings)
-    elif name in ("sync", "sync_interval"):
-        always = isinstance(node.value, str) and node.value.lower() == "always"
-        jetstream.sync_interval_ns = 0 if always else values.duration_ns(name, node, warnings)
-        if jetstream.sync_interval_ns < 0:
-            raise node.failure(f"{name} cannot be negative")
-    elif name in ("max_memory_store", "max_mem_store", "max_mem"):
-        jetstream.max_memory = values.storage_bytes(name, node)
-    elif name in ("max_file_store", "max_file"):
-        jetstream.max_file = values.storage_bytes(name, node)
-    elif name == "strict":
-        if not values.boolean(name, node):
-            raise node.failure('"jetstream.strict: false" is not supported yet')
-    elif name not in JETSTREAM_HARMLESS:
-        _refuse(key, node, JETSTREAM_UNSUPPORTED, block="jetstream.")
 
 
 # cluster { … }
@@ -301,7 +237,7 @@ def _cluster_entry(options: Options, key: str, node: Node, warnings: list[str]) 
     elif name == "ping_max":
         cluster.ping_max = values.integer_between(name, node, 0, INT32_MAX) or 2
     elif name not in CLUSTER_HARMLESS:
-        _refuse(key, node, CLUSTER_UNSUPPORTED, block="cluster.")
+        values.refuse(key, node, CLUSTER_UNSUPPORTED, block="cluster.")
 
 
 def _routes(options: Options, key: str, node: Node, warnings: list[str]) -> None:
@@ -344,7 +280,7 @@ def _ternmq(options: Options, key: str, node: Node, warnings: list[str]) -> None
         elif name.lower() == "bootstrap_expect":
             options.ternmq.bootstrap_expect = values.integer_between(name, entry, 0, 1000)
         else:
-            _refuse(name, entry, frozenset())
+            values.refuse(name, entry, frozenset())
 
 
 SETTERS: Final[dict[str, Setter]] = {
@@ -358,9 +294,9 @@ SETTERS: Final[dict[str, Setter]] = {
     "http_port": _integer("http_port", -1, values.PORT_MAX),
     "monitor_port": _integer("http_port", -1, values.PORT_MAX),
     "authorization": _authorization,
-    "store_dir": _store_dir,
-    "storedir": _store_dir,
-    "jetstream": _jetstream,
+    "store_dir": store_dir,
+    "storedir": store_dir,
+    "jetstream": jetstream_block,
     "cluster": _cluster,
     "ternmq": _ternmq,
     "debug": _boolean("debug"),

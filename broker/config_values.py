@@ -32,6 +32,11 @@ DURATION_MAX_NS: Final = 2**63 - 1
 STRING_SIZES: Final = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 
+def words(text: str) -> frozenset[str]:
+    """Names of keys, as a table has them."""
+    return frozenset(text.split())
+
+
 def kind(node: Node) -> str:
     """What an error message calls the type of a value."""
     value = node.value
@@ -183,3 +188,14 @@ def parse_route(url: str) -> RouteUrl:
 
 def _without_password(url: str) -> str:
     return re.sub(r"(//[^:@/]*):[^@/]*@", r"\1:xxxxx@", url)
+
+
+def refuse(
+    key: str, node: Node, unsupported: frozenset[str], unless_false: frozenset[str] = frozenset(), block: str = ""
+) -> None:
+    """A key that does nothing here: not built yet, or unknown, which is legal only for a variable that is used."""
+    name = key.lower()
+    if name in unsupported or (name in unless_false and node.value is not False):
+        raise node.failure(f'"{block}{name}" is not supported yet')
+    if name not in unless_false and not node.used_as_variable:
+        raise node.failure(f'unknown field "{key}"')

@@ -42,6 +42,7 @@ SENTENCES: Final = {
     "jetstream_strict": "  Strict:          true",
     "jetstream_max_memory": "  Max Memory:      {size}",
     "jetstream_max_file": "  Max Storage:     {size}",
+    "jetstream_domain": "  Domain:          {domain}",
     "jetstream_store": '  Store Directory: "{path}"',
     "jetstream_api_level": "  API Level:       {level}",
     "jetstream_foot": "-------------------------------------------",

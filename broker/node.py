@@ -21,7 +21,7 @@ from broker.cluster.route_session import HANDED_OVER
 from broker.cluster.route_traffic import RouteSession
 from broker.cluster.routes import RouteTable
 from broker.cluster.service import JetStreamService
-from broker.cluster.services import AckService, ApiService, TransferService
+from broker.cluster.services import AckService, ApiService, DomainService, TransferService
 from broker.cluster.store_opening import WAL_DIRECTORY
 from broker.cluster.transport import Dial, LinkTable
 from broker.cluster.turn_clock import TurnClock
@@ -111,6 +111,8 @@ class BrokerNode:
             self.jetstream = JetStreamService(options, disk, self.links, self.router, self.clock, rng, boot)
             dispatch = self.jetstream.dispatch
             self.router.subscribe(ApiService(dispatch))
+            if options.jetstream.domain:
+                self.router.subscribe(DomainService(options.jetstream.domain, dispatch, self.router))
             self.router.subscribe(AckService(b"$JS.ACK.>", dispatch))
             self.router.subscribe(AckService(b"$JS.FC.>", dispatch))
             self.router.subscribe(TransferService(dispatch))

@@ -27,7 +27,9 @@ class InnerCaller:
 class Answers:
     """Sends answers; remembers which ones are still expected from which peer."""
 
-    def __init__(self, router: Router, links: LinkTable) -> None:
+    def __init__(self, router: Router, links: LinkTable, domain: str = "") -> None:
+        """`domain`: of JetStream, which answers to publishers name."""
+        self.domain: Final = domain
         self._router: Final = router
         self._links: Final = links
         self.overheard: dict[bytes, InnerCaller] = {}  # who else wants the answer that goes to a client's inbox

@@ -87,7 +87,7 @@ class Audits(InnerCaller):
         if data.startswith(MESSAGE_FOUND):
             return
         fields = api_audit(self._links.name, audit.client, audit.subject, audit.request, data)
-        body = render(fields, self._rng, self._clock.wall_ns)
+        body = render(fields, self._rng, self._clock.wall_ns, self._answers.domain)
         self._router.deliver(SUBJECT, SUBJECT, b"", 0, body)
 
     def tick(self) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from broker.cluster.publishing import FateListener
 from broker.jetstream.api_errors import FAST_BATCH_DISABLED, FAST_BATCH_PATTERN_INVALID, ApiError
-from broker.jetstream.api_types import pub_ack_batch, pub_ack_duplicate_batch, pub_ack_error
+from broker.jetstream.api_types import pub_ack_batch, pub_ack_duplicate_batch, pub_ack_error, pub_ack_prefix
 from broker.jetstream.publishing.admission import may_be_refused
 from broker.jetstream.publishing.batch_quota import BatchQuota
 from broker.jetstream.publishing.fast_batches import FastBatches, FastMessage, FastOutput, HeldMessage, read_reply
@@ -27,13 +27,14 @@ class FastAnswers(FastOutput):
         if not group.machine.config.no_ack:
             group.answers.send(message.origin, message.reply, b"", b"", 0, payload)
 
+    def _prefix(self) -> bytes:
+        return pub_ack_prefix(self._group.machine.config.name, self._group.answers.domain)
+
     def pub_ack(self, message: FastMessage, sequence: int, count: int) -> None:
-        name = self._group.machine.config.name
-        self.answer(message, pub_ack_batch(name, sequence, message.batch_id, count))
+        self.answer(message, pub_ack_batch(self._prefix(), sequence, message.batch_id, count))
 
     def pub_ack_duplicate(self, message: FastMessage, sequence: int) -> None:
-        name = self._group.machine.config.name
-        self.answer(message, pub_ack_duplicate_batch(name, sequence, message.batch_id, message.sequence))
+        self.answer(message, pub_ack_duplicate_batch(self._prefix(), sequence, message.batch_id, message.sequence))
 
     def refuse(self, message: FastMessage, error: ApiError) -> None:
         self.answer(message, pub_ack_error(self._group.machine.config.name, error))

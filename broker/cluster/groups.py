@@ -134,6 +134,7 @@ class GroupFactory:
             self._batch_quota,
         )
         group.delivery.context.dead_letters = self._allow_dead_letters
+        group.delivery.context.domain = self._answers.domain
         reader.group = group
         self._engine.add(group)
         return group

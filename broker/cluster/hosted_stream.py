@@ -24,6 +24,7 @@ class HostedStream(StreamGroup):
             assignment, host.raft, host.log, machine, store, host.stores, host.answers, host.router, host.clock,
             host.rng, host.dead_letters, host.batch_quota,
         )  # fmt: skip
+        self.delivery.context.domain = host.answers.domain
         self.slot = SLOT_DEAD_LETTERS
         self._host: Final = host
         self.confirmed_reads = host.confirmed_reads  # Raft answers its group, which is the host's

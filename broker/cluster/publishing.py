@@ -47,7 +47,7 @@ class PublishWaiter(Waiter):
         self.listener: FateListener | None = None  # of `fast`
         self._answers: Final = answers
         self._stream: Final = stream
-        self._prefix: Final = pub_ack_prefix(stream)
+        self._prefix: Final = pub_ack_prefix(stream, answers.domain)
         self._unavailable: Final = unavailable
 
     def acknowledge(self, first: int, count: int, first_sequence: int) -> None:
@@ -80,7 +80,7 @@ class PublishWaiter(Waiter):
         """The message was stored before, under `sequence`."""
         reply = self.replies[position]
         if reply:
-            ack = pub_ack_duplicate(self._stream, sequence)
+            ack = pub_ack_duplicate(self._prefix, sequence)
             self._answers.send(self.origins[position], reply, _EMPTY, _EMPTY, 0, ack)
         elif position in self.fast and self.listener is not None:
             self.listener.duplicate(self.fast[position], sequence)
@@ -115,7 +115,7 @@ class BatchWaiter(PublishWaiter):
     def acknowledge(self, first: int, count: int, first_sequence: int) -> None:
         """Runs come in order: the last one ends the batch."""
         if first + count == self._count and self.replies[0]:
-            ack = pub_ack_batch(self._stream, first_sequence + count - 1, self._batch_id, self._count)
+            ack = pub_ack_batch(self._prefix, first_sequence + count - 1, self._batch_id, self._count)
             self._answers.send(self.origins[0], self.replies[0], _EMPTY, _EMPTY, 0, ack)
 
     def counted(self, position: int, sequence: int, value: str) -> None:

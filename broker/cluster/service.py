@@ -76,7 +76,7 @@ class JetStreamService:
         if store.error:
             self.events.append(("error", "log_damaged", {"error": store.error}))
         self.engine: Final = Engine(store.wal, links, options.jetstream.sync_interval_ns)
-        self.answers: Final = Answers(router, links)
+        self.answers: Final = Answers(router, links, options.jetstream.domain)
         dead_letters = DeadLetters(clock)
         allowed = options.ternmq.dead_letter
         factory = GroupFactory(

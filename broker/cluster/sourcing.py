@@ -103,7 +103,8 @@ class SourceReader(InnerCaller):
         sourcing = self._sourcing
         group_id = sourcing.origin_of(source)
         if group_id == 0:
-            self.error = STREAM_NOT_FOUND
+            if sourcing.is_ours(source):
+                self.error = STREAM_NOT_FOUND
             self._later()
             return
         self._inbox = sourcing.answers.inner_inbox(self)
@@ -275,8 +276,12 @@ class Sourcing:
 
     def origin_of(self, source: Source) -> int:
         """The group of the stream that is read; 0 when there is none that this node can reach."""
-        assignment = self._assignments.by_name(source.name) if source.external is None else None
+        assignment = self._assignments.by_name(source.name) if self.is_ours(source) else None
         return 0 if assignment is None else assignment.group
+
+    def is_ours(self, source: Source) -> bool:
+        """Whether the origin is in this cluster. Nobody answers for an API prefix that is not our domain's."""
+        return source.external is None or source.external[0] == f"$JS.{self.answers.domain}.API"
 
     def submit(self, group_id: int, stream: str, inbox: bytes, data: bytes) -> None:
         """A question, on its way to whoever leads the origin."""

@@ -55,6 +55,10 @@ class Leader:
         """Leader and replicas."""
         return self._cluster
 
+    def domain(self) -> str:
+        """JetStream's."""
+        return self._group.answers.domain
+
     def sources_info(self) -> dict[str, object]:
         """`mirror` or `sources`."""
         return self._sourcing.info(self._group)
@@ -230,5 +234,6 @@ class StreamApi:
         group.advise(*stream_action(assignment.config.name, action))
         fields = unless_lone(stream_info(self.leader(group)))
         if kind == "stream_create_response":
+            fields.pop("domain", None)
             fields["did_create"] = True
         self._answers.send(assignment.origin_for(self._links.peer), assignment.reply, b"", b"", 0, answer(kind, fields))

@@ -293,7 +293,7 @@ class StreamGroup(RaftGroup):
         """Publish an advisory, if anybody listens."""
         inbox = subject.encode()
         if self.router.has_interest(inbox, b""):
-            body = render(fields, self.rng, self.clock.wall_ns)
+            body = render(fields, self.rng, self.clock.wall_ns, self.answers.domain)
             self.router.deliver(inbox, inbox, b"", 0, body)
 
     def became_leader(self) -> None:

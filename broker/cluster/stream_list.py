@@ -114,9 +114,9 @@ class StreamLists:
         def finish(gather: Gather) -> None:
             info = gather.infos.get(assignment.config.name)
             if info is not None:
-                fields = dict(info)
+                fields = {key: info[key] for key in info if key != "domain"}
                 if is_lone(fields.get("cluster")):  # in a cluster nobody says that it was there already
-                    fields = {**unless_lone(info), "did_create": True}
+                    fields = {**unless_lone(fields), "did_create": True}
                 self._say(request, answer(kind, fields))
 
         self._gather([assignment.config.name], finish)
@@ -153,6 +153,8 @@ class StreamLists:
 
         def finish(gather: Gather) -> None:
             fields = account_fields(gather)
+            if self._answers.domain:
+                fields["domain"], fields["api"] = self._answers.domain, fields.pop("api")
             fields["reserved_memory"] = reserved_bytes(meta.machine.streams, MEMORY_STORAGE)
             fields["reserved_storage"] = reserved_bytes(meta.machine.streams, FILE_STORAGE)
             self._say(request, answer("account_info_response", fields))

@@ -254,6 +254,8 @@ def first_info(options: Options, server_id: str, name: str, version: str) -> dic
         info["auth_required"] = True
     if options.jetstream.enabled:
         info["jetstream"] = True
+    if options.jetstream.enabled and options.jetstream.domain:
+        info["domain"] = options.jetstream.domain
     info["api_lvl"] = API_LEVEL
     info["ternmq"] = OWN_VERSION
     return info

@@ -165,12 +165,14 @@ def api_audit(
     return fields
 
 
-def render(fields: dict[str, object], rng: random.Random, wall_ns: int) -> bytes:
-    """The message: `type`, a fresh id and the time first, as nats-server has them."""
+def render(fields: dict[str, object], rng: random.Random, wall_ns: int, domain: str = "") -> bytes:
+    """The message: `type`, a fresh id and the time first and the domain last, as nats-server has them."""
     body: dict[str, object] = {
         "type": fields["type"],
         "id": fresh_id(rng),
         "timestamp": format_time(wall_ns),
     }
     body.update(fields)
+    if domain:
+        body["domain"] = domain
     return json.dumps(body, separators=(",", ":")).encode()

@@ -78,31 +78,27 @@ def no_responders(subject: bytes) -> bytes:
 # PubAck.
 
 
-def pub_ack_prefix(stream: str) -> bytes:
-    """What precedes the sequence."""
-    return b'{"stream":"%s","seq":' % stream.encode()
+def pub_ack_prefix(stream: str, domain: str) -> bytes:
+    """What precedes the sequence in every PubAck of a stream."""
+    where = b',"domain":%s' % json_bytes(domain) if domain else b""
+    return b'{"stream":"%s"%s,"seq":' % (stream.encode(), where)
 
 
-def pub_ack(stream: str, sequence: int) -> bytes:
-    """The message is stored under `sequence`."""
-    return pub_ack_prefix(stream) + b"%d}" % sequence
-
-
-def pub_ack_duplicate(stream: str, sequence: int) -> bytes:
+def pub_ack_duplicate(prefix: bytes, sequence: int) -> bytes:
     """The message was stored before."""
-    return pub_ack_prefix(stream) + b'%d,"duplicate": true}' % sequence
+    return prefix + b'%d,"duplicate": true}' % sequence
 
 
-def pub_ack_batch(stream: str, sequence: int, batch_id: bytes, count: int) -> bytes:
+def pub_ack_batch(prefix: bytes, sequence: int, batch_id: bytes, count: int) -> bytes:
     """An atomic batch is stored; `sequence` is its last one."""
     name = json_bytes(batch_id.decode(errors="replace"))
-    return pub_ack_prefix(stream) + b'%d,"batch":%b,"count":%d}' % (sequence, name, count)
+    return prefix + b'%d,"batch":%b,"count":%d}' % (sequence, name, count)
 
 
-def pub_ack_duplicate_batch(stream: str, sequence: int, batch_id: bytes, count: int) -> bytes:
+def pub_ack_duplicate_batch(prefix: bytes, sequence: int, batch_id: bytes, count: int) -> bytes:
     """A fast batch of one message that was stored before."""
     name = json_bytes(batch_id.decode(errors="replace"))
-    return pub_ack_prefix(stream) + b'%d,"duplicate": true,"batch":%b,"count":%d}' % (sequence, name, count)
+    return prefix + b'%d,"duplicate": true,"batch":%b,"count":%d}' % (sequence, name, count)
 
 
 def pub_ack_error(stream: str, error: ApiError) -> bytes:

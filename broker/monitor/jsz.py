@@ -89,6 +89,8 @@ def jetstream_config(options: config.Options) -> dict[str, Any]:
     }
     if not options.jetstream.sync_interval_ns:
         page["sync_always"] = True
+    if options.jetstream.domain:
+        page["domain"] = options.jetstream.domain
     return page | {"strict": True}
 
 

@@ -56,6 +56,8 @@ def announce(
         say("jetstream_max_memory", size=machine.size_text(options.jetstream.max_memory))
         say("jetstream_max_file", size=machine.size_text(options.jetstream.max_file))
         say("jetstream_store", path=os.path.join(options.jetstream.store_dir, "jetstream"))
+        if options.jetstream.domain:
+            say("jetstream_domain", domain=options.jetstream.domain)
         say("jetstream_api_level", level=API_LEVEL)
         say("jetstream_foot")
         took_ns = opening_ns // MICROSECOND_NS * MICROSECOND_NS

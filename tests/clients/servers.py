@@ -97,13 +97,14 @@ class Node:
         """What the other servers of the cluster connect to."""
         return f"nats://{self.address}:{self.cluster_port}"
 
-    def write_conf(self, routes: list[str], sync_interval: str, extra: str) -> None:
-        """The same conf for both products; `sync_interval` empty leaves the product's default."""
+    def write_conf(self, routes: list[str], sync_interval: str, extra: str, jetstream: str = "") -> None:
+        """The same conf for both products; `sync_interval` empty leaves the product's default. `extra`: lines of the
+        file, `jetstream`: of that block."""
         sync = f"  sync_interval: {sync_interval}\n" if sync_interval else ""
         host = self.address
         text = f'server_name: {self.name}\nlisten: "{host}:{self.client_port}"\nhttp: "{host}:{self.http_port}"\n'
         text += f'jetstream {{\n  store_dir: "{self.store_dir}"\n  max_memory_store: 1GB\n'
-        text += f"  max_file_store: 20GB\n{sync}}}\n"
+        text += f"  max_file_store: 20GB\n{sync}{jetstream}}}\n"
         if routes:
             lines = "".join(f"    {route}\n" for route in routes)
             text += f'cluster {{\n  name: trial\n  listen: "{host}:{self.cluster_port}"\n  routes: [\n{lines}  ]\n}}\n'
@@ -183,7 +184,13 @@ class Cluster:
     """One node alone, or several in one cluster. A context manager: everything it started is gone afterwards."""
 
     def __init__(
-        self, program: Program, directory: Path, size: int = 3, sync_interval: str = "", extra: str = ""
+        self,
+        program: Program,
+        directory: Path,
+        size: int = 3,
+        sync_interval: str = "",
+        extra: str = "",
+        jetstream: str = "",
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         ports = free_ports(size * 3)
@@ -193,7 +200,7 @@ class Cluster:
         ]
         routes = [node.route for node in self.nodes] if size > 1 else []
         for node in self.nodes:
-            node.write_conf(routes, sync_interval, extra)
+            node.write_conf(routes, sync_interval, extra, jetstream)
 
     def __enter__(self) -> Cluster:
         try:

@@ -150,7 +150,7 @@ MISTAKES = [
     ("accounts {}", 1, 1, '"accounts" is not supported yet'),
     ("operator: x", 1, 1, '"operator" is not supported yet'),
     ("no_header_support: true", 1, 1, '"no_header_support" is not supported yet'),
-    ("jetstream {\n domain: x\n}", 2, 2, '"jetstream.domain" is not supported yet'),
+    ("jetstream {\n domain: a.b\n}", 2, 2, "invalid domain name: may not contain ., * or >"),
     ("cluster {\n tls {}\n}", 2, 2, '"cluster.tls" is not supported yet'),
     ("cluster { compression: s2_fast }", 1, 11, '"cluster.compression" is not supported yet'),
     ("authorization { users [\n { nkey: U }\n ] }", 2, 4, '"authorization.users.nkey" is not supported yet'),

@@ -175,6 +175,9 @@ class World:
     def sources_info(self) -> dict[str, object]:
         return {}
 
+    def domain(self) -> str:
+        return ""
+
     def cluster_info(self) -> dict | None:
         return None
 

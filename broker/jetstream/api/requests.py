@@ -171,5 +171,8 @@ class StreamLeader(Protocol):
     def sources_info(self) -> dict[str, object]:
         """`mirror` or `sources` of an INFO, {} without them."""
 
+    def domain(self) -> str:
+        """JetStream's domain, "" without one."""
+
     def cluster_info(self) -> dict[str, object] | None:
         """`cluster` of an INFO: name, leader, replicas …"""

@@ -68,6 +68,8 @@ def stream_info(leader: StreamLeader) -> dict[str, object]:
         "created": format_time(machine.created_ns),
         "state": stream_state(machine),
     }
+    if leader.domain():
+        info["domain"] = leader.domain()
     cluster = leader.cluster_info()
     if cluster is not None:
         info["cluster"] = cluster

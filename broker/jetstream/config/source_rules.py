@@ -60,6 +60,9 @@ def complete_sources(config: StreamConfig, find: Find, pedantic: bool) -> ApiErr
     for entry in [config.mirror or {}, *config.sources]:
         if entry.get("subject_transforms"):
             entry["subject_transforms"] = [{"src": source, "dest": to} for source, to in transforms_of(entry)]
+        external = external_of(entry)
+        if external is not None:
+            entry["external"] = {"api": external[0], "deliver": external[1]}
     error = _check_mirror(config, find, pedantic) if config.mirror is not None else None
     if error is None and config.sources and config.allow_msg_schedules:
         error = SOURCE_WITH_SCHEDULES

@@ -63,9 +63,9 @@ class AckIntake:
             self.context.sections.append(section)
         return section
 
-    def ack(self, sequence: int, consumer_sequence: int, answered: bool) -> bool:
-        """An ack or term; False if it means nothing. `answered`: somebody waits, so it must reach the log in any
-        case."""
+    def ack(self, sequence: int, consumer_sequence: int, answered: bool, is_handled: bool = True) -> bool:
+        """An ack or (not `is_handled`) a term; False if it means nothing. `answered`: somebody waits, so it must reach
+        the log in any case."""
         policy = self.consumer.config.ack_policy
         if policy == ACK_NONE or sequence > self.delivered_sequence:
             return False
@@ -81,7 +81,7 @@ class AckIntake:
             return True
         entry = self.out.settle(sequence)
         if entry is not None:
-            if self.sample_percent:
+            if self.sample_percent and is_handled:
                 self._sample(sequence, entry)
             self.acked = True
         elif not answered and sequence not in self.consumer.exceeded:
@@ -98,7 +98,7 @@ class AckIntake:
             if answered:
                 self._section()
         else:
-            known = self.ack(sequence, consumer_sequence, answered)
+            known = self.ack(sequence, consumer_sequence, answered, False)
         if known:
             name = self.consumer.name
             advisory = message_terminated(

@@ -23,6 +23,7 @@ class LeadContext:
         self.pump: int = 1
         self.sections: list[AckSection] = []
         self.dead_sections: list[DeadSection] = []
+        self.domain: str = ""  # of JetStream, which advisories name
         self.dead_letters: bool = False  # whether consumers of this stream may have any
 
     def interested(self, subject: str) -> bool:
@@ -32,7 +33,8 @@ class LeadContext:
     def publish(self, advisory: Advisory) -> None:
         """Send an advisory."""
         subject = advisory[0].encode()
-        self.output.send("", subject, subject, b"", 0, render(advisory[1], self.rng, self.wall_ns))
+        body = render(advisory[1], self.rng, self.wall_ns, self.domain)
+        self.output.send("", subject, subject, b"", 0, body)
 
     def take_acks(self) -> list[AckSection]:
         """The sections of this turn's OP_ACKS; what is acked from now on is in the next one."""
