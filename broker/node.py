@@ -25,6 +25,7 @@ from broker.cluster.services import AckService, ApiService, DomainService, Trans
 from broker.cluster.store_opening import WAL_DIRECTORY
 from broker.cluster.transport import Dial, LinkTable
 from broker.cluster.turn_clock import TurnClock
+from broker.cluster.user_info import UserInfoService
 from broker.config import VERSION, Options
 from broker.core.clients import Clients, first_info
 from broker.core.router import Router
@@ -79,6 +80,7 @@ class BrokerNode:
         self.clients: Final = Clients(
             options, self.router, first_info(options, self.server_id, self.name, VERSION), rng
         )
+        self.router.subscribe(UserInfoService(self.router, self.server_id, options, self.clock))
         self.stopping: bool = False
         self._rng: Final = rng
         self._closes: list[tuple[int, str]] = []

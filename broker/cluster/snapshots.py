@@ -1,8 +1,10 @@
 """Backups under way at the leader of their stream: chunks out, acknowledgements in, never more than a window between.
 
 STREAM.SNAPSHOT is answered with configuration and state; then chunks go to the deliver subject, each with a reply
-subject of its own, which the receiver answers. Who says nothing for `STALL_NS` gets a last word (408). An empty message
-ends a backup. Not here: what a backup is made of (`jetstream.backup`).
+subject of its own, which the receiver answers. The first one waits until somebody has subscribed to that very subject,
+but no longer than `INTEREST_NS`: clients subscribe when they are answered, and a wildcard that is there before takes
+their answers only. Who says nothing for `STALL_NS` gets a last word (408). An empty message ends a backup. Not here:
+what a backup is made of (`jetstream.backup`).
 
 Invariants: a backup ends when its stream has another leader; nobody has more than `BACKUPS_MAX` under way on a node.
 """
@@ -70,7 +72,8 @@ class Snapshot:
         self.heard_ns: int = 0
         self.begun_ns: int = 0
         self.started_wall_ns: int = 0
-        self.hurried: bool = True  # there is room for more, but not in this turn
+        self.started: bool = False
+        self.hurried: bool = False  # there is room for more, but not in this turn
 
 
 class Snapshots:
@@ -143,10 +146,21 @@ class Snapshots:
             elif snapshot.origin == LOCAL and not snapshot.group.router.has_interest(snapshot.subject, b""):
                 if now_ns > snapshot.begun_ns + INTEREST_NS:
                     self._end(key, snapshot, NO_INTEREST, "no interest")
+            elif not snapshot.started:
+                self._start(key, snapshot)
             elif now_ns > snapshot.heard_ns + STALL_NS:
                 self._end(key, snapshot, NO_FLOW, "no flow response")
-            elif snapshot.hurried and now_ns > snapshot.begun_ns + START_NS:
+            elif snapshot.hurried:
                 self._pump(key, snapshot)
+
+    def _start(self, key: bytes, snapshot: Snapshot) -> None:
+        """Somebody has subscribed, or has had the time."""
+        waited_ns = self._clock.now_ns - snapshot.begun_ns
+        named = waited_ns > START_NS and snapshot.group.router.is_named(snapshot.subject)
+        if named or waited_ns > INTEREST_NS:
+            snapshot.started = True
+            snapshot.heard_ns = self._clock.now_ns
+            self._pump(key, snapshot)
 
     def _pump(self, key: bytes, snapshot: Snapshot) -> None:
         """Send what the window has room for, within what a turn may cost."""

@@ -148,6 +148,14 @@ class Router:
             return result.group(queue) is not None
         return bool(result.plain or result.groups or result.peers)
 
+    def is_named(self, subject: bytes) -> bool:
+        """Whether a plain subscription, here or on another node, is to this very subject and not to a wildcard."""
+        result = self.lookup(subject)
+        key = subject + b" "
+        return any(one.subject == subject for one in result.plain) or any(
+            key in peer.subscriptions for peer in result.peers
+        )
+
     def count(self) -> int:
         """Subscriptions of all kinds."""
         return self._sublist.count

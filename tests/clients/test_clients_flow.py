@@ -1,9 +1,8 @@
-"""A first hour with three clients: nats-py, the `nats` command line tool, and the jetstream package of nats.go."""
+"""A first hour with two clients: nats-py and the jetstream package of nats.go. The `nats` tool is in cli/."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import subprocess
 from typing import Any
 
@@ -120,35 +119,6 @@ async def push_flow(cluster: Cluster) -> None:
     await js.delete_stream("PUSH")
     await here.close()
     await there.close()
-
-
-def test_nats_cli_makes_a_stream_publishes_and_consumes(cluster: Cluster, nats_cli: str) -> None:
-    def cli(node: int, *arguments: str) -> str:
-        command = [nats_cli, "--no-context", "-s", cluster.urls[node], *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=30, stdin=subprocess.DEVNULL)
-        assert done.returncode == 0, f"nats {' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
-
-    cli(0, "stream", "add", "CLI", "--subjects", "cli.*", "--replicas", "3", "--storage", "file", "--defaults")
-    cli(1, "pub", "--jetstream", "cli.a", "hello {{.Count}}", "--count", "3")
-    cli(1, "req", "cli.a", "and a request")
-    cli(2, "consumer", "add", "CLI", "reader", "--pull", "--ack", "explicit", "--deliver", "all", "--defaults")
-    assert "hello 1" in cli(0, "consumer", "next", "CLI", "reader", "--ack")
-    assert "hello 2" in cli(1, "consumer", "next", "CLI", "reader", "--ack")
-    info = json.loads(cli(2, "stream", "info", "CLI", "--json"))
-    assert info["state"]["messages"] == 4
-    names = {info["cluster"]["leader"], *(replica["name"] for replica in info["cluster"]["replicas"])}
-    assert names == {"n1", "n2", "n3"}
-    assert all(0 < replica["active"] < 2_000_000_000 for replica in info["cluster"]["replicas"]), "seen just now"
-    report = cli(0, "stream", "info", "CLI")
-    assert "Leader: " in report
-    assert "Replica: " in report
-    consumer = json.loads(cli(0, "consumer", "info", "CLI", "reader", "--json"))
-    assert (consumer["delivered"]["consumer_seq"], consumer["num_pending"]) == (2, 2)
-    assert "CLI" in cli(1, "stream", "ls")
-    assert "hello 3" in cli(1, "stream", "get", "CLI", "3")
-    cli(1, "stream", "purge", "CLI", "--force")
-    cli(1, "stream", "rm", "CLI", "--force")
 
 
 def test_nats_go_jetstream_package(cluster: Cluster, go_flow: str) -> None:

@@ -1,4 +1,4 @@
-"""Key-value buckets and object stores as clients build them: nats-py and the `nats` tool, on one server and on three.
+"""Key-value buckets and object stores as nats-py builds them, on one server and on three.
 
 Waiting for an expiry is waiting for the marker a watcher gets, with a deadline; nothing sleeps.
 """
@@ -6,8 +6,6 @@ Waiting for an expiry is waiting for the marker a watcher gets, with a deadline;
 from __future__ import annotations
 
 import asyncio
-import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -118,90 +116,6 @@ async def ttl_flow(servers: Cluster) -> None:
 def states(servers: Cluster, stream: str) -> list[tuple[int, int, int]]:
     """Messages, first and last sequence on every node."""
     return [(state["messages"], state["first_seq"], state["last_seq"]) for state in servers.stream_states(stream)]
-
-
-class Tool:
-    """The `nats` tool at one server."""
-
-    def __init__(self, path: str, url: str) -> None:
-        self.path = path
-        self.url = url
-
-    def run(self, *words: str, stdin: str = "") -> str:
-        """Output of a command that succeeds."""
-        done = self._run(words, stdin)
-        assert done.returncode == 0, f"nats {' '.join(words)}:\n{done.stdout}{done.stderr}"
-        return done.stdout
-
-    def refused(self, *words: str) -> str:
-        """What a command says that fails."""
-        done = self._run(words, "")
-        assert done.returncode != 0, f"nats {' '.join(words)} succeeded:\n{done.stdout}"
-        return done.stdout + done.stderr
-
-    def _run(self, words: tuple[str, ...], stdin: str) -> subprocess.CompletedProcess[str]:
-        argv = [self.path, "--server", self.url, "--no-context", *words]
-        return subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=60, check=False)
-
-
-@pytest.fixture
-def tool(servers: Cluster, nats_cli: str) -> Tool:
-    return Tool(nats_cli, servers.nodes[-1].url)
-
-
-def test_nats_tool_key_value(servers: Cluster, tool: Tool) -> None:
-    replicas = str(len(servers.nodes))
-    tool.run("kv", "add", "B", "--history", "4", "--marker-ttl", "1s", "--replicas", replicas)
-    assert tool.run("kv", "put", "B", "k", "one") == "one\n"
-    assert tool.run("kv", "create", "B", "fresh", "first") == "first\n"
-    assert "wrong last sequence: 2" in tool.refused("kv", "create", "B", "fresh", "second")
-    assert tool.run("kv", "update", "B", "fresh", "second", "2") == "second\n"
-    assert "wrong last sequence: 3" in tool.refused("kv", "update", "B", "fresh", "third", "2")
-    assert tool.run("kv", "get", "B", "k", "--raw") == "one"
-    tool.run("kv", "put", "B", "k", "two")
-    history = tool.run("kv", "history", "B", "k")
-    assert "one" in history and "two" in history
-    tool.run("kv", "revert", "B", "k", "1", "--force")
-    assert tool.run("kv", "get", "B", "k", "--raw") == "one"
-    assert tool.run("kv", "ls", "B").split() == ["fresh", "k"]
-    tool.run("kv", "del", "B", "k", "--force")
-    assert "key not found" in tool.refused("kv", "get", "B", "k")
-    tool.run("kv", "purge", "B", "fresh", "--force")
-    assert "No keys" in tool.run("kv", "ls", "B")
-    tool.run("kv", "create", "B", "brief", "x", "--ttl", "1s")
-    info = tool.run("kv", "info", "B")
-    assert "KV_B" in info and "Marker TTL" in info
-    assert "B" in tool.run("kv", "ls")
-    tool.run("kv", "edit", "B", "--history", "6")
-    wait_until("the key's end", lambda: "brief" not in tool.run("kv", "ls", "B"), 10)
-    tool.run("kv", "compact", "B", "--force")
-    tool.run("kv", "del", "B", "--force")
-    assert "bucket not found" in tool.refused("kv", "info", "B")
-
-
-def test_nats_tool_object_store(servers: Cluster, tool: Tool, tmp_path: Path) -> None:
-    content = bytes(range(256)) * 2048  # four chunks and a half
-    source, target = tmp_path / "source.bin", tmp_path / "target.bin"
-    source.write_bytes(content)
-    tool.run("object", "add", "O", "--replicas", str(len(servers.nodes)))
-    tool.run("object", "put", "O", str(source), "--name", "file", "--force", "--no-progress")
-    tool.run("object", "get", "O", "file", "--output", str(target), "--force", "--no-progress")
-    assert target.read_bytes() == content
-    info = tool.run("object", "info", "O", "file")
-    assert "SHA-256" in info and "512 KiB" in info
-    source.write_bytes(content[:1000])
-    tool.run("object", "put", "O", str(source), "--name", "file", "--force", "--no-progress")
-    tool.run("object", "get", "O", "file", "--output", str(target), "--force", "--no-progress")
-    assert target.read_bytes() == content[:1000]
-    stream = json.loads(tool.run("stream", "info", "OBJ_O", "--json"))
-    assert stream["state"]["messages"] == 2  # one chunk and its description: the old chunks are purged
-    assert "file" in tool.run("object", "ls", "O")
-    tool.run("object", "del", "O", "file", "--force")
-    assert "not found" in tool.refused("object", "get", "O", "file", "--no-progress")
-    tool.run("object", "put", "O", str(source), "--name", "last", "--force", "--no-progress")
-    tool.run("object", "seal", "O", "--force")
-    assert "sealed" in tool.refused("object", "put", "O", str(source), "--name", "more", "--force", "--no-progress")
-    tool.run("object", "del", "O", "--force")
 
 
 def test_nats_py_object_store(servers: Cluster) -> None:

@@ -201,6 +201,16 @@ def test_a_request_without_expiry_lives_until_its_inbox_is_gone():
     assert [m.sequence for m in world.pull(inbox="next", batch=1)] == [2]  # nothing was lost to the one who left
 
 
+def test_who_left_since_the_last_delivery_no_longer_waits():
+    world = World()
+    world.create()
+    world.pull(batch=2)
+    world.publish(1)
+    assert world.info()["num_waiting"] == 1
+    world.hang_up("in")
+    assert world.info()["num_waiting"] == 0
+
+
 def test_a_request_from_another_node_may_come_before_word_of_its_interest():
     world = World()
     world.create()

@@ -284,12 +284,18 @@ def _set_field(config: StreamConfig, field: tuple[str, str, str, bool], item: ob
             config.consumer_limits.inactive_threshold_ns = item.get("inactive_threshold") or 0
             config.consumer_limits.max_ack_pending = item.get("max_ack_pending") or 0
             return ""
-        if name == "placement" and not item:
+        if name == "placement":
+            config.placement = _placement(item)
             return ""
     elif not fits(item, kind):
         return unmarshal_error(item, f"StreamConfigRequest.{name}", kind)
     setattr(config, attribute, item if kind in (_NESTED, _NESTED_LIST) else without_nulls(item))
     return ""
+
+
+def _placement(given: dict[str, object]) -> dict[str, object] | None:
+    """Without what is empty, as it is not said; None when nothing is left."""
+    return {key: without_nulls(item) for key, item in given.items() if item} or None
 
 
 def _no_choice(name: str, item: object) -> str:

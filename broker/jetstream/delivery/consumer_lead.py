@@ -128,6 +128,7 @@ class ConsumerLead:
         if queue is None:
             return len(self.requests)
         if queue.waiting:
+            self.context.pump += 1  # who was there in the last pump may have left
             queue.sweep(self.context.now_ns, False, self.heartbeat(), self.context.pump)
         return len(queue.waiting) + len(self.requests)
 
