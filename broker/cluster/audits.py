@@ -74,6 +74,11 @@ class Audits(InnerCaller):
         start = format_time(asking.started_ns - self._clock.now_ns + self._clock.wall_ns)
         return {"start": start, **client_info(asking, self._links.name, self._links.cluster)}
 
+    def client_name(self) -> str:
+        """What the client that asks now calls itself; "" where it does not, or where a server asks."""
+        asking = self._router.delivery.asking
+        return asking.options.name if isinstance(asking, ClientSession) else ""
+
     def answered(self, inbox: bytes, data: bytes) -> None:
         """The answer passed."""
         waiting = self._awaited.pop(inbox, None)

@@ -36,6 +36,7 @@ from broker.jetstream.api_types import (
     no_responders,
     pub_ack_error,
 )
+from broker.jetstream.delivery.pull_request import signed
 from storage.errors import StorageError
 
 if TYPE_CHECKING:
@@ -95,7 +96,15 @@ class Dispatch(LeaderDirectory):
                 group = assignment.group
         assert self.forwarder is not None and self.audits is not None
         reply = self.audits.begin(target, subject, reply, data[header_length:])
+        if target.verb == "CONSUMER.MSG.NEXT":
+            header_length, data = self._signed(header_length, data)
         self.forwarder.submit(group, REQUEST, subject, reply, header_length, data, LOCAL, LOCAL)
+
+    def _signed(self, header_length: int, data: bytes) -> tuple[int, bytes]:
+        """A pull request says who asks, as a dead letter will; only here its client is known."""
+        assert self.audits is not None
+        name = self.audits.client_name()
+        return signed(header_length, data, name) if name else (header_length, data)
 
     def ack(self, subject: bytes, reply: bytes, header_length: int, data: bytes) -> None:
         """A message on `$JS.ACK.>` or `$JS.FC.>`."""

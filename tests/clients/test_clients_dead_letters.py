@@ -47,7 +47,7 @@ def test_messages_delivered_too_often_move_and_survive(servers: Cluster) -> None
 
 async def flow(servers: Cluster) -> None:
     replicas = len(servers.nodes)
-    client = await connect(servers.urls)
+    client = await connect(servers.urls, "worker 7")
     js = client.jetstream(timeout=2)
     config = StreamConfig(name="JOBS", subjects=["jobs.>"], retention=RetentionPolicy.WORK_QUEUE, num_replicas=replicas)
     await js.add_stream(config)
@@ -74,6 +74,7 @@ async def flow(servers: Cluster) -> None:
     headers = letter.headers or {}
     assert headers["Kind"] == "test"
     assert (headers["Ternmq-Dlq-Deliveries"], headers["Ternmq-Dlq-Reason"]) == ("2", "max_deliver")
+    assert headers["Ternmq-Dlq-Client"] == "worker 7"
 
     # The letters are an ordinary stream: consumers, deletes and restarts work on it.
     reader = await js.pull_subscribe("$DLQ.JOBS.>", durable="reader", stream="DLQ_JOBS")

@@ -27,10 +27,10 @@ async def ignore_error(_: Exception) -> None:
     """Connections break in these tests; the client says so and goes on."""
 
 
-async def connect(urls: list[str]) -> Client:
+async def connect(urls: list[str], name: str | None = None) -> Client:
     """A client that never gives up."""
     return await nats.connect(
-        urls, max_reconnect_attempts=-1, reconnect_time_wait=0.05, connect_timeout=2, error_cb=ignore_error
+        urls, name=name, max_reconnect_attempts=-1, reconnect_time_wait=0.05, connect_timeout=2, error_cb=ignore_error
     )
 
 

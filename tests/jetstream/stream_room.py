@@ -337,7 +337,7 @@ class Room:
         section = DeadSection(words[0], self.machines[0].consumers[words[0]].epoch_ns)
         for word in words[1:]:
             sequence, terminated, reason = word.partition(":")
-            section.rows.append((int(sequence), bool(terminated), reason))
+            section.rows.append((int(sequence), bool(terminated), reason, "worker 7" if terminated else ""))
         return self.apply(OP_DEAD_LETTERS, encode_dead_letters(self.wall_ns, [section]))
 
     def do_dead_letters(self, words: list[str]) -> str:

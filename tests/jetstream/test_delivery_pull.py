@@ -1,6 +1,7 @@
 """Pull requests: batches, what ends them, every status line, fairness, who is still there."""
 
 from broker.jetstream.api_types import ApiRequest
+from broker.jetstream.delivery.pull_request import signature, signed
 from jetstream.consumer_world import MS, SECOND, World
 
 PENDING = b"NATS/1.0 %s\r\nNats-Pending-Messages: %d\r\nNats-Pending-Bytes: %d\r\n\r\n"
@@ -283,3 +284,14 @@ def test_a_long_backlog_is_sent_in_several_turns():
     assert len(world.take()) == 4096
     world.turn()
     assert len(world.take()) == 904
+
+
+def test_a_request_is_signed_with_its_clients_name_whatever_it_says_itself() -> None:
+    forged = b"NATS/1.0\r\nA: b\r\nTernmq-Client: root\r\n\r\n"
+    length, data = signed(len(forged), forged + b'{"batch":3}', "worker\r\n7" + "x" * 9999)
+    assert data[:length] == b"NATS/1.0\r\nA: b\r\nTernmq-Client: worker  7%b\r\n\r\n" % (b"x" * 119)
+    assert data[length:] == b'{"batch":3}'
+    length, data = signed(0, b"3", "w")
+    assert (data[:length], data[length:]) == (b"NATS/1.0\r\nTernmq-Client: w\r\n\r\n", b"3")
+    assert signature(length, data) == b"w"
+    assert signature(0, b"3") == b""

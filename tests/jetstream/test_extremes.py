@@ -135,6 +135,6 @@ def test_a_dead_letter_has_room_for_the_longest_subject() -> None:
     subject = b"s." + b"\xff" * (SUBJECT_MAX - 2)
     assert admit(world.machine, subject, 0, b"") is None
     assert admit(world.machine, subject + b"x", 0, b"") is not None
-    letter = DeadLetter(1 << 31, True, "€" * 5000, WALL, WALL)
+    letter = DeadLetter(1 << 31, True, "€" * 5000, WALL, WALL, "€" * 5000)
     headers = letter_headers(b"", "S" * 255, "C" * 255, SEQUENCE_MAX, subject, letter)
     assert len(headers) <= HEADERS_MAX

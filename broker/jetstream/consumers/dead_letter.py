@@ -6,7 +6,7 @@ is done with it. `ternmq.dead_letter` in a consumer's metadata is the switch.
 
 Not here: the move (`dead_letter_apply`), when the leader gives a message up (`ack_intake`), how the stream comes into
 being (`broker/cluster`). Body of OP_DEAD_LETTERS: `i64 time ns | CBOR [[consumer, created ns, [[sequence, terminated,
-error] …]] …]`.
+error, client] …]] …]`.
 """
 
 import struct
@@ -31,6 +31,7 @@ MODE_BOTH: Final = "both"
 MODES: Final = (MODE_OFF, MODE_MAX_DELIVER, MODE_TERMINATED, MODE_BOTH)
 
 ERROR_MAX: Final = 1024
+CLIENT_MAX: Final = 128
 _TIME: Final = struct.Struct("<q")
 
 
@@ -40,25 +41,28 @@ def mode_of(metadata: dict[str, str]) -> str:
 
 
 class DeadLetter:
-    """Why a message was given up, and when it was delivered; times in Unix ns."""
+    """Why a message was given up, when it was delivered (Unix ns), and the name of who got it last ("": not known)."""
 
-    def __init__(self, deliveries: int, terminated: bool, error: str, first_ns: int, last_ns: int) -> None:
+    def __init__(
+        self, deliveries: int, terminated: bool, error: str, first_ns: int, last_ns: int, client: str
+    ) -> None:
         self.deliveries: Final = deliveries
         self.terminated: Final = terminated
         self.error: Final = error
         self.first_ns: Final = first_ns
         self.last_ns: Final = last_ns
+        self.client: Final = client
 
     def to_list(self) -> list[object]:
         """Plain values for CBOR."""
-        return [self.deliveries, self.terminated, self.error, self.first_ns, self.last_ns]
+        return [self.deliveries, self.terminated, self.error, self.first_ns, self.last_ns, self.client]
 
 
 def letter_from_list(values: list[object]) -> DeadLetter:
     """Inverse of `DeadLetter.to_list`."""
-    deliveries, terminated, error, first_ns, last_ns = values
+    deliveries, terminated, error, first_ns, last_ns, client = values
     assert isinstance(deliveries, int) and isinstance(first_ns, int) and isinstance(last_ns, int)
-    return DeadLetter(deliveries, bool(terminated), str(error), first_ns, last_ns)
+    return DeadLetter(deliveries, bool(terminated), str(error), first_ns, last_ns, str(client))
 
 
 class DeadSection:
@@ -67,7 +71,8 @@ class DeadSection:
     def __init__(self, consumer: str, epoch_ns: int) -> None:
         self.consumer: Final = consumer
         self.epoch_ns: Final = epoch_ns
-        self.rows: list[tuple[int, bool, str]] = []  # sequence, whether a client terminated it, its words
+        # Sequence, whether a client terminated it, its words, the name of who got the message last.
+        self.rows: list[tuple[int, bool, str, str]] = []
         self.proposed: bool = False
 
 
@@ -82,7 +87,7 @@ def decode_dead_letters(body: bytes) -> list[DeadSection]:
     sections: list[DeadSection] = []
     for consumer, epoch_ns, rows in cbor2.loads(body[_TIME.size :]):
         section = DeadSection(consumer, epoch_ns)
-        section.rows = [(row[0], bool(row[1]), row[2]) for row in rows]
+        section.rows = [(sequence, bool(terminated), error, client) for sequence, terminated, error, client in rows]
         sections.append(section)
     return sections
 
@@ -149,6 +154,7 @@ def letter_headers(
         ("Error", error),
         ("First-Delivered", format_time(letter.first_ns)),
         ("Last-Delivered", format_time(letter.last_ns)),
+        ("Client", letter.client[:CLIENT_MAX]),
     ]
     added = "".join([f"Ternmq-Dlq-{name}: {value}\r\n" for name, value in lines if value]).encode() + b"\r\n"
     head = own[:-2] if own else PREAMBLE + b"\r\n"

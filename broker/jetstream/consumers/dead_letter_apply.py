@@ -27,11 +27,11 @@ def apply_dead_letters(
         if consumer is None or consumer.epoch_ns != section.epoch_ns:
             continue
         consumer.drop_below(state.store.first_sequence)
-        for sequence, terminated, error in section.rows:
+        for sequence, terminated, error, client in section.rows:
             entry = consumer.pending.pop(sequence, None)
             if entry is None:
                 continue
-            letter = DeadLetter(entry.deliveries, terminated, error, entry.first_ns, entry.last_ns)
+            letter = DeadLetter(entry.deliveries, terminated, error, entry.first_ns, entry.last_ns, client)
             if terminated:
                 consumer.acked_ns = time_ns
             else:

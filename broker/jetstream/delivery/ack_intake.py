@@ -174,8 +174,20 @@ class AckIntake:
             section = DeadSection(self.consumer.name, self.consumer.epoch_ns)
             self.dead = section
             self.context.dead_sections.append(section)
-        section.rows.append((sequence, terminated, error))
+        client = self.client_of(sequence).decode("utf-8", "replace")
+        section.rows.append((sequence, terminated, error, client))
         self.out.settle(sequence)
+
+    def note_client(self, sequence: int, client: bytes) -> None:
+        """Who got a message last."""
+        entry = self.out.entries.get(sequence)
+        if entry is not None:
+            entry.client = client
+
+    def client_of(self, sequence: int) -> bytes:
+        """The name of who pulled a message that is out; b"" where that is not known."""
+        entry = self.out.entries.get(sequence)
+        return b"" if entry is None else entry.client
 
     def drop_removed(self) -> None:
         """Messages out that fell off the front of the stream."""

@@ -321,6 +321,8 @@ class ConsumerLead:
         if request is None:
             return 0
         self._note(sequence, entry, consumer_sequence)
+        if request.client or entry is not None:
+            self.acks.note_client(sequence, request.client)
         if group is not None:
             header_length, data = group.marked(header_length, data)
         context.output.send(request.origin, request.inbox, subject, reply, header_length, data)

@@ -39,6 +39,7 @@ from broker.jetstream.delivery.pull_request import (
     STATUS_PUSH_BASED,
     PullRequest,
     read_request,
+    signature,
     status,
 )
 from broker.jetstream.delivery.push import PushSubjects
@@ -158,11 +159,12 @@ class Delivery:
         if request.reply and required_level_error(request) is not None:
             self._tell(PullRequest(request.reply, request.origin), STATUS_API_LEVEL)
         elif request.reply:
-            self._request(lead, request.reply, request.origin, request.data[request.header_length :])
+            client = signature(request.header_length, request.data)
+            self._request(lead, request.reply, request.origin, request.data[request.header_length :], client)
         return True
 
-    def _request(self, lead: ConsumerLead, reply: bytes, origin: str, payload: bytes) -> None:
-        pull = read_request(reply, origin, payload)
+    def _request(self, lead: ConsumerLead, reply: bytes, origin: str, payload: bytes, client: bytes) -> None:
+        pull = read_request(reply, origin, payload, client)
         if lead.push is not None:
             self._tell(pull, STATUS_PUSH_BASED)
         elif pull.refusal:
@@ -205,9 +207,10 @@ class Delivery:
         sequence = read.stream_sequence
         self._make_ready(lead)
         if kind == acks.ACK_NEXT:
+            client = lead.acks.client_of(sequence)
             lead.acks.ack(sequence, read.consumer_sequence, False)
             if reply:
-                self._request(lead, reply, origin, payload[4:])
+                self._request(lead, reply, origin, payload[4:], client)
             return
         if kind == acks.ACK_TERM:
             reason = acks.term_reason(payload)

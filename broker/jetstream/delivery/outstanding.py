@@ -24,6 +24,7 @@ class Outstanding:
         self.deliveries: i64 = deliveries
         self.deadline_ns: i64 = deadline_ns
         self.due: bool = False
+        self.client: bytes = b""  # who pulled it last; unknown after a change of leader
 
 
 class OutstandingSet:

@@ -7,8 +7,10 @@ from typing import Final
 
 from broker.jetstream.api_types import INTEGER, fits, unmarshal_error
 from broker.jetstream.config.consumer_config import ConsumerConfig
+from broker.jetstream.consumers.dead_letter import CLIENT_MAX
 from broker.jetstream.durations import format_duration
 from broker.jetstream.go_json import JsonError, decode_one
+from broker.wire import headers
 
 STATUS_NO_MESSAGES: Final = b"NATS/1.0 404 No Messages\r\n\r\n"
 STATUS_REQUESTS_PENDING: Final = b"NATS/1.0 408 Requests Pending\r\n\r\n"
@@ -17,6 +19,7 @@ STATUS_CONSUMER_DELETED: Final = b"NATS/1.0 409 Consumer Deleted\r\n\r\n"
 STATUS_LEADERSHIP_CHANGE: Final = b"NATS/1.0 409 Leadership Change\r\n\r\n"
 STATUS_MAX_WAITING: Final = b"NATS/1.0 409 Exceeded MaxWaiting\r\n\r\n"
 STATUS_API_LEVEL: Final = b"NATS/1.0 412 Required Api Level\r\n\r\n"
+CLIENT: Final = b"Ternmq-Client"
 _FIELDS: Final = {
     "batch": "int",
     "expires": "time.Duration",
@@ -34,9 +37,10 @@ _FIELDS: Final = {
 class PullRequest:
     """One request, as long as it waits."""
 
-    def __init__(self, inbox: bytes, origin: str) -> None:
+    def __init__(self, inbox: bytes, origin: str, client: bytes = b"") -> None:
         self.inbox: Final = inbox
         self.origin: Final = origin
+        self.client: Final = client  # the name it gave itself, for dead letters
         self.batch: int = 1
         self.delivered: int = 0
         self.max_bytes: int = 0
@@ -57,9 +61,22 @@ class PullRequest:
         self.priority: int = 0
 
 
-def read_request(inbox: bytes, origin: str, payload: bytes) -> PullRequest:
+def signed(header_length: int, data: bytes, client: str) -> tuple[int, bytes]:
+    """A request with its client's name among its headers, as the node at which the client is sends it on."""
+    name = "".join(character if character.isprintable() else " " for character in client[:CLIENT_MAX])
+    line = b"%b: %b\r\n\r\n" % (CLIENT, name.encode("utf-8", "replace"))
+    head = (headers.without(data[:header_length], CLIENT)[:-2] or headers.PREAMBLE + b"\r\n") + line
+    return len(head), head + data[header_length:]
+
+
+def signature(header_length: int, data: bytes) -> bytes:
+    """The name that `signed` put there."""
+    return (headers.get(data[:header_length], CLIENT) or b"") if header_length else b""
+
+
+def read_request(inbox: bytes, origin: str, payload: bytes, client: bytes = b"") -> PullRequest:
     """A request from its payload; `refusal` is the text of a 400 where it cannot be accepted."""
-    request = PullRequest(inbox, origin)
+    request = PullRequest(inbox, origin, client)
     text = payload.strip()
     if not text:
         return request
