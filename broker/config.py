@@ -61,6 +61,17 @@ class AuthorizationOptions:
 
 
 @dataclass
+class JetStreamLimits:
+    """What any stream or consumer of this server may ask for; 0: no limit."""
+
+    max_request_batch: int = 0
+    max_ack_pending: int = 0
+    max_ha_assets: int = 0
+    duplicate_window_ns: int = 0
+    default_max_consumers: int = 0
+
+
+@dataclass
 class JetStreamOptions:
     """`enabled` False: no JetStream at all. `sync_interval_ns` 0: sync before every acknowledgement (the default)."""
 
@@ -71,6 +82,7 @@ class JetStreamOptions:
     max_memory: int = STORE_AUTOMATIC  # bytes; -1 = three quarters of the machine's; 0 = memory streams refused
     max_file: int = STORE_AUTOMATIC  # bytes; -1 = three quarters of what is free on the disk; 0 = file streams refused
     sync_interval_ns: int = 0
+    limits: JetStreamLimits = field(default_factory=JetStreamLimits)
     log_file_bytes: int = 64 * 1024 * 1024  # of one file of the write-ahead log; no key sets it
 
 

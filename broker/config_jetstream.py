@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from broker import config_values as values
-from broker.config import Options
+from broker.config import JetStreamLimits, Options
 from broker.config_file import Node
 from broker.config_values import words
 
@@ -19,8 +19,9 @@ JETSTREAM_HARMLESS: Final = words(
 )
 # Known to nats-server, not built here yet.
 JETSTREAM_UNSUPPORTED: Final = words(
-    "key ek encryption_key prev_key prev_ek prev_encryption_key cipher extension_hint limits tpm unique_tag"
+    "key ek encryption_key prev_key prev_ek prev_encryption_key cipher extension_hint tpm unique_tag"
 )
+LIMITS_UNSUPPORTED: Final = words("batch")
 
 
 def store_dir(options: Options, key: str, node: Node, warnings: list[str]) -> None:
@@ -56,6 +57,16 @@ def _domain(key: str, node: Node) -> str:
     return domain
 
 
+def _limit(limits: JetStreamLimits, key: str, node: Node, warnings: list[str]) -> None:
+    name = key.lower()
+    if name in ("max_request_batch", "max_ack_pending", "max_ha_assets", "default_max_consumers"):
+        setattr(limits, name, values.integer(name, node))
+    elif name == "duplicate_window":
+        limits.duplicate_window_ns = values.duration_ns(name, node, warnings)
+    else:
+        values.refuse(key, node, LIMITS_UNSUPPORTED, block="jetstream.limits.")
+
+
 def _jetstream_entry(options: Options, key: str, node: Node, warnings: list[str]) -> None:
     jetstream = options.jetstream
     name = key.lower()
@@ -72,6 +83,9 @@ def _jetstream_entry(options: Options, key: str, node: Node, warnings: list[str]
         jetstream.max_memory = values.storage_bytes(name, node)
     elif name in ("max_file_store", "max_file"):
         jetstream.max_file = values.storage_bytes(name, node)
+    elif name == "limits":
+        for limit, value in values.tree(name, node).items():
+            _limit(jetstream.limits, limit, value, warnings)
     elif name == "domain":
         jetstream.domain = _domain(name, node)
     elif name == "strict":

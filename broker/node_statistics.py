@@ -182,14 +182,13 @@ def _jetstream(node: "BrokerNode", service: JetStreamService, detail: str) -> Je
         _count(group, totals)
         if detail in (DETAIL_STREAMS, DETAIL_CONSUMERS):
             streams.append(_stream(service, group, detail == DETAIL_CONSUMERS))
-    dispatch = service.dispatch
     return {
         "memory": memory,
         "storage": storage,
         "reserved_memory": reserved_memory,
         "reserved_storage": reserved_storage,
-        "api_total": dispatch.api_total,
-        "api_errors": dispatch.api_errors,
+        "api_total": service.answers.api_total,
+        "api_errors": service.answers.api_errors,
         "ha_assets": replicated + (1 if service.clustered else 0),
         "totals": totals,
         "meta": _meta(node, service) if service.clustered else None,

@@ -13,6 +13,8 @@ from broker.core.router import Router
 
 INNER_PREFIX: Final = b"_TMQ."
 LOCAL: Final = ""
+ERROR_WITHIN: Final = 120  # an answer begins with its type, then comes the error
+_ERROR: Final = b'"error":{"code"'
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -30,6 +32,8 @@ class Answers:
     def __init__(self, router: Router, links: LinkTable, domain: str = "") -> None:
         """`domain`: of JetStream, which answers to publishers name."""
         self.domain: Final = domain
+        self.api_total: int = 0  # answers of the API that were given here
+        self.api_errors: int = 0
         self._router: Final = router
         self._links: Final = links
         self.overheard: dict[bytes, InnerCaller] = {}  # who else wants the answer that goes to a client's inbox
@@ -37,6 +41,14 @@ class Answers:
         self._inner_count: int = 0
         self._expected: dict[str, dict[bytes, bytes]] = {}
         self._expected_long: dict[str, dict[bytes, bytes]] = {}  # since before `forget_old` was called last
+
+    def say(self, origin: str, inbox: bytes, payload: bytes) -> None:
+        """Send an answer of the API, and count it."""
+        if not inbox.startswith(INNER_PREFIX):
+            self.api_total += 1
+            if _ERROR in payload[:ERROR_WITHIN]:
+                self.api_errors += 1
+        self.send(origin, inbox, b"", b"", 0, payload)
 
     def send(self, origin: str, inbox: bytes, subject: bytes, reply: bytes, header_length: int, data: bytes) -> None:
         """Publish at `origin`: matched by `inbox`, written with `subject` (b"": the inbox itself)."""

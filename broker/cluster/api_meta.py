@@ -22,8 +22,9 @@ from broker.cluster.meta import create_op, delete_op, settled_op, update_op
 from broker.cluster.meta_group import MetaGroup, MetaWaiter
 from broker.cluster.meta_request import MetaRequestWaiter
 from broker.cluster.placement import misplaced, place, refusal, rescale
+from broker.cluster.resources import Resources
 from broker.cluster.step_down import step_down
-from broker.cluster.stream_list import StreamLists, matching_streams, page_offset, reserved_bytes
+from broker.cluster.stream_list import StreamLists, matching_streams, page_offset
 from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
 from broker.config import Options
@@ -32,10 +33,8 @@ from broker.jetstream.api.streams import info_kind
 from broker.jetstream.api_errors import (
     INVALID_CONFIG,
     INVALID_JSON,
-    MEMORY_RESOURCES_EXCEEDED,
     NO_SUITABLE_PEERS,
     NOT_EMPTY_REQUEST,
-    STORAGE_RESOURCES_EXCEEDED,
     STREAM_MISMATCH,
     STREAM_MOVE_AND_SCALE,
     STREAM_MOVE_IN_PROGRESS,
@@ -59,13 +58,13 @@ from broker.jetstream.api_types import (
     required_level_error,
     unmarshal_error,
 )
+from broker.jetstream.config.server_limits import ServerLimits
 from broker.jetstream.config.source_rules import check_new_filters, complete_sources
-from broker.jetstream.config.stream_config import MEMORY_STORAGE, StreamConfig
-from broker.jetstream.config.stream_rules import StreamServerLimits, complete, complete_new, complete_update
+from broker.jetstream.config.stream_config import StreamConfig
+from broker.jetstream.config.stream_rules import complete, complete_new, complete_update
 from broker.jetstream.consumers.dead_letter import dead_letter_config, dead_letter_stream
 
 NAMES_PAGE: Final = 1024
-TOO_LITTLE_ANYWHERE: Final = NO_SUITABLE_PEERS.of(err="no suitable peers for placement, insufficient storage")
 
 
 def stream_deleted() -> bytes:
@@ -87,12 +86,20 @@ class MetaApi:
     ) -> None:
         self._leader_of: Final = leader_of
         self.lists: Final = StreamLists(assignments, answers, clock)
-        self._options: Final = options
         self._assignments: Final = assignments
         self._answers: Final = answers
         self._links: Final = links
         self._clock: Final = clock
-        self.limits: Final = StreamServerLimits(options.cluster.configured())
+        configured = options.jetstream.limits
+        self.limits: Final = ServerLimits(
+            options.cluster.configured(),
+            configured.duplicate_window_ns,
+            configured.max_ack_pending,
+            configured.max_request_batch,
+            configured.max_ha_assets,
+            configured.default_max_consumers,
+        )
+        self.resources: Final = Resources(options.jetstream, self.limits, lambda: self.meta().machine)
         self.restores: Final = RestoreApi(self)
         self._peers: Final = PeersApi(self)
         self.healing: Final = Healing(self, self._peers)
@@ -102,7 +109,7 @@ class MetaApi:
     def say(self, request: ApiRequest, payload: bytes) -> None:
         """Answer a request."""
         if request.reply:
-            self._answers.send(request.origin, request.reply, b"", b"", 0, payload)
+            self._answers.say(request.origin, request.reply, payload)
 
     def refuse(self, request: ApiRequest, kind: str, error: ApiError) -> None:
         """Answer with an error."""
@@ -187,7 +194,7 @@ class MetaApi:
             or complete_sources(config, machine.config_of, pedantic)
             or complete_new(config, self.limits, pedantic)
             or check_new_filters(config)
-            or self.beyond_resources(config)
+            or self.resources.beyond(config, False)
         )
         if error is None:
             known = machine.streams.get(config.name)
@@ -221,12 +228,20 @@ class MetaApi:
 
     def online_for(self, config: StreamConfig) -> list[str]:
         """Those of them that a stream may be placed on."""
-        return self._online() if misplaced(config.placement, self.cluster) is None else []
+        if misplaced(config.placement, self.cluster) is not None:
+            return []
+        return [
+            peer for peer in self._online() if not self.limits.clustered or not self.resources.refusal(peer, config)
+        ]
 
     def _too_few(self, config: StreamConfig) -> ApiError:
         reason = misplaced(config.placement, self.cluster)
+        online = self._online()
+        if reason is None and self.limits.clustered:
+            reasons = [self.resources.refusal(peer, config) for peer in online]
+            reason = next((found for found in reasons if found), None)
         if reason is None:
-            reason = refusal(list(self.meta().membership().voters), self._online())
+            reason = refusal(list(self.meta().membership().voters), online)
         return NO_SUITABLE_PEERS.of(err=reason)
 
     def _new_peers(self, known: Assignment, config: StreamConfig) -> list[str] | ApiError | None:
@@ -273,19 +288,6 @@ class MetaApi:
             op = create_op(config, host.peers, self._clock.wall_ns, b"", self._links.peer, host.group)
             self.meta().propose(op, None)
 
-    def beyond_resources(self, config: StreamConfig) -> ApiError | None:
-        """What this server may use at all; a lone server holds everything that is reserved."""
-        jetstream = self._options.jetstream
-        wanted = max(config.max_bytes, 0)
-        if wanted and not self.limits.clustered:
-            wanted += reserved_bytes(self.meta().machine.streams, config.storage, config.name)
-        if config.storage == MEMORY_STORAGE:
-            if jetstream.max_memory == 0 or 0 <= jetstream.max_memory < wanted:
-                return TOO_LITTLE_ANYWHERE if self.limits.clustered else MEMORY_RESOURCES_EXCEEDED
-        elif jetstream.max_file == 0 or 0 <= jetstream.max_file < wanted:
-            return TOO_LITTLE_ANYWHERE if self.limits.clustered else STORAGE_RESOURCES_EXCEEDED
-        return None
-
     def _answer_known(self, known: Assignment, request: ApiRequest) -> None:
         """The stream exists just so: its leader tells how it is."""
         self.lists.info_for(known, request, "stream_create_response")
@@ -308,7 +310,8 @@ class MetaApi:
         error = (
             complete_sources(config, machine.config_of, pedantic)
             or complete_update(known.config, config, self.limits, pedantic)
-            or self.beyond_resources(config)
+            or self.resources.beyond(config, True)
+            or self.resources.outgrown(known, config)
         )
         if error is None and machine.overlapping(config, config.name):
             error = STREAM_SUBJECT_OVERLAP

@@ -69,7 +69,7 @@ class RestoreApi:
         error = (
             complete_sources(config, machine.config_of, False)
             or complete(config, api.limits)
-            or api.beyond_resources(config)
+            or api.resources.beyond(config, False)
         )
         if error is not None:
             return error

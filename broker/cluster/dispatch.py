@@ -62,8 +62,6 @@ class Dispatch(LeaderDirectory):
         self.forwarder: Forwarder | None = None
         self.audits: Audits | None = None
         self.events: list[tuple[str, str, dict[str, object]]] = []
-        self.api_total: int = 0
-        self.api_errors: int = 0
         self._assignments: Final = assignments
         self._engine: Final = engine
         self._answers: Final = answers
@@ -74,18 +72,17 @@ class Dispatch(LeaderDirectory):
         self.sourcing: Final = Sourcing(assignments, answers, clock)
         assignments.sourcing = self.sourcing
         self.stream_api: Final = StreamApi(
-            answers, links, assignments, clock, self.sourcing, options.max_payload
+            answers, links, assignments, clock, self.sourcing, options.max_payload, self.meta_api.limits
         )
 
     # From clients of this node.
 
     def request(self, subject: bytes, reply: bytes, header_length: int, data: bytes) -> None:
         """A message on `$JS.API.>`."""
-        self.api_total += 1
         target = parse(subject)
         if target is None:
-            self.api_errors += 1
-            self._say(LOCAL, reply, error_answer("", BAD_REQUEST))
+            if reply:
+                self._answers.say(LOCAL, reply, error_answer("", BAD_REQUEST))
             return
         group = META_GROUP
         if target.place != META:
@@ -288,8 +285,7 @@ class Dispatch(LeaderDirectory):
         target = parse(subject)
         type_name = "" if target is None else response_kind(target.verb)
         if type_name:
-            self.api_errors += 1
-            self._say(origin, reply, error_answer(type_name, error))
+            self._answers.say(origin, reply, error_answer(type_name, error))
 
     def _stream_for(self, subject: bytes) -> str:
         return self._assignments.stream_capturing(subject)

@@ -225,7 +225,9 @@ class Restores:
 
     def refuse(self, request: ApiRequest, error: str) -> None:
         """Tell a sender that its restore failed."""
-        self._answer(request, error_answer(CREATED, STREAM_RESTORE_FAILED.of(err=error)))
+        if request.reply:
+            payload = error_answer(CREATED, STREAM_RESTORE_FAILED.of(err=error))
+            self._answers.say(request.origin, request.reply, payload)
 
     def tick(self) -> None:
         """50 ms passed: end what its sender has left, and what was under way at a leader that is gone."""

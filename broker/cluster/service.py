@@ -222,7 +222,7 @@ class JetStreamService:
         if self.assignments.deleted:
             for assignment in self.assignments.deleted:
                 origin = assignment.origin_for(self.peer)
-                self.answers.send(origin, assignment.reply, b"", b"", 0, stream_deleted())
+                self.answers.say(origin, assignment.reply, stream_deleted())
             self.assignments.deleted.clear()
         updated = self.assignments.take_updated()
         if updated:

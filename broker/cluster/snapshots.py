@@ -121,7 +121,7 @@ class Snapshots:
 
     def _answer(self, request: ApiRequest, payload: bytes) -> None:
         if request.reply:
-            self._answers.send(request.origin, request.reply, b"", b"", 0, payload)
+            self._answers.say(request.origin, request.reply, payload)
 
     def _advise(self, group: StreamGroup, event: str, fields: dict[str, object]) -> None:
         fields["type"] = f"io.nats.jetstream.advisory.v1.{fields['type']}"

@@ -33,6 +33,7 @@ from broker.jetstream.api_types import (
     error_answer,
     no_responders,
 )
+from broker.jetstream.config.server_limits import ServerLimits
 from broker.jetstream.consumer_errors import CONSUMER_NOT_FOUND
 from broker.jetstream.delivery.delivery import Delivery
 from broker.jetstream.delivery.delivery_output import OpWaiter
@@ -43,13 +44,25 @@ from broker.jetstream.stream import StreamMachine
 class Leader:
     """`jetstream.api.StreamLeader`: the leader of a stream's group as the API sees it."""
 
-    def __init__(self, group: StreamGroup, cluster: dict[str, object] | None, wall_ns: int, sourcing: Sourcing) -> None:
+    def __init__(
+        self,
+        group: StreamGroup,
+        cluster: dict[str, object] | None,
+        wall_ns: int,
+        sourcing: Sourcing,
+        limits: ServerLimits,
+    ) -> None:
         self.machine: Final[StreamMachine] = group.machine
         self.delivery: Final[Delivery] = group.delivery
         self.wall_ns: Final[int] = wall_ns
         self._cluster: Final = cluster
         self._group: Final = group
         self._sourcing: Final = sourcing
+        self._limits: Final = limits
+
+    def limits(self) -> ServerLimits:
+        """Of this server."""
+        return self._limits
 
     def cluster_info(self) -> dict[str, object] | None:
         """Leader and replicas."""
@@ -75,7 +88,7 @@ class ApiWaiter(OpWaiter):
     def applied(self, result: object) -> None:
         request = self._request
         if request.reply:
-            self._answers.send(request.origin, request.reply, b"", b"", 0, self._respond(result))
+            self._answers.say(request.origin, request.reply, self._respond(result))
 
     def abandoned(self) -> None:
         """The asker times out and asks again: the outcome is unknown."""
@@ -122,12 +135,14 @@ class StreamApi:
         clock: TurnClock,
         sourcing: Sourcing,
         payload_max: int,
+        limits: ServerLimits,
     ) -> None:
         self._answers: Final = answers
         self._links: Final = links
         self._names: Final[Callable[[str], str]] = assignments.name_of
         self._clock: Final = clock
         self._sourcing: Final = sourcing
+        self._limits: Final = limits
         self.elections: Final = Elections(links, self._names, clock)
         self.snapshots: Final = Snapshots(answers, clock)
         self.restores: Final = Restores(answers, clock, assignments, payload_max)
@@ -142,7 +157,7 @@ class StreamApi:
     def leader(self, group: StreamGroup) -> Leader:
         """The view of a stream that API answers are made of."""
         info = stream_cluster_info(group, self._links, self._names, self._clock.now_ns)
-        return Leader(group, info, self._clock.wall_ns, self._sourcing)
+        return Leader(group, info, self._clock.wall_ns, self._sourcing, self._limits)
 
     def handle(self, group: StreamGroup, target: ApiSubject, request: ApiRequest) -> None:
         """One request."""
@@ -183,7 +198,9 @@ class StreamApi:
 
     def answer(self, request: ApiRequest, reply: Reply) -> None:
         """Tell whoever asked."""
-        if request.reply:
+        if request.reply and not reply.headers:
+            self._answers.say(request.origin, request.reply, reply.payload)
+        elif request.reply:
             data = reply.headers + reply.payload
             self._answers.send(request.origin, request.reply, b"", b"", len(reply.headers), data)
 
@@ -200,7 +217,7 @@ class StreamApi:
         else:
             payload = step_down(group, request, kind, self._links, self._names)
         if request.reply:
-            self._answers.send(request.origin, request.reply, b"", b"", 0, payload)
+            self._answers.say(request.origin, request.reply, payload)
 
     # Creation and update, which the meta group decided.
 
@@ -236,4 +253,4 @@ class StreamApi:
         if kind == "stream_create_response":
             fields.pop("domain", None)
             fields["did_create"] = True
-        self._answers.send(assignment.origin_for(self._links.peer), assignment.reply, b"", b"", 0, answer(kind, fields))
+        self._answers.say(assignment.origin_for(self._links.peer), assignment.reply, answer(kind, fields))

@@ -12,6 +12,7 @@ from broker.cluster.answers import Answers, InnerCaller
 from broker.cluster.assignment import Assignment
 from broker.cluster.assignments import Assignments
 from broker.cluster.forward import REQUEST
+from broker.cluster.resources import reserved_bytes
 from broker.cluster.turn_clock import TurnClock
 from broker.core.subjects import collides
 from broker.jetstream.api.requests import is_lone
@@ -104,7 +105,7 @@ class StreamLists:
 
     def _say(self, request: ApiRequest, payload: bytes) -> None:
         if request.reply:
-            self._answers.send(request.origin, request.reply, b"", b"", 0, payload)
+            self._answers.say(request.origin, request.reply, payload)
 
     # The requests.
 
@@ -152,7 +153,8 @@ class StreamLists:
         assert meta is not None
 
         def finish(gather: Gather) -> None:
-            fields = account_fields(gather)
+            api = {"level": API_LEVEL, "total": self._answers.api_total, "errors": self._answers.api_errors}
+            fields = account_fields(gather, api)
             if self._answers.domain:
                 fields["domain"], fields["api"] = self._answers.domain, fields.pop("api")
             fields["reserved_memory"] = reserved_bytes(meta.machine.streams, MEMORY_STORAGE)
@@ -162,18 +164,8 @@ class StreamLists:
         self._gather(matching_streams(self._assignments, {}), finish)
 
 
-def reserved_bytes(streams: dict[str, Assignment], storage: str, but: str = "") -> int:
-    """What streams of that storage may take at most on each of their nodes; those without a limit reserve nothing."""
-    reserved = 0
-    for name in streams:
-        config = streams[name].config
-        if name != but and config.storage == storage and config.max_bytes > 0:
-            reserved += config.max_bytes
-    return reserved
-
-
-def account_fields(gather: Gather) -> dict[str, object]:
-    """Sums over all streams, in nats-server's words."""
+def account_fields(gather: Gather, api: dict[str, int]) -> dict[str, object]:
+    """Sums over all streams, in nats-server's words; `api`: what the meta leader has answered so far."""
     memory = storage = consumers = 0
     for info in gather.infos.values():
         state, config = info["state"], info["config"]
@@ -201,7 +193,7 @@ def account_fields(gather: Gather) -> dict[str, object]:
             "storage_max_stream_bytes": UNLIMITED,
             "max_bytes_required": False,
         },
-        "api": {"level": API_LEVEL, "total": 0, "errors": 0},
+        "api": api,
     }
 
 

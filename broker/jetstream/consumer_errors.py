@@ -105,8 +105,13 @@ def invalid_sampling(text: str) -> ApiError:
 
 
 def max_ack_pending_excess(limit: int) -> ApiError:
-    """More than the stream allows."""
+    """More than the stream or the server allows."""
     return ApiError(400, 10121, f"consumer max ack pending exceeds system limit of {limit}")
+
+
+def max_request_batch_excess(limit: int) -> ApiError:
+    """A pull request may ask for more at once than the server allows."""
+    return ApiError(400, 10125, f"consumer max request batch exceeds server limit of {limit}")
 
 
 def inactive_threshold_excess(limit: str) -> ApiError:

@@ -51,7 +51,7 @@ def jsz(statistics: Statistics, options: config.Options, query: Query) -> dict[s
     if query.boolean("leader-only") and not _leads_meta(statistics):
         raise BadQuery("filtered response: not leader")
     page: dict[str, Any] = {**jetstream_stats(jetstream), **head, "config": jetstream_config(options)}
-    page["limits"] = {}
+    page["limits"] = jetstream_limits(options)
     page |= _counts(jetstream["totals"])
     if jetstream["meta"] is not None:
         page["meta_cluster"] = meta_cluster(jetstream["meta"])
@@ -92,6 +92,19 @@ def jetstream_config(options: config.Options) -> dict[str, Any]:
     if options.jetstream.domain:
         page["domain"] = options.jetstream.domain
     return page | {"strict": True}
+
+
+def jetstream_limits(options: config.Options) -> dict[str, Any]:
+    """What the server allows streams and consumers; what is not limited is left out."""
+    limits = options.jetstream.limits
+    page: dict[str, Any] = {
+        "max_request_batch": limits.max_request_batch,
+        "max_ack_pending": limits.max_ack_pending,
+        "max_ha_assets": limits.max_ha_assets,
+        "max_duplicate_window": limits.duplicate_window_ns,
+        "default_max_consumers": limits.default_max_consumers,
+    }
+    return {key: value for key, value in page.items() if value}
 
 
 def meta_cluster(meta: MetaStatistics) -> dict[str, Any]:

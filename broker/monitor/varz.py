@@ -10,7 +10,7 @@ from typing import Any
 
 from broker import config
 from broker.monitor.go_text import time_text, uptime_text
-from broker.monitor.jsz import jetstream_config, jetstream_stats, meta_cluster
+from broker.monitor.jsz import jetstream_config, jetstream_limits, jetstream_stats, meta_cluster
 from broker.monitor.statistics import ServerFacts, Statistics
 
 
@@ -118,7 +118,7 @@ def _jetstream(statistics: Statistics, options: config.Options) -> dict[str, Any
     page: dict[str, Any] = {"config": jetstream_config(options), "stats": jetstream_stats(jetstream)}
     if jetstream["meta"] is not None:
         page["meta"] = meta_cluster(jetstream["meta"])
-    page["limits"] = {}
+    page["limits"] = jetstream_limits(options)
     return page
 
 

@@ -103,8 +103,9 @@ class Node:
         sync = f"  sync_interval: {sync_interval}\n" if sync_interval else ""
         host = self.address
         text = f'server_name: {self.name}\nlisten: "{host}:{self.client_port}"\nhttp: "{host}:{self.http_port}"\n'
-        text += f'jetstream {{\n  store_dir: "{self.store_dir}"\n  max_memory_store: 1GB\n'
-        text += f"  max_file_store: 20GB\n{sync}{jetstream}}}\n"
+        text += f'jetstream {{\n  store_dir: "{self.store_dir}"\n'
+        text += "" if "max_file" in jetstream else "  max_memory_store: 1GB\n  max_file_store: 20GB\n"
+        text += f"{sync}{jetstream}}}\n"
         if routes:
             lines = "".join(f"    {route}\n" for route in routes)
             text += f'cluster {{\n  name: trial\n  listen: "{host}:{self.cluster_port}"\n  routes: [\n{lines}  ]\n}}\n'

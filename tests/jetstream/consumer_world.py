@@ -14,8 +14,9 @@ from broker.core.subjects import matches
 from broker.jetstream.api.consumers import handle_consumer
 from broker.jetstream.api.requests import Propose, Reply
 from broker.jetstream.api_types import ApiRequest
+from broker.jetstream.config.server_limits import NO_LIMITS, ServerLimits
 from broker.jetstream.config.stream_config import StreamConfig
-from broker.jetstream.config.stream_rules import StreamServerLimits, complete_new
+from broker.jetstream.config.stream_rules import complete_new
 from broker.jetstream.consumers.consumer import Consumer
 from broker.jetstream.consumers.consumer_apply import ConsumerOwner
 from broker.jetstream.delivery.delivery import Delivery
@@ -174,6 +175,9 @@ class World:
 
     def sources_info(self) -> dict[str, object]:
         return {}
+
+    def limits(self) -> ServerLimits:
+        return NO_LIMITS
 
     def domain(self) -> str:
         return ""
@@ -343,7 +347,7 @@ def make_stream_config(**stream: object) -> StreamConfig:
     fields: dict[str, object] = {"name": "S", "subjects": ["s.>"], "num_replicas": 3, **stream}
     config = StreamConfig.from_json(fields)
     assert isinstance(config, StreamConfig), config
-    refusal = complete_new(config, StreamServerLimits(clustered=True))
+    refusal = complete_new(config, ServerLimits(clustered=True))
     assert refusal is None, refusal
     return config
 

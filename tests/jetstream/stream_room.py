@@ -14,8 +14,9 @@ from datadriven import Command
 
 from broker.jetstream.api_errors import ApiError
 from broker.jetstream.config.consumer_config import config_from_json
+from broker.jetstream.config.server_limits import ServerLimits
 from broker.jetstream.config.stream_config import StreamConfig
-from broker.jetstream.config.stream_rules import StreamServerLimits, complete_new, complete_update
+from broker.jetstream.config.stream_rules import complete_new, complete_update
 from broker.jetstream.consumers.ack import AckSection, encode_acks
 from broker.jetstream.consumers.consumer import Consumer
 from broker.jetstream.consumers.consumer_apply import encode_create
@@ -60,7 +61,7 @@ from storage.stream_store import FileStreamStore
 
 SECOND = 1_000_000_000
 START = 1_700_000_000 * SECOND
-LIMITS = StreamServerLimits(clustered=True)
+LIMITS = ServerLimits(clustered=True)
 
 
 def headers_of(fields: list[tuple[str, str]]) -> bytes:

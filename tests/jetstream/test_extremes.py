@@ -6,8 +6,9 @@ What does not fit into 64 bits (or 16, for headers) fails in the compiled progra
 import pytest
 
 from broker.jetstream.config.consumer_rules import sample_percent
+from broker.jetstream.config.server_limits import ServerLimits
 from broker.jetstream.config.stream_config import StreamConfig
-from broker.jetstream.config.stream_rules import StreamServerLimits, complete_new
+from broker.jetstream.config.stream_rules import complete_new
 from broker.jetstream.consumers.dead_letter import DeadLetter, letter_headers
 from broker.jetstream.durations import parse_duration
 from broker.jetstream.ops import HEADERS_MAX, OP_PUBLISH, OP_PURGE, PublishBatch, PublishOp, PurgeOp, encode_purge
@@ -68,7 +69,7 @@ def test_an_ack_may_be_waited_for_longer_than_a_life(config: dict[str, object]) 
 def test_no_stream_begins_where_sequences_end(sequence: int) -> None:
     config = StreamConfig.from_json({"name": "S", "subjects": ["s.>"], "first_seq": sequence})
     assert isinstance(config, StreamConfig)
-    refusal = complete_new(config, StreamServerLimits(clustered=True))
+    refusal = complete_new(config, ServerLimits(clustered=True))
     assert refusal is not None and "first sequence" in refusal.description
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from broker.jetstream.config.server_limits import ServerLimits
 from broker.jetstream.config.source_rules import check_new_filters, complete_sources
 from broker.jetstream.config.stream_config import StreamConfig
-from broker.jetstream.config.stream_rules import StreamServerLimits, complete_new, complete_update
+from broker.jetstream.config.stream_rules import complete_new, complete_update
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"mirror": {"name": "O"}, "subjects": ["x"]}, "400 10034 stream mirrors can not contain subjects"),
@@ -103,7 +104,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ),
 ]
 
-LIMITS = StreamServerLimits(clustered=False)
+LIMITS = ServerLimits(clustered=False)
 
 
 class Streams:

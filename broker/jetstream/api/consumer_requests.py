@@ -17,6 +17,7 @@ from broker.jetstream.config.consumer_config import (
     config_from_json,
 )
 from broker.jetstream.config.consumer_rules import check, required_level, set_defaults
+from broker.jetstream.config.server_limits import ServerLimits
 from broker.jetstream.config.stream_config import METADATA_REQUIRED_LEVEL, StreamConfig, client_metadata
 from broker.jetstream.consumers.consumer_apply import ACTION_ANY, ACTION_CREATE, ACTION_UPDATE
 
@@ -100,10 +101,10 @@ def place_name(request: CreateRequest, subject: str) -> ApiError | None:
     return None
 
 
-def complete(request: CreateRequest, stream: StreamConfig) -> ApiError | None:
-    """Defaults and checks that need only the stream's configuration."""
+def complete(request: CreateRequest, stream: StreamConfig, server: ServerLimits) -> ApiError | None:
+    """Defaults and checks that need only the configurations of stream and server."""
     config = request.config
-    error = set_defaults(config, stream, request.pedantic) or check(config, stream)
+    error = set_defaults(config, stream, request.pedantic, server) or check(config, stream, server)
     if error is not None:
         return error
     config.metadata = client_metadata(config.metadata)

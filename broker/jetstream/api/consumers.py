@@ -113,7 +113,9 @@ def _create(request: ApiRequest, payload: bytes, leader: StreamLeader) -> ApiAns
         wanted = read_create(payload)
     except ConfigError as error:
         return _failure(kind, INVALID_JSON.of(err=str(error)))
-    refusal = place_name(wanted, request.subject.decode("utf-8", "replace")) or complete(wanted, machine.config)
+    limits = leader.limits()
+    subject = request.subject.decode("utf-8", "replace")
+    refusal = place_name(wanted, subject) or complete(wanted, machine.config, limits)
     if refusal is errors.REPLICAS_EXCEED_STREAM and is_lone(leader.cluster_info()):
         refusal = REPLICAS_NOT_SUPPORTED
     if refusal is not None:
@@ -125,6 +127,8 @@ def _create(request: ApiRequest, payload: bytes, leader: StreamLeader) -> ApiAns
     known = machine.consumers.get(name)
     if known is not None:
         keep_pause(config, known)
+    elif machine.config.max_consumers < 0 and 0 < limits.default_max_consumers <= len(machine.consumers):
+        return _failure(kind, errors.MAXIMUM_CONSUMERS)
     refusal = refuse_create(machine, name, wanted.action, config) or _refuse_rebinding(leader, name, config)
     if refusal is not None:
         return _failure(kind, refusal)

@@ -10,6 +10,7 @@ Not here: dispatch between nodes (`broker/cluster`), and what a request does.
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from broker.jetstream.config.server_limits import ServerLimits
 from broker.jetstream.delivery.delivery import Delivery
 from broker.jetstream.stream import StreamMachine
 
@@ -170,6 +171,9 @@ class StreamLeader(Protocol):
 
     def sources_info(self) -> dict[str, object]:
         """`mirror` or `sources` of an INFO, {} without them."""
+
+    def limits(self) -> ServerLimits:
+        """What this server allows consumers."""
 
     def domain(self) -> str:
         """JetStream's domain, "" without one."""

@@ -25,6 +25,7 @@ from broker.jetstream.config.consumer_config import (
     PRIORITY_PINNED_CLIENT,
     ConsumerConfig,
 )
+from broker.jetstream.config.server_limits import NO_LIMITS, ServerLimits
 from broker.jetstream.config.stream_config import StreamConfig
 from broker.jetstream.config.stream_rules import is_asset_name, metadata_size
 from broker.jetstream.consumers.dead_letter import MODES, SWITCH, mode_of
@@ -51,7 +52,9 @@ _NOT_NEGATIVE: Final = [
 ]
 
 
-def set_defaults(config: ConsumerConfig, stream: StreamConfig, pedantic: bool) -> ApiError | None:
+def set_defaults(
+    config: ConsumerConfig, stream: StreamConfig, pedantic: bool, server: ServerLimits = NO_LIMITS
+) -> ApiError | None:
     """Fill in what was left out; in pedantic mode a silent correction is an error."""
     if config.max_deliver == 0 or config.max_deliver < -1:
         if pedantic and config.max_deliver < -1:
@@ -76,10 +79,12 @@ def set_defaults(config: ConsumerConfig, stream: StreamConfig, pedantic: bool) -
         if pedantic and config.ack_wait_ns != config.backoff_ns[0]:
             return PEDANTIC.of(err="first backoff value has to equal batch AckWait")
         config.ack_wait_ns = config.backoff_ns[0]
-    return _set_stream_defaults(config, stream, pedantic)
+    return _set_stream_defaults(config, stream, pedantic, server)
 
 
-def _set_stream_defaults(config: ConsumerConfig, stream: StreamConfig, pedantic: bool) -> ApiError | None:
+def _set_stream_defaults(
+    config: ConsumerConfig, stream: StreamConfig, pedantic: bool, server: ServerLimits
+) -> ApiError | None:
     limits = stream.consumer_limits
     if config.max_ack_pending == 0:
         if pedantic and limits.max_ack_pending > 0:
@@ -90,13 +95,17 @@ def _set_stream_defaults(config: ConsumerConfig, stream: StreamConfig, pedantic:
             return PEDANTIC.of(err="inactive_threshold must be set if it's configured in stream limits")
         config.inactive_threshold_ns = limits.inactive_threshold_ns
     if config.max_ack_pending == 0 and config.ack_policy != ACK_NONE:
-        config.max_ack_pending = MAX_ACK_PENDING_DEFAULT
+        config.max_ack_pending = min(MAX_ACK_PENDING_DEFAULT, server.max_ack_pending or MAX_ACK_PENDING_DEFAULT)
     if not config.durable_name and config.inactive_threshold_ns == 0:
         config.inactive_threshold_ns = INACTIVE_THRESHOLD_DEFAULT_NS
+    if not config.deliver_subject and config.max_batch == 0 and server.max_request_batch > 0:
+        if pedantic:
+            return PEDANTIC.of(err="max_request_batch must be set if it's JetStream limits are set")
+        config.max_batch = server.max_request_batch
     return None
 
 
-def check(config: ConsumerConfig, stream: StreamConfig) -> ApiError | None:
+def check(config: ConsumerConfig, stream: StreamConfig, server: ServerLimits = NO_LIMITS) -> ApiError | None:
     """The first thing that is wrong with a defaulted configuration."""
     if config.name and not is_asset_name(config.name):
         return INVALID_CONFIG.of(err="consumer name can not contain '.', '*', '>', '\\', '/'")
@@ -105,6 +114,7 @@ def check(config: ConsumerConfig, stream: StreamConfig) -> ApiError | None:
     return (
         _check_counts(config, stream)
         or (_check_push(config, stream) if config.deliver_subject else _check_pull(config, stream))
+        or _check_server_limits(config, server)
         or _check_stream_limits(config, stream)
         or _check_filters(config)
         or _check_start(config)
@@ -163,6 +173,14 @@ def _check_pull(config: ConsumerConfig, stream: StreamConfig) -> ApiError | None
         return errors.FLOW_CONTROL_REQUIRES_PUSH
     if config.max_expires_ns != 0 and config.max_expires_ns < MILLISECOND_NS:
         return errors.MAX_EXPIRES_TOO_SMALL
+    return None
+
+
+def _check_server_limits(config: ConsumerConfig, server: ServerLimits) -> ApiError | None:
+    if not config.deliver_subject and 0 < server.max_request_batch < config.max_batch:
+        return errors.max_request_batch_excess(server.max_request_batch)
+    if 0 < server.max_ack_pending < config.max_ack_pending:
+        return errors.max_ack_pending_excess(server.max_ack_pending)
     return None
 
 

@@ -23,6 +23,7 @@ from broker.jetstream.api_errors import (
     ApiError,
 )
 from broker.jetstream.config.mapping_rules import complete_mapping
+from broker.jetstream.config.server_limits import ServerLimits
 from broker.jetstream.config.stream_config import (
     DISCARD_NEW,
     FILE_STORAGE,
@@ -49,14 +50,6 @@ _LIMITS: Final = ("max_msgs", "max_msgs_per_subject", "max_bytes", "max_msg_size
 _API_SUBJECTS: Final = (b"$JS.>", b"$JSC.>", b"$NRG.>")
 
 
-class StreamServerLimits:
-    """What this server allows any stream."""
-
-    def __init__(self, clustered: bool, duplicate_window_ns: int = 0) -> None:
-        self.clustered: Final = clustered
-        self.duplicate_window_ns: Final = duplicate_window_ns  # 0 = no limit
-
-
 def is_asset_name(name: str) -> bool:
     """Whether a stream or consumer may be called so."""
     return bool(name) and not any(character in name for character in _NOT_IN_NAMES)
@@ -67,7 +60,7 @@ def has_path_separators(name: str) -> bool:
     return "/" in name or "\\" in name
 
 
-def complete(config: StreamConfig, limits: StreamServerLimits, pedantic: bool = False) -> ApiError | None:
+def complete(config: StreamConfig, limits: ServerLimits, pedantic: bool = False) -> ApiError | None:
     """Fill in defaults (in place) and check; None when the stream may exist."""
     error = (
         _check_name(config)
@@ -86,7 +79,7 @@ def complete(config: StreamConfig, limits: StreamServerLimits, pedantic: bool = 
     return None
 
 
-def complete_new(config: StreamConfig, limits: StreamServerLimits, pedantic: bool = False) -> ApiError | None:
+def complete_new(config: StreamConfig, limits: ServerLimits, pedantic: bool = False) -> ApiError | None:
     """`complete` for a stream that does not exist yet."""
     error = complete(config, limits, pedantic)
     if error is not None:
@@ -101,7 +94,7 @@ def complete_new(config: StreamConfig, limits: StreamServerLimits, pedantic: boo
 
 
 def complete_update(
-    old: StreamConfig, new: StreamConfig, limits: StreamServerLimits, pedantic: bool = False
+    old: StreamConfig, new: StreamConfig, limits: ServerLimits, pedantic: bool = False
 ) -> ApiError | None:
     """`complete` for the new configuration of a stream, and whether it may follow the old one."""
     error = complete(new, limits, pedantic)
@@ -169,7 +162,7 @@ def metadata_size(metadata: dict[str, str]) -> int:
     return sum(len(key.encode()) + len(ours[key].encode()) for key in ours) + len(METADATA_REQUIRED_LEVEL) + 1
 
 
-def _complete_limits(config: StreamConfig, limits: StreamServerLimits, pedantic: bool) -> ApiError | None:
+def _complete_limits(config: StreamConfig, limits: ServerLimits, pedantic: bool) -> ApiError | None:
     if config.num_replicas == 0:
         config.num_replicas = 1
     if config.num_replicas > REPLICAS_MAX:
