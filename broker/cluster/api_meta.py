@@ -18,8 +18,8 @@ from broker.cluster.assignment import Assignment
 from broker.cluster.assignments import Assignments
 from broker.cluster.healing import Healing
 from broker.cluster.identity import META_GROUP
-from broker.cluster.meta import create_op, delete_op, settled_op, update_op
 from broker.cluster.meta_group import MetaGroup, MetaWaiter
+from broker.cluster.meta_ops import create_op, delete_op, settled_op, update_op
 from broker.cluster.meta_request import MetaRequestWaiter
 from broker.cluster.placement import misplaced, place, refusal, rescale
 from broker.cluster.resources import Resources
@@ -203,7 +203,7 @@ class MetaApi:
                     self._answer_known(known, request)
                     return
                 error = STREAM_NAME_EXIST
-            elif machine.overlapping(config, ""):
+            elif machine.is_taken(config, ""):
                 error = STREAM_SUBJECT_OVERLAP
         if error is not None:
             self.refuse(request, kind, error)
@@ -214,7 +214,7 @@ class MetaApi:
         """A stream that may exist: give it its place."""
         machine = self.meta().machine
         origin = request.origin or self._links.peer
-        peers = place(config.num_replicas, self.online_for(config), machine.held(), machine.led(), origin)
+        peers = place(config.num_replicas, self.online_for(config), machine.shares.held(), machine.shares.led(), origin)
         if not peers:
             self.refuse(request, kind, self._too_few(config))
             return
@@ -261,7 +261,7 @@ class MetaApi:
         online = self.online_for(config)
         kept = [peer for peer in known.peers if not moves or peer in online]
         leader = self._leader_of(known.group)
-        peers = rescale(kept, config.num_replicas, leader, online, machine.held(), machine.led())
+        peers = rescale(kept, config.num_replicas, leader, online, machine.shares.held(), machine.shares.led())
         if not peers:
             return self._too_few(config)
         return None if sorted(peers) == sorted(known.peers) else peers
@@ -284,7 +284,7 @@ class MetaApi:
         if host is None or host.host or dead_letter_stream(stream) in machine.streams:
             return
         config = dead_letter_config(host.config)
-        if complete_new(config, self.limits) is None and not machine.overlapping(config, ""):
+        if complete_new(config, self.limits) is None and not machine.is_taken(config, ""):
             op = create_op(config, host.peers, self._clock.wall_ns, b"", self._links.peer, host.group)
             self.meta().propose(op, None)
 
@@ -313,7 +313,7 @@ class MetaApi:
             or self.resources.beyond(config, True)
             or self.resources.outgrown(known, config)
         )
-        if error is None and machine.overlapping(config, config.name):
+        if error is None and machine.is_taken(config, config.name):
             error = STREAM_SUBJECT_OVERLAP
         peers = self._new_peers(known, config) if error is None else error
         if isinstance(peers, ApiError):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from broker.cluster.assignment import Assignment, config_of
 from broker.cluster.identity import peer_id
-from broker.cluster.meta import delete_op, removed_op, update_op
+from broker.cluster.meta_ops import delete_op, removed_op, update_op
 from broker.cluster.meta_request import MetaRequestWaiter
 from broker.cluster.placement import refusal, rescale
 from broker.jetstream.api.requests import ApiSubject, response_kind
@@ -124,7 +124,7 @@ class PeersApi:
         machine = api.meta().machine
         kept = [peer for peer in kept if peer not in machine.removed]
         for replicas in range(wanted, len(kept), -1):
-            found = rescale(kept, replicas, "", others, machine.held(), machine.led())
+            found = rescale(kept, replicas, "", others, machine.shares.held(), machine.shares.led())
             if found:
                 return found, True
         return kept, False

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import cbor2
 
-from broker.cluster.meta import delete_op, restored_op
+from broker.cluster.meta_ops import delete_op, restored_op
 from broker.jetstream.api.requests import ApiSubject
 from broker.jetstream.api_errors import (
     BAD_REQUEST,
@@ -77,7 +77,7 @@ class RestoreApi:
             return REPLICAS_NOT_SUPPORTED
         if config.name in machine.streams:
             return NAME_EXISTS_RESTORE_FAILED
-        return STREAM_SUBJECT_OVERLAP if machine.overlapping(config, "") else None
+        return STREAM_SUBJECT_OVERLAP if machine.is_taken(config, "") else None
 
     def restored(self, group: int, body: bytes) -> None:
         """The stream's leader says that all of it is there."""

@@ -23,7 +23,6 @@ from broker.cluster.meta_group import MetaGroup, MetaListener
 from broker.cluster.sourcing import Sourcing
 from broker.cluster.stream_group import StreamGroup
 from broker.core.router import Router
-from broker.core.subjects import matches
 from storage.disk import Disk
 
 
@@ -344,11 +343,9 @@ class Assignments(MetaListener):
     def stream_capturing(self, subject: bytes) -> str:
         """The name of the stream that a subject belongs to, "" when there is none."""
         if self.meta is not None:
-            shown = {name: found for name, found in self.meta.machine.streams.items() if not found.restoring}
-            for name, assignment in shown.items():
-                for captured in assignment.config.subjects:
-                    if matches(captured.encode(), subject):
-                        return name
+            for name in self.meta.machine.owners(subject):
+                if self.meta.machine.shown(name) is not None:
+                    return name
         return ""
 
     def name_of(self, peer: str) -> str:

@@ -11,7 +11,7 @@ Not here: the requests (`api_peers`), lost disks (`readmission`). One change of 
 from typing import TYPE_CHECKING, Final
 
 from broker.cluster.assignment import Assignment
-from broker.cluster.meta import returned_op, update_op
+from broker.cluster.meta_ops import returned_op, update_op
 
 if TYPE_CHECKING:
     from broker.cluster.api_meta import MetaApi

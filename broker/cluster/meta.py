@@ -4,28 +4,31 @@ Only commands that everybody committed change it; nothing is ever deleted becaus
 not here: they live in their stream's group.
 
 An entry is one CBOR map with a key ``op``. `apply` returns what changed, or an ApiError that every replica computes
-alike. Read next: `meta_group` (the group around this machine), `api_meta` (who proposes).
+alike. Read next: `meta_ops` (the entries), `meta_group` (the group around this machine), `api_meta` (who proposes).
 """
 
-from typing import Any, Final
+from typing import Any
 
 import cbor2
 
 from broker.cluster.assignment import Assignment, config_of
-from broker.core.subjects import overlaps
+from broker.cluster.meta_ops import (
+    OP_CREATE,
+    OP_DELETE,
+    OP_PEERS,
+    OP_REMOVED,
+    OP_REPLACE,
+    OP_RESTORED,
+    OP_RETURNED,
+    OP_SETTLED,
+    OP_UPDATE,
+    encode_entry,
+)
+from broker.cluster.shares import Shares
+from broker.core.subject_owners import SubjectOwners
 from broker.jetstream.api_errors import STREAM_NAME_EXIST, STREAM_NOT_FOUND, STREAM_SUBJECT_OVERLAP, ApiError
 from broker.jetstream.config.stream_config import StreamConfig
 from broker.jetstream.consumers.dead_letter import dead_letter_stream
-
-OP_CREATE: Final = "create"
-OP_UPDATE: Final = "update"
-OP_DELETE: Final = "delete"
-OP_PEERS: Final = "peers"
-OP_REPLACE: Final = "replace"
-OP_SETTLED: Final = "settled"
-OP_RESTORED: Final = "restored"
-OP_REMOVED: Final = "removed"
-OP_RETURNED: Final = "returned"
 
 
 class MetaChange:
@@ -42,98 +45,6 @@ class MetaChange:
         self.error: ApiError | None = None
 
 
-def create_op(
-    config: StreamConfig,
-    peers: list[str],
-    wall_ns: int,
-    reply: bytes,
-    origin: str,
-    host: int = 0,
-    restoring: bool = False,
-) -> bytes:
-    """The entry that creates a stream; in the group `host` where it is given; hidden while it is `restoring`."""
-    return _encode(
-        {
-            "op": OP_CREATE,
-            "config": config.to_json(),
-            "peers": peers,
-            "time": wall_ns,
-            "reply": reply,
-            "origin": origin,
-            "host": host,
-            "restoring": restoring,
-        }
-    )
-
-
-def update_op(
-    config: StreamConfig,
-    reply: bytes,
-    origin: str,
-    peers: list[str] | None = None,
-    moving: bool = False,
-    excluded: str = "",
-    kind: str = "",
-    refounds: bool = False,
-) -> bytes:
-    """The entry that gives a stream a new configuration, and other peers where they are given. `kind`: the type of the
-    answer, where it is no plain one. `refounds`: nobody has the stream any more, and it begins again, empty."""
-    return _encode(
-        {
-            "op": OP_UPDATE,
-            "config": config.to_json(),
-            "reply": reply,
-            "origin": origin,
-            "peers": peers,
-            "moving": moving,
-            "excluded": excluded,
-            "kind": kind,
-            "refounds": refounds,
-        }
-    )
-
-
-def settled_op(group: int, revision: int, peers: list[str], log: list[int]) -> bytes:
-    """The entry that says: these peers, sorted, and nobody else, are members of the group since that revision.
-    `log`: an index of the group's log behind the change, and the term in which it was committed."""
-    return _encode({"op": OP_SETTLED, "group": group, "revision": revision, "peers": peers, "log": log})
-
-
-def restored_op(group: int, reply: bytes, origin: str) -> bytes:
-    """The entry that shows a stream which was restored."""
-    return _encode({"op": OP_RESTORED, "group": group, "reply": reply, "origin": origin})
-
-
-def delete_op(name: str, reply: bytes, origin: str, teller: str) -> bytes:
-    """The entry that deletes a stream; `teller`, its leader as far as known, tells who asked for that when it has
-    stopped serving it. A peer is named, as leadership may just be changing and nobody have it then."""
-    return _encode({"op": OP_DELETE, "name": name, "reply": reply, "origin": origin, "teller": teller})
-
-
-def removed_op(peer: str) -> bytes:
-    """The entry by which an operator takes a server out of the cluster."""
-    return _encode({"op": OP_REMOVED, "peer": peer})
-
-
-def returned_op(peer: str) -> bytes:
-    """The entry by which it may come in again."""
-    return _encode({"op": OP_RETURNED, "peer": peer})
-
-
-def peers_op(names: dict[str, str]) -> bytes:
-    """The entry that teaches names of peers (peer id → server name)."""
-    return _encode({"op": OP_PEERS, "names": names})
-
-
-def replace_op(old: str, new: str) -> bytes:
-    """The entry that assigns to the peer `new` everything that `old`, whose store is lost, held."""
-    return _encode({"op": OP_REPLACE, "old": old, "new": new})
-
-
-def _encode(entry: dict[str, object]) -> bytes:
-    return bytes(cbor2.dumps(entry))
-
-
 class MetaMachine:
     """The assignments, by stream name and by group id."""
 
@@ -142,6 +53,8 @@ class MetaMachine:
         self.streams: dict[str, Assignment] = {}
         self.by_group: dict[int, Assignment] = {}
         self.next_group: int = 1
+        self.shares: Shares = Shares(self.streams)
+        self._subjects: SubjectOwners = SubjectOwners()
         self.removed: list[str] = []  # peers that an operator took out of the cluster
 
     def apply(self, index: int, data: bytes) -> MetaChange:
@@ -154,11 +67,11 @@ class MetaMachine:
         elif op == OP_UPDATE:
             self._update(index, entry, change)
         elif op == OP_DELETE:
-            assignment = self.streams.pop(entry["name"], None)
+            assignment = self.streams.get(entry["name"])
             if assignment is None:
                 change.error = STREAM_NOT_FOUND
             else:
-                del self.by_group[assignment.group]
+                self._remove(assignment)
                 change.deleted_beside = self._delete_beside(assignment)
                 assignment.reply, assignment.origin = entry["reply"], entry["origin"]
                 assignment.teller = entry.get("teller", "")
@@ -185,7 +98,7 @@ class MetaMachine:
         if config.name in self.streams:
             change.error = STREAM_NAME_EXIST
             return
-        if self.overlapping(config, ""):
+        if self.is_taken(config, ""):
             change.error = STREAM_SUBJECT_OVERLAP
             return
         peers, created, reply, origin = entry["peers"], entry["time"], entry["reply"], entry["origin"]
@@ -214,8 +127,7 @@ class MetaMachine:
         """A dead-letter stream goes with the group it lives in."""
         assignment = self._beside(host)
         if assignment is not None:
-            del self.streams[assignment.config.name]
-            del self.by_group[assignment.group]
+            self._remove(assignment)
         return assignment
 
     def _update(self, index: int, entry: dict[str, object], change: MetaChange) -> None:
@@ -223,7 +135,7 @@ class MetaMachine:
         assignment = self.streams.get(config.name)
         if assignment is None:
             change.error = STREAM_NOT_FOUND
-        elif self.overlapping(config, config.name):
+        elif self.is_taken(config, config.name):
             change.error = STREAM_SUBJECT_OVERLAP
         else:
             reply, origin = entry["reply"], entry["origin"]
@@ -237,7 +149,10 @@ class MetaMachine:
                 assignment.exclude(str(entry.get("excluded") or ""), config.num_replicas)
                 if entry.get("refounds") is True:
                     assignment.refound()
+                self.shares.forget()
+            self._own(assignment, False)
             assignment.config = config
+            self._own(assignment, True)
             assignment.revision = index
             assignment.reply = reply
             assignment.origin = origin
@@ -283,6 +198,7 @@ class MetaMachine:
             change.moved.append(assignment)
 
     def _replace(self, index: int, old: str, new: str, change: MetaChange) -> None:
+        self.shares.forget()
         for assignment in self.streams.values():
             assignment.leaving = [peer for peer in assignment.leaving if peer != old]
             if old in assignment.peers and new not in assignment.peers:
@@ -302,17 +218,34 @@ class MetaMachine:
     def _add(self, assignment: Assignment) -> None:
         self.streams[assignment.config.name] = assignment
         self.by_group[assignment.group] = assignment
+        self._own(assignment, True)
+        self.shares.began(assignment)
 
-    def overlapping(self, config: StreamConfig, except_name: str) -> str:
-        """The name of a stream whose subjects overlap with `config`'s; "" when there is none."""
-        for name, assignment in self.streams.items():
-            if name == except_name:
-                continue
-            for mine in config.subjects:
-                for other in assignment.config.subjects:
-                    if overlaps(mine.encode(), other.encode()):
-                        return name
-        return ""
+    def _remove(self, assignment: Assignment) -> None:
+        del self.streams[assignment.config.name]
+        del self.by_group[assignment.group]
+        self._own(assignment, False)
+        self.shares.ended(assignment)
+
+    def _own(self, assignment: Assignment, owns: bool) -> None:
+        """The stream owns the subjects of its configuration, or no longer."""
+        config = assignment.config
+        for subject in config.subjects:
+            if owns:
+                self._subjects.add(subject.encode(), config.name)
+            else:
+                self._subjects.remove(subject.encode(), config.name)
+
+    def is_taken(self, config: StreamConfig, but: str) -> bool:
+        """Whether subjects of `config` overlap with those of a stream other than `but`."""
+        for subject in config.subjects:  # noqa: SIM110 (a generator is slow under mypyc)
+            if self._subjects.is_taken(subject.encode(), but):
+                return True
+        return False
+
+    def owners(self, pattern: bytes) -> list[str]:
+        """Names of the streams that own a subject which `pattern` matches, those still being restored too; sorted."""
+        return sorted(set(self._subjects.owners(pattern)))
 
     def config_of(self, name: str) -> StreamConfig | None:
         """A stream's configuration; None when there is no such stream."""
@@ -327,21 +260,6 @@ class MetaMachine:
     def holds(self, peer: str) -> bool:
         """Whether a peer holds a stream, or has not left it yet."""
         return any(peer in found.peers or peer in found.leaving for found in self.streams.values())
-
-    def held(self) -> dict[str, int]:
-        """How many streams each peer holds."""
-        counts: dict[str, int] = {}
-        for assignment in self.streams.values():
-            for peer in assignment.peers if assignment.host == 0 else []:
-                counts[peer] = counts.get(peer, 0) + 1
-        return counts
-
-    def led(self) -> dict[str, int]:
-        """How many streams each peer was chosen to lead."""
-        counts: dict[str, int] = {}
-        for assignment in [each for each in self.streams.values() if each.host == 0]:
-            counts[assignment.peers[0]] = counts.get(assignment.peers[0], 0) + 1
-        return counts
 
     def snapshot(self) -> bytes:
         """The whole state."""
@@ -368,7 +286,7 @@ class MetaMachine:
             ]
             for _, a in sorted(self.streams.items())
         ]
-        return _encode(
+        return encode_entry(
             {"names": self.names, "next_group": self.next_group, "streams": streams, "removed": self.removed}
         )
 
@@ -378,8 +296,10 @@ class MetaMachine:
         self.names = dict(sorted(state["names"].items()))
         self.next_group = state["next_group"]
         self.removed = state.get("removed", [])
-        self.streams = {}
-        self.by_group = {}
+        self.streams.clear()
+        self.by_group.clear()
+        self.shares.forget()
+        self._subjects = SubjectOwners()
         for row in state["streams"]:
             config, group, peers, created_ns, revision, founding_config, created_revision = row[:7]
             founders, is_refounded = (row[7], row[8]) if len(row) > 7 else (peers, False)

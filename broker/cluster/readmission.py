@@ -19,8 +19,9 @@ from broker.cluster.engine import Engine
 from broker.cluster.forward import REQUEST
 from broker.cluster.group import RaftGroup
 from broker.cluster.identity import META_GROUP
-from broker.cluster.meta import MetaMachine, peers_op, replace_op
+from broker.cluster.meta import MetaMachine
 from broker.cluster.meta_group import MetaGroup
+from broker.cluster.meta_ops import peers_op, replace_op
 from broker.cluster.removal import Removals
 from broker.cluster.replicas import change_members
 from broker.cluster.stream_group import StreamGroup
@@ -29,6 +30,7 @@ from raft.membership import ADD_LEARNER, PROMOTE
 from raft.quorum import majority
 
 STEP_NS: Final = 200_000_000
+LOOKS_MAX: Final = 1024  # groups that are looked at in a step; where there are more, each has its turn
 SETTLED_PREFIX: Final = b"$TMQ.SETTLED."
 
 
@@ -43,6 +45,7 @@ class Readmission:
         self._links: Final = links
         self._next_ns: int = 0
         self._told: dict[int, bool] = {}
+        self._round: list[int] = []  # groups still to be looked at before it begins again
 
     def tick(self, now_ns: int) -> None:
         """50 ms passed."""
@@ -54,8 +57,14 @@ class Readmission:
             return
         self.removals.tick(self._engine.groups, now_ns)
         connected = [self._links.peer, *self._links.links]
-        for group in self._assignments.groups.values():
-            if group.assignment.host:
+        groups = self._assignments.groups
+        if not self._round:
+            self._round = list(groups)
+        looked_at = self._round[-LOOKS_MAX:]
+        del self._round[-LOOKS_MAX:]
+        for group_id in looked_at:
+            group = groups.get(group_id)
+            if group is None or group.assignment.host:
                 continue  # dead letters are where their host is
             self._tell_lost_quorum(group, meta.machine)
             if group.is_leader and group.is_current():
@@ -114,7 +123,7 @@ class Readmission:
         membership = meta.membership()
         machine = meta.machine
         voters = {machine.names[peer]: peer for peer in membership.voters if peer in machine.names}
-        for old in sorted(machine.held()):
+        for old in sorted(machine.shares.held()):
             new = voters.get(machine.names.get(old, ""), "")
             if new and not membership.contains(old):
                 meta.propose(replace_op(old, new), None)

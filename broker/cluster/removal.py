@@ -43,17 +43,17 @@ class Removals:
 
     def __init__(self, links: LinkTable) -> None:
         self._links: Final = links
-        self._reports: dict[tuple[int, str], Report] = {}
+        self._reports: dict[int, dict[str, Report]] = {}  # by group and peer
 
     def reported(self, group: RaftGroup, peer: str, nonce: int, now_ns: int) -> None:
         """A peer says that its replica is damaged. `nonce` names this loss: another one is another loss."""
         raft = group.raft
         if not group.is_leader or group.failed:
             return
-        key = (group.id, peer)
-        report = self._reports.get(key)
+        reports = self._reports.setdefault(group.id, {})
+        report = reports.get(peer)
         if report is None or report.nonce != nonce or report.term != raft.term:
-            report = self._reports[key] = Report(nonce, raft.term, raft.last_index + 1)
+            report = reports[peer] = Report(nonce, raft.term, raft.last_index + 1)
             raft.peer_forgot(peer)
             group.touch()
         report.heard_ns = now_ns
@@ -63,11 +63,8 @@ class Removals:
     def unwanted(self, group: RaftGroup) -> list[str]:
         """Peers that must leave the group before they may come in again."""
         term = group.raft.term
-        return [
-            peer
-            for (group_id, peer), report in self._reports.items()
-            if group_id == group.id and report.index == 0 and report.term == term
-        ]
+        reports = self._reports.get(group.id, {})
+        return [peer for peer, report in reports.items() if report.index == 0 and report.term == term]
 
     def wanted(self, group: RaftGroup, peers: Collection[str]) -> list[str]:
         """These peers, without those that must leave first."""
@@ -76,13 +73,16 @@ class Removals:
 
     def tick(self, groups: dict[int, RaftGroup], now_ns: int) -> None:
         """Tell those that are out by now; forget those that say nothing any more."""
-        for key, report in list(self._reports.items()):
-            group = groups.get(key[0])
-            is_old = now_ns - report.heard_ns > FORGET_NS
-            if is_old or group is None or not group.is_leader or group.raft.term != report.term:
-                del self._reports[key]
-            elif report.index == 0:
-                self._settle(group, key[1], report)
+        for group_id, reports in list(self._reports.items()):
+            group = groups.get(group_id)
+            for peer, report in list(reports.items()):
+                is_old = now_ns - report.heard_ns > FORGET_NS
+                if is_old or group is None or not group.is_leader or group.raft.term != report.term:
+                    del reports[peer]
+                elif report.index == 0:
+                    self._settle(group, peer, report)
+            if not reports:
+                del self._reports[group_id]
 
     def _settle(self, group: RaftGroup, peer: str, report: Report) -> None:
         raft = group.raft

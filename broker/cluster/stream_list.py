@@ -14,7 +14,6 @@ from broker.cluster.assignments import Assignments
 from broker.cluster.forward import REQUEST
 from broker.cluster.resources import reserved_bytes
 from broker.cluster.turn_clock import TurnClock
-from broker.core.subjects import collides
 from broker.jetstream.api.requests import is_lone
 from broker.jetstream.api_errors import ApiError
 from broker.jetstream.api_types import (
@@ -215,16 +214,10 @@ def matching_streams(assignments: Assignments, fields: dict[str, object]) -> lis
     """Names of the streams whose subjects overlap with `fields["subject"]`, or of all; sorted."""
     meta = assignments.meta
     assert meta is not None
+    machine = meta.machine
     subject = fields.get("subject")
-    names = sorted([name for name in meta.machine.streams if meta.machine.shown(name) is not None])
-    if not subject:
-        return names
-    wanted = str(subject).encode()
-    return [
-        name
-        for name in names
-        if any(collides(own.encode(), wanted) for own in meta.machine.streams[name].config.subjects)
-    ]
+    names = machine.owners(str(subject).encode()) if subject else sorted(machine.streams)
+    return [name for name in names if machine.shown(name) is not None]
 
 
 def page_offset(fields: dict[str, object], total: int) -> int:
