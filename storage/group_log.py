@@ -12,7 +12,7 @@ from typing import Final
 from storage.disk import Disk
 from storage.errors import CorruptLog, DamagedRange
 from storage.open_files import OpenFiles
-from storage.wal_batch import log_path
+from storage.wal_batch import RECORD_LENGTH, log_path
 
 OFFSET_BITS: Final = 32
 OFFSET_MASK: Final = (1 << OFFSET_BITS) - 1
@@ -114,6 +114,10 @@ class GroupLog:
                 data = self._read_file(index, slot)
             records.append(LogRecord(index, self._terms[slot], self._kinds[slot], data))
         return records
+
+    def weight(self) -> int:
+        """Bytes that its entries take in the log's files, about."""
+        return RECORD_LENGTH * (len(self._lengths) - self._skip) + sum(self._lengths[self._skip :])
 
     def has_kind(self, kind: int) -> bool:
         """Is there an entry of this kind?"""

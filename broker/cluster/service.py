@@ -282,6 +282,8 @@ class JetStreamService:
             self.engine.batches.job_done(job, error)
         elif isinstance(job, CheckpointJob):
             self.checkpoints.done(job, error)
+            if not self._stopping:
+                self.jobs.extend(self.checkpoints.more())
         elif isinstance(job, InstallJob):
             self._installed(job, error)
         elif isinstance(job, VerifyJob):

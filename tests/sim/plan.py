@@ -89,6 +89,7 @@ class Plan:
     quiet_ns: int = 700_000_000  # mean time between faults
     pause_ns: int = 80_000_000  # mean time between a publisher's messages
     log_file_bytes: int = 64 * 1024
+    small_log_bytes: int = 0  # groups with less in the log write it once more instead of making checkpoints
     sync_interval_ns: int = 0  # 0: everything is synced before it is acknowledged
     nodes: list[str] = field(default_factory=lambda: ["n1", "n2", "n3"])
 
@@ -151,7 +152,7 @@ def plans() -> list[Plan]:
             StreamPlan("S", publishers=1, plain=0, consumers=0),
             StreamPlan("W", work_queue=True, publishers=1, plain=0, consumers=1),
             StreamPlan("O", replicas=1, publishers=1, plain=0, consumers=0),
-        ]),
+        ], log_file_bytes=16 * 1024, small_log_bytes=6 * 1024),
         Plan("checkpoints", [StreamPlan("S", consumers=0)], log_file_bytes=8 * 1024),
         Plan("key value", [key_value()]),
         Plan("push", [

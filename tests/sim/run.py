@@ -95,6 +95,9 @@ class Cluster:
         def make(machine: Machine) -> BrokerNode:
             node = BrokerNode(options, disk, random.Random(rng.getrandbits(64)), f"{name}-{machine.boots}")
             node.clock.set(self.world.now_ns, machine.wall_ns())
+            if self.plan.small_log_bytes:
+                assert node.jetstream is not None
+                node.jetstream.checkpoints.small_bytes = self.plan.small_log_bytes
             return node
 
         machine = Machine(self.world, name, disk, make, self.checks)
