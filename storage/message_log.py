@@ -168,6 +168,7 @@ class MessageLog(MessageQueries):
         subject = frame.subject(row)
         size = self._size(len(subject), frame.header_lengths[row], frame.data_lengths[row])
         self._forget(subject, sequence, frame.previous[row])
+        self.deletions.add(sequence, subject)
         self.messages -= 1
         self.bytes -= size
         block_number = self.block_at(sequence)
@@ -229,6 +230,7 @@ class MessageLog(MessageQueries):
                 subject = frame.subject(row)
                 freed += self._size(len(subject), frame.header_lengths[row], frame.data_lengths[row])
                 forget_message(self.index, subject, sequence, 0, False)
+                self.deletions.add(sequence, subject)
                 removed += 1
         block.live -= removed
         self.messages -= removed
@@ -242,6 +244,7 @@ class MessageLog(MessageQueries):
             self._drop_block(number)
         self.index.clear()
         self.missing.clear()
+        self.deletions.lose(self.messages)
         self.messages = 0
         self.bytes = 0
         self.first_sequence = first

@@ -8,6 +8,7 @@ from mypy_extensions import mypyc_attr
 
 from storage.block import Block
 from storage.block_index import FrameRows
+from storage.deletions import Deletions
 from storage.errors import CorruptBlock
 from storage.sequence_set import SequenceSet
 from storage.subject_index import SubjectIndex
@@ -28,6 +29,7 @@ class MessageRows:
         self.blocks: list[Block] = []
         self.missing: SequenceSet = SequenceSet()
         self.index: SubjectIndex = {}
+        self.deletions: Deletions = Deletions()
 
     def load_frame(self, block: Block, number: int) -> FrameRows:
         """A frame's rows, from memory or from the file. Raises CorruptBlock."""

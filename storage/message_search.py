@@ -21,6 +21,7 @@ CHAIN_STEP: Final = 16
 BOUNDS_AFTER: Final = 4096
 FEW_SUBJECTS: Final = 64
 FEW_MATCHES: Final = 16
+SCAN_SHARE: Final = 4  # reading a row costs less than asking so many subjects of the index
 CHAIN_COST: Final = 16  # following the chain costs about as much a message as scanning this many
 NOT_FOUND: Final = 0
 CHAIN_BROKEN: Final = -1
@@ -300,6 +301,8 @@ def count_literal(rows: MessageRows, subject: bytes, state: SubjectState, start:
 
 def count_match(rows: MessageRows, start: int, matcher: SubjectMatcher) -> int:
     """Live matches of a pattern at or behind `start`: all of them, or the smaller side by scanning."""
+    if (rows.last_sequence - start) * SCAN_SHARE < len(rows.index):
+        return count_scan(rows, start, rows.last_sequence, None, matcher)  # cheaper than asking every subject
     total = 0
     low = rows.last_sequence + 1
     high = 0

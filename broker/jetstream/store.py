@@ -42,6 +42,16 @@ class StoredMessage(Protocol):
     def data(self) -> bytes: ...
 
 
+class Deletions(Protocol):
+    """Messages that were removed; `total`: how many ever."""
+
+    @property
+    def total(self) -> int: ...
+
+    def since(self, total: int) -> list[tuple[int, Bytes]] | None:
+        """Which, since `total` was read; None when that is not known any more."""
+
+
 class MessageStore(Protocol):
     """The messages of one stream. An empty store has first_sequence = last_sequence + 1."""
 
@@ -61,6 +71,8 @@ class MessageStore(Protocol):
     def num_deleted(self) -> int: ...
     @property
     def num_subjects(self) -> int: ...
+    @property
+    def deletions(self) -> Deletions: ...
 
     def append_batch(
         self,
@@ -79,6 +91,9 @@ class MessageStore(Protocol):
 
     def skip_to(self, last_sequence: int) -> None:
         """Let the last sequence grow without messages."""
+
+    def is_live(self, sequence: int) -> bool:
+        """Whether there is a message with this sequence."""
 
     def get(self, sequence: int) -> StoredMessage | None:
         """The message, None when there is none."""

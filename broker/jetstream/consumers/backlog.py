@@ -1,11 +1,13 @@
 """What of the stream is still ahead of a consumer: the next message, and exactly how many there are.
 
 The leader's view; the replicated fact is only the last delivered sequence. `next_sequence` runs over messages that do
-not concern the consumer, so that nothing is looked at twice. The count is kept up by looking at new messages only; it
-is taken anew when messages that might have been counted were removed.
+not concern the consumer, so that nothing is looked at twice. The count is kept up by looking at new and at deleted
+messages only; it is taken anew when these are too many.
 
 Invariants: after `refresh`, `ahead` = live matching messages at or behind `next_sequence`.
 """
+
+from bisect import bisect_left
 
 from broker.core.subjects import SubjectMatcher
 from broker.jetstream.consumers.consumer import Consumer
@@ -45,33 +47,55 @@ class Backlog:
         store = self.store
         consumer = self.consumer
         last = store.last_sequence
-        first = store.first_sequence
-        deleted = store.num_deleted
+        deleted = store.deletions.total
         following = max(self.next_sequence, consumer.delivered_stream + 1)
         if following != self.next_sequence:
             self.next_sequence = following
             self.counted_last = -1
         if following > last:
             self.ahead = 0
-        elif consumer.skip_list:
-            self.ahead = self._count_skip_list(last)
-        elif consumer.matcher is None and deleted == 0:
-            self.ahead = last - max(following, first) + 1
-        elif self.counted_last < 0 or deleted != self.counted_deleted or first > following:
-            self.ahead = store.count_from(following, consumer.matcher)
+        elif consumer.matcher is None and not consumer.skip_list:
+            self.ahead = store.count_from(following, None)
+        elif self.counted_last < 0 or not self._uncount(deleted):
+            self.ahead = self._count_list() + store.count_from(max(following, self._behind_list()), consumer.matcher)
         elif last > self.counted_last:
             self.ahead += store.count_from(max(self.counted_last + 1, following), consumer.matcher)
         self.counted_last = last
         self.counted_deleted = deleted
 
-    def _count_skip_list(self, last: int) -> int:
+    def _uncount(self, deleted: int) -> bool:
+        """Take out what was counted and has been deleted since; False when it must be counted anew."""
+        if deleted == self.counted_deleted:
+            return True
+        gone = self.store.deletions.since(self.counted_deleted)
+        if gone is None:
+            return False
+        behind = self._behind_list()
+        for sequence, subject in gone:
+            if self.next_sequence <= sequence <= self.counted_last:
+                if self._is_listed(sequence) if sequence < behind else self.consumer.matches(subject):
+                    self.ahead -= 1
+        return True
+
+    # The list of a consumer that begins with the last message of each subject.
+
+    def _behind_list(self) -> int:
+        """Where every message counts."""
+        skip_list = self.consumer.skip_list
+        return skip_list[-1] + 1 if skip_list else 0
+
+    def _is_listed(self, sequence: int) -> bool:
+        skip_list = self.consumer.skip_list
+        at = bisect_left(skip_list, sequence)
+        return at < len(skip_list) and skip_list[at] == sequence
+
+    def _count_list(self) -> int:
         skip_list = self.consumer.skip_list
         count = 0
-        for sequence in skip_list:
-            if sequence >= self.next_sequence and self.store.get(sequence) is not None:
+        for at in range(bisect_left(skip_list, self.next_sequence), len(skip_list)):
+            if self.store.is_live(skip_list[at]):
                 count += 1
-        behind = max(skip_list[-1] + 1, self.next_sequence)
-        return count + (self.store.count_from(behind, self.consumer.matcher) if behind <= last else 0)
+        return count
 
     def next_message(self) -> StoredMessage | None:
         """The next message for this consumer, None when there is none yet. Does not take it."""
