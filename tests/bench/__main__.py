@@ -116,10 +116,10 @@ def run_setting(
     return results
 
 
-def load(cluster: Cluster, name: str, count: int, size: int) -> dict[str, Any] | None:
-    """One run of the load generator; None when it failed, said on stderr."""
+def load(cluster: Cluster, name: str, count: int, size: int, replicas: int = 0) -> dict[str, Any] | None:
+    """One run of the load generator; None when it failed, said on stderr. `replicas` 0: as many as there are nodes."""
     command = [str(LOAD), "-server", ",".join(cluster.urls), "-row", name, "-count", str(count), "-size", str(size)]
-    done = subprocess.run([*command, "-replicas", str(len(cluster.nodes))], capture_output=True, text=True)
+    done = subprocess.run([*command, "-replicas", str(replicas or len(cluster.nodes))], capture_output=True, text=True)
     if done.returncode:
         progress(f"{name} failed on {cluster.nodes[0].program.title}: {done.stderr.strip()}")
         return None

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 RATE = "msgs/s"
+MEGABYTES = "MB/s"
 P50 = "p50 µs"
+OBJECT_BYTES = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,43 @@ def jetstream_rows(setting: Setting, floor: float) -> list[Row]:
     return rows
 
 
+def interface_rows(setting: Setting, promise: str, floor: float) -> list[Row]:
+    """What is written through JetStream's other interfaces, where it matters when the log is synced."""
+
+    def row(load: str, title: str, unit: str, count: int, size: int = 128) -> Row:
+        return Row(
+            f"{setting.key}-{load}", f"R3 {promise}, {title}", setting, load, unit, count, count // 10, floor, size
+        )
+
+    return [
+        row("kv_put", "KV put", P50, 1000),
+        row("kv_watch", "KV put → watcher", P50, 1000),
+        row("object_put", "object put, 8 MB", MEGABYTES, 10, OBJECT_BYTES),
+        row("atomic", "atomic batches of 100", RATE, 50_000),
+        row("fast", "fast batch", RATE, 200_000),
+        row("mirror", "mirror catches up", RATE, 100_000),
+        row("source", "source catches up", RATE, 100_000),
+    ]
+
+
+def reading_rows(setting: Setting, floor: float) -> list[Row]:
+    """What is only read: no sync is waited for."""
+
+    def row(load: str, title: str, unit: str, count: int, size: int = 128) -> Row:
+        return Row(f"{setting.key}-{load}", f"R3, {title}", setting, load, unit, count, count // 10, floor, size)
+
+    return [
+        row("ordered_push", "ordered push", RATE, 200_000),
+        row("kv_get", "KV get", P50, 2000),
+        row("object_get", "object get, 8 MB", MEGABYTES, 10, OBJECT_BYTES),
+        row("direct_get", "direct get", P50, 2000),
+        row("direct_batch", "direct get, batches of 500", RATE, 100_000),
+        row("push_1", "publish → 1 push consumer", RATE, 100_000),
+        row("push_100", "publish → 100 push consumers (deliveries)", RATE, 3_000),
+        row("push_500", "publish → 500 push consumers (deliveries)", RATE, 600),
+    ]
+
+
 ROWS = [
     Row("core-pub", "core publish", SINGLE_LAZY, "core_pub", RATE, 2_000_000, 200_000, 0.5),
     Row("core-pubsub", "core publish → 1 subscriber", SINGLE_LAZY, "pubsub", RATE, 1_000_000, 100_000, 0.5),
@@ -69,6 +108,10 @@ ROWS = [
     *jetstream_rows(SINGLE_DURABLE, 0.5),
     *jetstream_rows(CLUSTER_LAZY, 1.0),
     *jetstream_rows(CLUSTER_DURABLE, 2.0),
+    *reading_rows(CLUSTER_LAZY, 0.5),
+    *interface_rows(CLUSTER_LAZY, "lazy", 0.5),
+    *interface_rows(CLUSTER_DURABLE, "durable", 1.0),
+    Row("lookup", "last of one of 1 M subjects", SINGLE_LAZY, "lookup", P50, 1_000_000, 100_000, 0.5),
 ]
 
 # Memory of a fresh three-node cluster, in megabytes a node: idle, and added by idle durable consumers on an R3 stream.

@@ -132,6 +132,17 @@ class Node:
         """SIGKILL, and wait until the process is gone."""
         self._end(signal.SIGKILL)
 
+    @property
+    def pid(self) -> int:
+        """Of the process, which was started."""
+        assert self.process is not None
+        return self.process.pid
+
+    def ask_to_stop(self) -> None:
+        """SIGTERM; `stop` waits for what comes of it."""
+        if self.running():
+            os.kill(self.pid, signal.SIGTERM)
+
     def stop(self) -> None:
         """SIGTERM, and SIGKILL where that is not heard within ten seconds."""
         self._end(signal.SIGTERM)

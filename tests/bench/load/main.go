@@ -20,7 +20,7 @@ import (
 type Result struct {
 	Row    string  `json:"row"`
 	Count  int     `json:"count"`
-	Rate   float64 `json:"rate,omitempty"`   // operations a second
+	Rate   float64 `json:"rate,omitempty"`   // operations a second; megabytes of objects
 	P50us  float64 `json:"p50_us,omitempty"` // microseconds
 	P99us  float64 `json:"p99_us,omitempty"`
 	Errors int     `json:"errors"`
@@ -43,6 +43,41 @@ var rows = map[string]func(*Load) (Result, error){
 	"js_async":  (*Load).jsAsync,
 	"fetch_ack": (*Load).fetchAck,
 	"idle":      (*Load).idleConsumers,
+
+	"ordered_push": (*Load).orderedPush,
+	"push_1":       func(l *Load) (Result, error) { return l.pushFanOut(1) },
+	"push_100":     func(l *Load) (Result, error) { return l.pushFanOut(100) },
+	"push_500":     func(l *Load) (Result, error) { return l.pushFanOut(500) },
+	"mirror":       (*Load).mirror,
+	"source":       (*Load).source,
+	"atomic":       (*Load).atomicBatches,
+	"fast":         (*Load).fastBatch,
+	"direct_get":   (*Load).directGet,
+	"direct_batch": (*Load).directBatch,
+	"lookup":       (*Load).lookup,
+	"kv_put":       (*Load).kvPut,
+	"kv_get":       (*Load).kvGet,
+	"kv_watch":     (*Load).kvWatch,
+	"object_put":   (*Load).objectPut,
+	"object_get":   (*Load).objectGet,
+
+	"many_streams":       (*Load).manyStreams,
+	"delete_streams":     (*Load).deleteStreams,
+	"touch_streams":      (*Load).touchStreams,
+	"list_streams":       (*Load).listStreams,
+	"account_info":       (*Load).accountInfo,
+	"many_consumers":     (*Load).manyConsumers,
+	"use_consumers":      (*Load).useConsumers,
+	"list_consumers":     (*Load).listConsumers,
+	"fill_subjects":      (*Load).fillSubjects,
+	"page_subjects":      (*Load).pageSubjects,
+	"filtered_consumers": (*Load).filteredConsumers,
+	"rewrite_subjects":   (*Load).rewriteSubjects,
+	"large":              (*Load).large,
+	"pending_fill":       (*Load).pendingFill,
+	"pending_fetch":      (*Load).pendingFetch,
+	"pending_ack":        (*Load).pendingAck,
+	"pending_leader":     (*Load).pendingLeader,
 }
 
 func main() {
@@ -105,7 +140,10 @@ func (l *Load) js(ctx context.Context) (*nats.Conn, jetstream.JetStream, jetstre
 		return nil, nil, nil, err
 	}
 	_ = js.DeleteStream(ctx, "BENCH")
-	config := jetstream.StreamConfig{Name: "BENCH", Subjects: []string{"bench.js"}, Replicas: l.replicas, Storage: jetstream.FileStorage}
+	config := jetstream.StreamConfig{
+		Name: "BENCH", Subjects: []string{"bench.js"}, Replicas: l.replicas, Storage: jetstream.FileStorage,
+		AllowDirect: true, AllowAtomicPublish: true, AllowBatchPublish: true,
+	}
 	stream, err := js.CreateStream(ctx, config)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("create stream: %w", err)
