@@ -24,8 +24,9 @@ from broker.jetstream.api_errors import (
 from broker.jetstream.backups.restore_apply import apply_restore
 from broker.jetstream.config.source_config import sources_of
 from broker.jetstream.config.stream_config import RETENTION_INTEREST, RETENTION_LIMITS, StreamConfig
-from broker.jetstream.consumers.consumer import Consumer, restore_consumer
+from broker.jetstream.consumers.consumer import Consumer
 from broker.jetstream.consumers.consumer_apply import apply_consumer_op
+from broker.jetstream.consumers.consumer_bytes import ConsumerBytes, decode_consumer
 from broker.jetstream.consumers.dead_letter import decode_stream, decode_stream_end
 from broker.jetstream.consumers.dead_letter_apply import apply_dead_letters, has_waiting, settle_waiting
 from broker.jetstream.effects import EffectSink
@@ -66,7 +67,8 @@ from broker.jetstream.sources.sourced_apply import apply_sourced
 from broker.jetstream.store import SEQUENCE_MAX, MessageStore, StoreMaker
 from broker.jetstream.stream_state import StreamState
 
-SNAPSHOT_VERSION: Final = 1
+SNAPSHOT_VERSION: Final = 2
+READABLE_VERSIONS: Final = (1, 2)
 
 
 class StreamMachine(StreamState):
@@ -77,6 +79,7 @@ class StreamMachine(StreamState):
         self.stores: StoreMaker | None = None  # given before anything is restored or applied
         self.dead: StreamMachine | None = None
         self.dead_group: int = 0
+        self._consumer_bytes: Final = ConsumerBytes()
         if config.first_sequence > 1 and store.last_sequence == 0:
             store.skip_to(min(config.first_sequence, SEQUENCE_MAX) - 1)
 
@@ -168,7 +171,7 @@ class StreamMachine(StreamState):
             enforce_subject_limits(self, sink)
         enforce_limits(self)
         for consumer in self.consumers.values():
-            consumer.config.num_replicas = min(consumer.config.num_replicas, config.num_replicas)
+            consumer.limit_replicas(config.num_replicas)
         if config.retention == RETENTION_INTEREST and before.retention != RETENTION_INTEREST:
             drop_unneeded(self, None)
         sink.config_changed()
@@ -231,7 +234,6 @@ class StreamMachine(StreamState):
 
     def snapshot(self) -> bytes:
         """Everything but the messages: what blocks cannot tell of the store is in it."""
-        consumers = [self.consumers[name].snapshot() for name in self.consumers]
         state: dict[str, object] = {
             "version": SNAPSHOT_VERSION,
             "config": self.config.to_json(),
@@ -243,7 +245,7 @@ class StreamMachine(StreamState):
             "ttl": self.ttl.snapshot(),
             "sources": self.sources.snapshot(),
             "schedules": self.schedules.snapshot(),
-            "consumers": consumers,
+            "consumers": self._consumer_bytes.encode(self.consumers),
             "dead": None if self.dead is None else [self.dead_group, self.dead.snapshot()],
             "store": self.store.state_bytes(),
         }
@@ -259,8 +261,8 @@ class StreamMachine(StreamState):
     def restore(self, snapshot: bytes) -> None:
         """Replace everything by what a snapshot says; the store must have been opened with its `store_state`."""
         state: dict[str, Any] = cbor2.loads(snapshot)
-        if state["version"] != SNAPSHOT_VERSION:
-            raise ValueError(f"stream snapshot of version {state['version']}; this program reads {SNAPSHOT_VERSION}")
+        if state["version"] not in READABLE_VERSIONS:
+            raise ValueError(f"stream snapshot of version {state['version']}; this program reads {READABLE_VERSIONS}")
         config = StreamConfig.from_json(state["config"])
         assert isinstance(config, StreamConfig), config
         self.set_config(config)
@@ -277,7 +279,7 @@ class StreamMachine(StreamState):
         self._restore_dead(state["dead"])
         self.consumers = {}
         for entry in state["consumers"]:
-            consumer = restore_consumer(config.name, entry)
+            consumer = decode_consumer(config.name, entry)
             self.consumers[consumer.name] = consumer
 
     def _restore_dead(self, state: list[Any] | None) -> None:

@@ -82,6 +82,13 @@ class Consumer:
         filters = config.filters()
         self.matcher = SubjectMatcher(filters) if filters else None
 
+    def limit_replicas(self, most: int) -> None:
+        """The stream has that many."""
+        if self.config.num_replicas > most:
+            config = config_from_json(self.config.to_json())
+            config.num_replicas = most
+            self.config = config
+
     def start_at(self, next_sequence: int) -> None:
         """The first message to be considered."""
         self.delivered_stream = next_sequence - 1
