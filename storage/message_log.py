@@ -87,7 +87,11 @@ class MessageLog(MessageQueries):
         at: i64 = 0
         for position, length in zip(positions, subject_lengths):  # noqa: B905 (mypyc compiles the plain form)
             start: i64 = position
-            previous[at] = note_message(index, raw[start : start + length], sequence)
+            subject = raw[start : start + length]
+            distance = note_message(index, subject, sequence)
+            previous[at] = distance
+            if distance == NO_PREVIOUS:
+                self.order.added(subject)
             at += 1  # noqa: SIM113
             sequence += 1
         return previous
@@ -101,6 +105,8 @@ class MessageLog(MessageQueries):
     ) -> None:
         """One message, whose subject and data `raw` is."""
         distance = note_message(self.index, raw[:subject_length], sequence)
+        if distance == NO_PREVIOUS:
+            self.order.added(raw[:subject_length])
         self._extend(sequence, 1, timestamp_ns)
         self.bytes += self.message_cost + len(raw) + (self.header_cost if header_length else 0)
         self.pending_bytes += len(raw)
@@ -243,6 +249,7 @@ class MessageLog(MessageQueries):
             self.blocks[number].live = 0
             self._drop_block(number)
         self.index.clear()
+        self.order.forget()
         self.missing.clear()
         self.deletions.lose(self.messages)
         self.messages = 0

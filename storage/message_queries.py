@@ -12,6 +12,7 @@ from storage.message_search import (
     count_literal,
     count_match,
     last_literal,
+    matching,
     next_literal,
     next_match,
     previous_literal,
@@ -41,11 +42,15 @@ class MessageQueries(MessageRows):
         if matcher is not None and matcher.literal is not None:
             count = self.count_for(matcher.literal)
             return [(matcher.literal, count)] if count else []
-        result: list[tuple[bytes, int]] = []
-        for subject, state in self.index.items():
-            if matcher is None or matcher.matches(subject):
-                result.append((subject, int(state.count)))
-        return result
+        if matcher is None:
+            return [(subject, int(state.count)) for subject, state in self.index.items()]
+        return [(subject, int(state.count)) for subject, state in matching(self, matcher)]
+
+    def subjects_in_order(self, matcher: SubjectMatcher) -> list[bytes]:
+        """Subjects that match, in order; asked again for the next page of them, it does not sort again."""
+        if matcher.prefix or matcher.literal is not None:
+            return sorted([subject for subject, _count in self.subjects(matcher)])
+        return [subject for subject in self.order.all(self.index) if matcher.matches(subject)]
 
     def count_for(self, subject: bytes) -> int:
         """Messages of this subject."""

@@ -12,6 +12,7 @@ from storage.deletions import Deletions
 from storage.errors import CorruptBlock
 from storage.sequence_set import SequenceSet
 from storage.subject_index import SubjectIndex
+from storage.subject_order import SubjectOrder
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -29,6 +30,7 @@ class MessageRows:
         self.blocks: list[Block] = []
         self.missing: SequenceSet = SequenceSet()
         self.index: SubjectIndex = {}
+        self.order: SubjectOrder = SubjectOrder()
         self.deletions: Deletions = Deletions()
 
     def load_frame(self, block: Block, number: int) -> FrameRows:

@@ -15,6 +15,7 @@ from mypy_extensions import i64
 from storage.block_index import FAR, NO_PREVIOUS, FrameRows
 from storage.message_rows import MessageRows
 from storage.subject_index import SubjectMatcher, SubjectState
+from storage.subject_order import MANY_SUBJECTS
 
 SCAN_STEP: Final = 256
 CHAIN_STEP: Final = 16
@@ -34,6 +35,21 @@ def matches_memo(matcher: SubjectMatcher, subject: bytes, memo: dict[bytes, bool
         known = matcher.matches(subject)
         memo[subject] = known
     return known
+
+
+def matching(rows: MessageRows, matcher: SubjectMatcher) -> list[tuple[bytes, SubjectState]]:
+    """The subjects that match, in no particular order. Only those below the matcher's prefix are looked at."""
+    index = rows.index
+    found: list[tuple[bytes, SubjectState]] = []
+    if matcher.prefix and len(index) >= MANY_SUBJECTS:
+        for subject in rows.order.below(index, matcher.prefix):
+            if matcher.matches(subject):
+                found.append((subject, index[subject]))
+        return found
+    for subject, state in index.items():
+        if matcher.matches(subject):
+            found.append((subject, state))
+    return found
 
 
 def first_in_frame(
@@ -232,8 +248,8 @@ def next_match(rows: MessageRows, start: int, matcher: SubjectMatcher) -> int:
     low = last + 1
     high = 0
     matched: list[bytes] = []
-    for subject, state in rows.index.items():
-        if state.last >= start and matcher.matches(subject):
+    for subject, state in matching(rows, matcher):
+        if state.last >= start:
             matched.append(subject)
             low = min(low, max(start, state.first))
             high = max(high, state.last)
@@ -259,8 +275,8 @@ def previous_match(rows: MessageRows, start: int, matcher: SubjectMatcher) -> in
     low = start + 1
     high = 0
     matched: list[bytes] = []
-    for subject, state in rows.index.items():
-        if state.first <= start and matcher.matches(subject):
+    for subject, state in matching(rows, matcher):
+        if state.first <= start:
             matched.append(subject)
             low = min(low, state.first)
             high = max(high, min(start, state.last))
@@ -307,12 +323,11 @@ def count_match(rows: MessageRows, start: int, matcher: SubjectMatcher) -> int:
     low = rows.last_sequence + 1
     high = 0
     matched: list[bytes] = []
-    for subject, state in rows.index.items():
-        if matcher.matches(subject):
-            matched.append(subject)
-            total += state.count
-            low = min(low, state.first)
-            high = max(high, state.last)
+    for subject, state in matching(rows, matcher):
+        matched.append(subject)
+        total += state.count
+        low = min(low, state.first)
+        high = max(high, state.last)
     if start <= low or total == 0:
         return total
     if start > high:

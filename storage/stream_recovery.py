@@ -49,6 +49,7 @@ class Installation:
         self.state.put_into(log)
         log.blocks = self.log.blocks
         log.index = self.log.index
+        log.order.forget()
         log.next_block = max(log.next_block, self.log.next_block)
         log.pending_bytes = 0
 
@@ -127,6 +128,7 @@ def assemble(log: MessageLog, state: StreamState, blocks: list[LoadedBlock], dir
     state.put_into(log)
     log.blocks = []
     log.index = {}
+    log.order.forget()
     empty: list[LoadedBlock] = []
     messages = 0
     total = 0

@@ -13,10 +13,14 @@ from storage.block_index import FAR, NO_PREVIOUS
 
 
 class SubjectMatcher(Protocol):
-    """Which subjects are asked for. `literal` is the only subject that matches, or None."""
+    """Which subjects are asked for. `literal` is the only subject that matches, or None; all of them begin with
+    `prefix`, which is empty or ends in a dot."""
 
     @property
     def literal(self) -> bytes | None: ...
+
+    @property
+    def prefix(self) -> bytes: ...
 
     def matches(self, subject: bytes) -> bool:
         """Does the subject belong to it?"""

@@ -99,11 +99,23 @@ def collides(one: bytes, other: bytes) -> bool:
 overlaps = collides
 
 
+def _literal_part(pattern: list[bytes]) -> bytes:
+    """The tokens of a pattern before its first wildcard, each with a dot."""
+    part = b""
+    for token in pattern:
+        if token in (ANY, REST):
+            break
+        part += token + _DOT
+    return part
+
+
 class SubjectMatcher:
-    """One or more filters as one question. `literal` is the only subject that can match, where there is only one."""
+    """One or more filters as one question. `literal` is the only subject that can match, where there is only one;
+    `prefix`, up to a dot, is what all that match begin with, where there is one filter."""
 
     def __init__(self, filters: Sequence[str] | Sequence[bytes]) -> None:
         self.literal: bytes | None = None
+        self.prefix: bytes = b""
         self._literals: dict[bytes, bool] = {}
         self._patterns: list[list[bytes]] = []
         self._all: bool = False
@@ -118,6 +130,8 @@ class SubjectMatcher:
         if len(self._literals) == 1 and not self._patterns and not self._all:
             for subject in self._literals:
                 self.literal = subject
+        if len(self._patterns) == 1 and not self._literals and not self._all:
+            self.prefix = _literal_part(self._patterns[0])
 
     def matches(self, subject: bytes) -> bool:
         """Whether a literal subject passes."""

@@ -23,6 +23,10 @@ class SubjectMatcher(Protocol):
     def literal(self) -> bytes | None:
         """The one subject that matches, when there is only one."""
 
+    @property
+    def prefix(self) -> bytes:
+        """What all that match begin with, up to a dot; empty when not known."""
+
     def matches(self, subject: bytes) -> bool:
         """Whether a literal subject matches."""
 
@@ -112,6 +116,9 @@ class MessageStore(Protocol):
 
     def count_for(self, subject: Bytes) -> int:
         """Messages on a literal subject."""
+
+    def subjects_in_order(self, matcher: SubjectMatcher) -> list[Bytes]:
+        """Subjects that match, in order."""
 
     def subjects(self, matcher: SubjectMatcher) -> list[tuple[Bytes, int]]:
         """Subjects that match, with their counts."""

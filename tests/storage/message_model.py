@@ -8,15 +8,18 @@ class PrefixMatcher:
 
     literal: bytes | None = None
 
-    def __init__(self, prefix: bytes) -> None:
-        self.prefix = prefix
+    def __init__(self, start: bytes) -> None:
+        self.start = start
+        self.prefix = start if start.endswith(b".") else b""
 
     def matches(self, subject: bytes) -> bool:
-        return subject.startswith(self.prefix)
+        return subject.startswith(self.start)
 
 
 class LiteralMatcher:
     """Matches one subject."""
+
+    prefix = b""
 
     def __init__(self, subject: bytes) -> None:
         self.literal: bytes | None = subject

@@ -20,7 +20,7 @@ from storage.memory import MemoryStreamStore
 from storage.stream_store import FileStreamStore
 
 SUBJECTS = [b"a", b"b", b"orders.eu", b"orders.us", b"orders.eu.x", b"rare"]
-MATCHERS = [None, PrefixMatcher(b"orders"), PrefixMatcher(b"zzz"), PrefixMatcher(b""), *map(LiteralMatcher, SUBJECTS)]
+MATCHERS = [None, *map(PrefixMatcher, [b"orders", b"orders.", b"zzz", b""]), *map(LiteralMatcher, SUBJECTS)]
 SUBJECT = st.sampled_from(SUBJECTS)
 BLOCK_BYTES = 600
 FRAME_BYTES = 150

@@ -126,12 +126,13 @@ def _info(request: ApiRequest, leader: StreamLeader) -> ApiAnswer:
 
 def _add_subjects(state: dict[str, object], machine: StreamState, subject: str, offset: int) -> dict[str, object]:
     """Add one page of subjects with their counts; returns the paging fields."""
-    found = sorted(machine.store.subjects(SubjectMatcher([subject])))
+    store = machine.store
+    found = store.subjects_in_order(SubjectMatcher([subject]))
     if not found:
         return {}
     page = found[offset : offset + SUBJECT_DETAILS_MAX]
     if page:
-        state["subjects"] = {name.decode(errors="replace"): count for name, count in page}
+        state["subjects"] = {name.decode(errors="replace"): store.count_for(name) for name in page}
     return {"total": len(found), "offset": offset, "limit": SUBJECT_DETAILS_MAX}
 
 
