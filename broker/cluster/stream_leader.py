@@ -15,6 +15,7 @@ from broker.core.router import InterestWatcher, Router
 from broker.jetstream.api_errors import ApiError
 from broker.jetstream.consumers.consumer import Consumer
 from broker.jetstream.delivery.delivery_output import DeliveryOutput, OpWaiter
+from broker.jetstream.delivery.push import PushSubjects
 from broker.jetstream.effects import EffectSink
 from broker.jetstream.ops import SLOT_OWN
 
@@ -155,6 +156,7 @@ class PushWatcher(InterestWatcher):
         self._group: Final = group
         self._router: Final = router
         self._watched: dict[bytes, bool] = {}
+        self._pushes: PushSubjects | None = None  # whose subjects are watched
 
     def interest_changed(self, subject: bytes) -> None:
         self._group.delivery.interest_changed(subject)
@@ -162,14 +164,20 @@ class PushWatcher(InterestWatcher):
 
     def follow(self) -> None:
         """Watch exactly the deliver subjects there are."""
-        wanted = dict.fromkeys(self._group.delivery.pushes.subjects(), True)
-        for subject in self._watched:
-            if subject not in wanted:
+        pushes = self._group.delivery.pushes
+        changed = pushes.take_changed()
+        if pushes is not self._pushes:
+            changed.extend(self._watched)  # of a term that is over
+            self._pushes = pushes
+        for subject in changed:
+            if pushes.is_used(subject) == (subject in self._watched):
+                continue
+            if subject in self._watched:
+                del self._watched[subject]
                 self._router.unwatch(subject, self)
-        for subject in wanted:
-            if subject not in self._watched:
+            else:
+                self._watched[subject] = True
                 self._router.watch(subject, self)
-        self._watched = wanted
 
 
 class StreamOutput(DeliveryOutput):

@@ -11,7 +11,7 @@ from typing import Final
 
 from mypy_extensions import mypyc_attr
 
-from broker.core.subjects import is_literal, matches
+from broker.core.subjects import is_literal, literal_part, matches
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
@@ -84,7 +84,8 @@ class Watchers:
             for watcher in list(self._by_subject.get(pattern, [])):
                 watcher.interest_changed(pattern)
             return
+        prefix = literal_part(pattern.split(b"."))  # every client subscribes to `_INBOX.<its own>.*`
         for subject in list(self._by_subject):
-            if matches(pattern, subject):
+            if subject.startswith(prefix) and matches(pattern, subject):
                 for watcher in list(self._by_subject.get(subject, [])):
                     watcher.interest_changed(subject)

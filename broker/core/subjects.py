@@ -99,7 +99,7 @@ def collides(one: bytes, other: bytes) -> bool:
 overlaps = collides
 
 
-def _literal_part(pattern: list[bytes]) -> bytes:
+def literal_part(pattern: list[bytes]) -> bytes:
     """The tokens of a pattern before its first wildcard, each with a dot."""
     part = b""
     for token in pattern:
@@ -131,7 +131,7 @@ class SubjectMatcher:
             for subject in self._literals:
                 self.literal = subject
         if len(self._patterns) == 1 and not self._literals and not self._all:
-            self.prefix = _literal_part(self._patterns[0])
+            self.prefix = literal_part(self._patterns[0])
 
     def matches(self, subject: bytes) -> bool:
         """Whether a literal subject passes."""

@@ -31,6 +31,7 @@ from broker.jetstream.deadlines import Deadlines
 from broker.jetstream.delivery.consumer_lead import ConsumerLead
 from broker.jetstream.delivery.delivery_output import DeliveryOutput
 from broker.jetstream.delivery.delivery_proposals import Proposals
+from broker.jetstream.delivery.hungry import HungryConsumers
 from broker.jetstream.delivery.lead_context import LeadContext
 from broker.jetstream.delivery.pull_request import (
     STATUS_API_LEVEL,
@@ -58,8 +59,9 @@ class Delivery:
         self.dirty: bool = False
         self.leads: dict[str, ConsumerLead] = {}
         self.ready: list[ConsumerLead] = []
-        self.hungry: dict[str, ConsumerLead] = {}
+        self.hungry: HungryConsumers = HungryConsumers()
         self.wake_hungry: bool = False
+        self.woken_last: int = 0  # who is hungry has looked at all up to this sequence
         self.gone: list[int] = []
         self.proposals: Proposals = Proposals(self.context)
         self.deadlines: Deadlines[str] = Deadlines()
@@ -101,7 +103,7 @@ class Delivery:
     def _clear(self) -> None:
         self.leads = {}
         self.ready = []
-        self.hungry = {}
+        self.hungry = HungryConsumers()
         self.wake_hungry = False
         self.gone = []
         self.proposals = Proposals(self.context)
@@ -124,7 +126,7 @@ class Delivery:
                 lead = self._lead_of(consumer)
                 if old is not None and old.consumer is consumer:
                     lead.take_over(old)
-        self.wake_hungry = True
+        self.woken_last = self.machine.store.last_sequence
         self.dirty = True
 
     def _lead_of(self, consumer: Consumer) -> ConsumerLead:
@@ -257,7 +259,7 @@ class Delivery:
 
     def stored(self) -> None:
         """The stream has new messages."""
-        if self.hungry:
+        if len(self.hungry):
             self.wake_hungry = True
             self.dirty = True
 
@@ -289,6 +291,7 @@ class Delivery:
             return
         subject = lead.push.subject if lead.push is not None else b""
         lead.config_changed()
+        self.hungry.drop(consumer.name)
         if lead.push is not None and lead.push.subject != subject:
             self.pushes.remove(subject, consumer.name)
             self.pushes.add(lead.push.subject, consumer.name)
@@ -298,6 +301,7 @@ class Delivery:
     def consumer_reset(self, consumer: Consumer) -> None:
         """A consumer begins again: everything of it anew, but for who waits on it."""
         old = self.leads.pop(consumer.name, None)
+        self.hungry.drop(consumer.name)
         self.last_name = ""
         if old is None:
             return
@@ -308,7 +312,7 @@ class Delivery:
     def consumer_deleted(self, consumer: Consumer) -> None:
         """A consumer is gone: who waits on it is told."""
         lead = self.leads.pop(consumer.name, None)
-        self.hungry.pop(consumer.name, None)
+        self.hungry.drop(consumer.name)
         self.last_name = ""
         if lead is None:
             return
@@ -338,10 +342,12 @@ class Delivery:
                 self._make_ready(due)
         if self.gone:
             self._settle_gone()
+        last = context.store.last_sequence
         if self.wake_hungry:
             self.wake_hungry = False
-            for lead in self.hungry.values():
+            for lead in self.hungry.concerned(context.store, self.woken_last + 1, last):
                 self._make_ready(lead)
+        self.woken_last = last
         leads = self.ready
         self.ready = []
         for lead in leads:
@@ -371,9 +377,9 @@ class Delivery:
             lead.deleting = True
             self.proposals.propose(OP_CONSUMER_DELETE, encode_delete(name, lead.consumer.created_ns))
         if lead.hungry():
-            self.hungry[name] = lead
+            self.hungry.add(lead)
         else:
-            self.hungry.pop(name, None)
+            self.hungry.drop(name)
         self.deadlines.arm(name, lead.next_deadline_ns())
         if lead.more:
             self._make_ready(lead)

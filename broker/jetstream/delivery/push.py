@@ -125,10 +125,12 @@ class PushSubjects:
 
     def __init__(self) -> None:
         self._names: dict[bytes, list[str]] = {}
+        self._changed: list[bytes] = []
 
     def add(self, subject: bytes, name: str) -> None:
         """The consumer pushes there."""
         self._names.setdefault(subject, []).append(name)
+        self._changed.append(subject)
 
     def remove(self, subject: bytes, name: str) -> None:
         """It does no longer."""
@@ -136,10 +138,16 @@ class PushSubjects:
         names.remove(name)
         if not names:
             del self._names[subject]  # ephemeral consumers have a subject each
+            self._changed.append(subject)
 
-    def subjects(self) -> list[bytes]:
-        """All that anybody pushes to."""
-        return list(self._names)
+    def is_used(self, subject: bytes) -> bool:
+        """Whether anybody pushes there."""
+        return subject in self._names
+
+    def take_changed(self) -> list[bytes]:
+        """Subjects of which that may be another answer than at the last call."""
+        changed, self._changed = self._changed, []
+        return changed
 
     def concerned(self, subject: bytes) -> list[str]:
         """The consumers for which interest in `subject` may have changed: for a pattern, all of them."""
