@@ -10,19 +10,15 @@ import json
 import re
 import signal
 import socket
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
-NATS_SERVER = Path(sys.executable).parent / "nats-server"
-SERVE = "import sys; sys.argv[0] = 'nats-server'; from broker.cli import server_main; sys.exit(server_main())"
-SERVERS = {"theirs": [str(NATS_SERVER)], "ours": [sys.executable, "-c", SERVE]}
-PATIENCE_S = 30
+from net.daemon import OURS, PATIENCE_S, THEIRS, Daemon, daemon
+
+SERVERS = {"theirs": THEIRS, "ours": OURS}
 READY = "Server is ready"
 
 # Their build, the picture over JetStream, and accounts, which a reload here does not make anew.
@@ -43,51 +39,19 @@ BLURRED = (
 )
 
 
-class Run:
-    """One server and what it wrote."""
-
-    def __init__(self, who: str, *flags: str) -> None:
-        argv = [*SERVERS[who], "-a", "127.0.0.1", *flags]
-        self.process = subprocess.Popen(argv, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-        self.lines: list[str] = []
-
-    def until(self, text: str) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.lines.append(line.rstrip("\n"))
-            if text in line:
-                return
-        raise AssertionError(f"no {text!r} in:\n" + "\n".join(self.lines))
-
-    def ended(self) -> int:
-        assert self.process.stderr is not None
-        self.lines.extend(line.rstrip("\n") for line in self.process.stderr)
-        return self.process.wait(PATIENCE_S)
-
-    def told(self) -> list[str]:
-        """The log without what differs between any two runs."""
-        lines = []
-        for line in self.lines:
-            for pattern, instead in BLURRED:
-                line = re.sub(pattern, instead, line)
-            if not ONLY_THEIRS.search(line) and not ONLY_OURS.search(line):
-                lines.append(line)
-        return lines
+def told(run: Daemon) -> list[str]:
+    """The log without what differs between any two runs."""
+    lines = []
+    for line in run.lines:
+        for pattern, instead in BLURRED:
+            line = re.sub(pattern, instead, line)
+        if not ONLY_THEIRS.search(line) and not ONLY_OURS.search(line):
+            lines.append(line)
+    return lines
 
 
-@contextmanager
-def running(who: str, *flags: str) -> Iterator[Run]:
-    run = Run(who, *flags)
-    guard = threading.Timer(PATIENCE_S, run.process.kill)
-    guard.start()
-    try:
-        yield run
-    finally:
-        guard.cancel()
-        run.process.kill()
-        run.process.wait()
-        assert run.process.stderr is not None
-        run.process.stderr.close()
+def running(who: str, *flags: str) -> AbstractContextManager[Daemon]:
+    return daemon(*flags, program=SERVERS[who])
 
 
 def both(play: Callable[[str], list[str]]) -> None:
@@ -120,7 +84,7 @@ def test_from_start_to_sigterm(flags: list[str], tmp_path: Path) -> None:
                 run.until("Listening for route connections")
             run.process.send_signal(signal.SIGTERM)
             assert run.ended() == 0
-            return [line.replace(str(store), "STORE") for line in run.told()]
+            return [line.replace(str(store), "STORE") for line in told(run)]
 
     both(play)
 
@@ -144,7 +108,7 @@ def test_what_cannot_be_opened_ends_it_with_the_same_last_line(flags: list[str])
         def play(who: str) -> list[str]:
             with running(who, *(flag.replace("TAKEN", port) for flag in flags)) as run:
                 assert run.ended() == 1
-                return run.told()[-1:]
+                return told(run)[-1:]
 
         both(play)
 
@@ -182,7 +146,7 @@ def test_signals_without_a_file_to_act_on(number: signal.Signals, last: str) -> 
             if number != signal.SIGUSR2:  # which ends it by itself: there are no clients
                 run.process.send_signal(signal.SIGTERM)
             assert run.ended() == 0
-            return run.told()
+            return told(run)
 
     both(play)
 
@@ -195,7 +159,7 @@ def test_a_route_that_nobody_answers() -> None:
         flags = ("--cluster", "nats://127.0.0.1:-1", "--cluster_name", "c", "--routes", f"nats://127.0.0.1:{port}")
         with running(who, "-p", "-1", *flags) as run:
             run.until("trying to connect")
-            return [line for line in run.told() if "trying to connect" in line][:1]
+            return [line for line in told(run) if "trying to connect" in line][:1]
 
     both(play)
 
@@ -212,7 +176,7 @@ def test_a_failed_health_check_is_in_the_log() -> None:
                 connection.close()
             run.process.send_signal(signal.SIGTERM)
             assert run.ended() == 0
-            return [line for line in run.told() if "Health" in line]
+            return [line for line in told(run) if "Health" in line]
 
     both(play)
 
@@ -244,10 +208,10 @@ def test_a_reload_is_told_alike(change: str, tmp_path: Path) -> None:
             run.until("server configuration")
             run.process.send_signal(signal.SIGTERM)
             assert run.ended() == 0
-            told = [re.sub(r":(\d+):\d+:", r":\1:COLUMN:", line) for line in run.told()]  # ours counts from 1
+            lines = [re.sub(r":(\d+):\d+:", r":\1:COLUMN:", line) for line in told(run)]  # ours counts from 1
             # How often an address was tried meanwhile is chance.
-            told = [line for line in told if "trying to connect" not in line and "route connections" not in line]
-            return [line for line in told if not (change == "login" and "Reloaded: authorization" in line)]
+            lines = [line for line in lines if "trying to connect" not in line and "route connections" not in line]
+            return [line for line in lines if not (change == "login" and "Reloaded: authorization" in line)]
 
     both(play)
 

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 import signal
 import socket
-import subprocess
-import sys
-import threading
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -22,49 +16,8 @@ from broker import dev
 from broker.config import ClusterOptions
 from broker.net.listener import bind
 from broker.testing import ServerHandle, open_cluster, open_server, start_server
+from net.daemon import PATIENCE_S, daemon
 from net.rig import read_exactly
-
-SERVE = "import sys; sys.argv[0] = 'nats-server'; from broker.cli import server_main; sys.exit(server_main())"
-PATIENCE_S = 30
-
-
-class Daemon:
-    """A server process and the lines of its log."""
-
-    def __init__(self, *flags: str) -> None:
-        argv = [sys.executable, "-c", SERVE, "-a", "127.0.0.1", *flags]
-        self.process = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
-        self.lines: list[str] = []
-
-    def until(self, pattern: str) -> re.Match[str]:
-        """Reads the log up to a line that matches."""
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            self.lines.append(line)
-            found = re.search(pattern, line)
-            if found:
-                return found
-        raise AssertionError(f"no {pattern!r} in the log:\n{''.join(self.lines)}")
-
-    def ended(self) -> int:
-        assert self.process.stderr is not None
-        self.lines.extend(self.process.stderr)
-        return self.process.wait(PATIENCE_S)
-
-
-@contextmanager
-def daemon(*flags: str) -> Iterator[Daemon]:
-    made = Daemon(*flags)
-    guard = threading.Timer(PATIENCE_S, made.process.kill)
-    guard.start()
-    try:
-        yield made
-    finally:
-        guard.cancel()
-        made.process.kill()
-        made.process.wait()
-        assert made.process.stderr is not None
-        made.process.stderr.close()
 
 
 def test_a_daemon_says_where_it_listens_and_leaves_its_files(tmp_path: Path) -> None:
@@ -85,7 +38,7 @@ def test_a_daemon_says_where_it_listens_and_leaves_its_files(tmp_path: Path) -> 
         server.process.send_signal(signal.SIGTERM)
         assert server.ended() == 0
         assert not ports_file.exists()
-        assert server.lines[-1].endswith("[INF] Server Exiting..\n")
+        assert server.lines[-1].endswith("[INF] Server Exiting..")
 
 
 def test_lame_duck_is_not_cut_short_by_sigterm_but_by_sigint() -> None:
