@@ -32,6 +32,7 @@ class Story(FastOutput):
     def __init__(self, quota: BatchQuota | None = None) -> None:
         self.batches = FastBatches(self, quota or BatchQuota())
         self.said: list[str] = []
+        self.told: list[bytes] = []  # the reply subjects of PubAcks
         self.proposed: list[FastMessage] = []
         self.now_ns = 1
         self.sequence = 0
@@ -41,6 +42,7 @@ class Story(FastOutput):
         self.said.append(" ".join(str(value) for key, value in fields.items() if key != "error"))
 
     def pub_ack(self, message: FastMessage, sequence: int, count: int) -> None:
+        self.told.append(message.reply)
         self.said.append(f"stored {count}, the last one under {sequence}")
 
     def pub_ack_duplicate(self, message: FastMessage, sequence: int) -> None:
@@ -131,6 +133,17 @@ def test_acks_come_every_so_many_messages():
     assert story.heard() == ["ack 0 3", "ack 3 3", "ack 6 3"]
     story.store()
     assert story.heard() == ["ack 9 3"]
+
+
+def test_who_ends_a_batch_is_told_although_others_are_stored_after_it_came():
+    story = Story()
+    story.say(1, 0)
+    story.say(2)
+    story.say(3, 3)
+    assert story.heard() == ["ack 0 10"]
+    story.store(2)
+    assert story.heard() == ["stored 2, the last one under 2"]
+    assert story.told == [b"f.b.10.fail.3.3.$FI"]
 
 
 def test_a_silent_batch_is_forgotten():

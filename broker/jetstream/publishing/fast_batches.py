@@ -111,7 +111,7 @@ class FastBatch:
         self.acked: int = 0
         self.stream_sequence: int = 0  # of the message stored last
         self.pending: int = 0  # proposed
-        self.ends: bool = False
+        self.ended_by: FastMessage | None = None  # its reply subject gets the PubAck
         self.deadline_ns: int = 0
         self.risky: int = 0  # the message under way that may be refused
         self.held: deque[HeldMessage] = deque()
@@ -174,7 +174,7 @@ class FastBatches:
         if message.operation == PING:
             self._ping(batch, message)
             return False
-        if batch.ends or not self._is_next(batch, message):
+        if batch.ended_by is not None or not self._is_next(batch, message):
             return False
         if message.commits():
             if message.operation == COMMIT_BESIDE:
@@ -239,7 +239,7 @@ class FastBatches:
             return
         batch.stream_sequence = stream_sequence
         batch.stored = batch.seen if batch.pending == 0 else message.sequence
-        if not (batch.ends and self._end(batch, message)):
+        if batch.ended_by is None or not self._end(batch, message):
             self._check_flow(batch, message)
         self._release(batch)
 
@@ -254,7 +254,7 @@ class FastBatches:
         else:
             if batch.pending == 0:
                 batch.stored = batch.seen
-            if not (batch.ends and self._end(batch, message)):
+            if batch.ended_by is None or not self._end(batch, message):
                 self._check_flow(batch, message)
         self._release(batch)
 
@@ -307,11 +307,13 @@ class FastBatches:
     # Answers.
 
     def _end(self, batch: FastBatch, message: FastMessage) -> bool:
-        """The batch ends; True when all of it is stored, which is told. Otherwise the last message's fate tells."""
-        batch.ends = True
+        """The batch ends; True when all of it is stored, which is told to who ended it: nats.js listens there, and
+        nowhere else. Otherwise the last message's fate tells."""
+        if batch.ended_by is None:
+            batch.ended_by = message
         if batch.seen != batch.stored:
             return False
-        self._output.pub_ack(message, batch.stream_sequence, batch.seen)
+        self._output.pub_ack(batch.ended_by, batch.stream_sequence, batch.seen)
         self._forget(message.batch_id)
         return True
 
