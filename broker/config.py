@@ -78,6 +78,7 @@ class JetStreamOptions:
     enabled: bool = False
     store_dir: str = ""  # as configured; the streams live in <store_dir>/jetstream
     store_dir_is_temporary: bool = False  # none was configured: a folder for temporary files, worth a warning
+    unique_tag: str = ""  # no two replicas of a stream on servers with the same tag of this beginning
     domain: str = ""  # the API is also at $JS.<domain>.API
     max_memory: int = STORE_AUTOMATIC  # bytes; -1 = three quarters of the machine's; 0 = memory streams refused
     max_file: int = STORE_AUTOMATIC  # bytes; -1 = three quarters of what is free on the disk; 0 = file streams refused
@@ -118,6 +119,7 @@ class TernmqOptions:
 @dataclass
 class Options:
     server_name: str = ""  # "": the server id
+    server_tags: list[str] = field(default_factory=list)  # in lower case; placement asks for them
     host: str = DEFAULT_HOST
     port: int = DEFAULT_PORT  # -1: any free port
     client_advertise: str = ""

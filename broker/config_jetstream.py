@@ -19,7 +19,7 @@ JETSTREAM_HARMLESS: Final = words(
 )
 # Known to nats-server, not built here yet.
 JETSTREAM_UNSUPPORTED: Final = words(
-    "key ek encryption_key prev_key prev_ek prev_encryption_key cipher extension_hint tpm unique_tag"
+    "key ek encryption_key prev_key prev_ek prev_encryption_key cipher extension_hint tpm"
 )
 LIMITS_UNSUPPORTED: Final = words("batch")
 
@@ -83,6 +83,8 @@ def _jetstream_entry(options: Options, key: str, node: Node, warnings: list[str]
         jetstream.max_memory = values.storage_bytes(name, node)
     elif name in ("max_file_store", "max_file"):
         jetstream.max_file = values.storage_bytes(name, node)
+    elif name == "unique_tag":
+        jetstream.unique_tag = values.text(name, node).strip().lower()
     elif name == "limits":
         for limit, value in values.tree(name, node).items():
             _limit(jetstream.limits, limit, value, warnings)

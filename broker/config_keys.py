@@ -37,7 +37,7 @@ UNSUPPORTED: Final = words(
     "mappings maps accounts default_sentinel https https_port http_base_path gateway leaf leafnodes remote_syslog tls "
     "ocsp operator operators roots root root_operators root_operator resolver account_resolver accounts_resolver "
     "resolver_tls resolver_preload resolver_pinned_accounts no_auth_user system_account system trusted trusted_keys "
-    "websocket ws mqtt server_tags server_metadata feature_flags default_js_domain proxies write_timeout"
+    "websocket ws mqtt server_metadata feature_flags default_js_domain proxies write_timeout"
 )
 UNSUPPORTED_UNLESS_FALSE: Final = words("syslog proxy_protocol allow_non_tls no_header_support")
 CLUSTER_UNSUPPORTED: Final = words("tls permissions accounts")
@@ -80,6 +80,14 @@ def _name(key: str, node: Node) -> str:
 
 def _server_name(options: Options, key: str, node: Node, warnings: list[str]) -> None:
     options.server_name = _name("server name", node)
+
+
+def _server_tags(options: Options, key: str, node: Node, warnings: list[str]) -> None:
+    given = [node] if isinstance(node.value, str) else values.array(key, node)
+    for each in given:
+        tag = values.text(key, each).strip().lower()
+        if tag not in options.server_tags:
+            options.server_tags.append(tag)
 
 
 def _text(attribute: str) -> Setter:
@@ -294,6 +302,7 @@ SETTERS: Final[dict[str, Setter]] = {
     "http_port": _integer("http_port", -1, values.PORT_MAX),
     "monitor_port": _integer("http_port", -1, values.PORT_MAX),
     "authorization": _authorization,
+    "server_tags": _server_tags,
     "store_dir": store_dir,
     "storedir": store_dir,
     "jetstream": jetstream_block,

@@ -107,6 +107,7 @@ class BrokerNode:
             rng,
             store_id,
             has_jetstream,
+            options.server_tags,
         )
         self.jetstream: JetStreamService | None = None
         if options.jetstream.enabled:

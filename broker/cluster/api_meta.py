@@ -16,12 +16,12 @@ from broker.cluster.api_peers import PeersApi, refuse_move
 from broker.cluster.api_restore import RestoreApi
 from broker.cluster.assignment import Assignment
 from broker.cluster.assignments import Assignments
+from broker.cluster.candidates import Candidates
 from broker.cluster.healing import Healing
 from broker.cluster.identity import META_GROUP
 from broker.cluster.meta_group import MetaGroup, MetaWaiter
 from broker.cluster.meta_ops import create_op, delete_op, settled_op, update_op
 from broker.cluster.meta_request import MetaRequestWaiter
-from broker.cluster.placement import misplaced, place, refusal, rescale
 from broker.cluster.resources import Resources
 from broker.cluster.step_down import step_down
 from broker.cluster.stream_list import StreamLists, matching_streams, page_offset
@@ -33,7 +33,6 @@ from broker.jetstream.api.streams import info_kind
 from broker.jetstream.api_errors import (
     INVALID_CONFIG,
     INVALID_JSON,
-    NO_SUITABLE_PEERS,
     NOT_EMPTY_REQUEST,
     STREAM_MISMATCH,
     STREAM_MOVE_AND_SCALE,
@@ -100,6 +99,7 @@ class MetaApi:
             configured.default_max_consumers,
         )
         self.resources: Final = Resources(options.jetstream, self.limits, lambda: self.meta().machine)
+        self.candidates: Final = Candidates(self, links, self.resources, options.jetstream.unique_tag)
         self.restores: Final = RestoreApi(self)
         self._peers: Final = PeersApi(self)
         self.healing: Final = Healing(self, self._peers)
@@ -212,37 +212,13 @@ class MetaApi:
 
     def propose_created(self, config: StreamConfig, request: ApiRequest, kind: str, restoring: bool) -> None:
         """A stream that may exist: give it its place."""
-        machine = self.meta().machine
         origin = request.origin or self._links.peer
-        peers = place(config.num_replicas, self.online_for(config), machine.shares.held(), machine.shares.led(), origin)
-        if not peers:
-            self.refuse(request, kind, self._too_few(config))
+        peers = self.candidates.place(config, origin)
+        if isinstance(peers, ApiError):
+            self.refuse(request, kind, peers)
             return
         op = create_op(config, peers, self._clock.wall_ns, request.reply, origin, 0, restoring)
         self.meta().propose(op, MetaRequestWaiter(self, request, kind, False))
-
-    def _online(self) -> list[str]:
-        """The members of the meta group that are here."""
-        members = set(self.meta().membership().voters) - set(self.meta().machine.removed)
-        return sorted({self._links.peer, *self._links.peers()} & members)
-
-    def online_for(self, config: StreamConfig) -> list[str]:
-        """Those of them that a stream may be placed on."""
-        if misplaced(config.placement, self.cluster) is not None:
-            return []
-        return [
-            peer for peer in self._online() if not self.limits.clustered or not self.resources.refusal(peer, config)
-        ]
-
-    def _too_few(self, config: StreamConfig) -> ApiError:
-        reason = misplaced(config.placement, self.cluster)
-        online = self._online()
-        if reason is None and self.limits.clustered:
-            reasons = [self.resources.refusal(peer, config) for peer in online]
-            reason = next((found for found in reasons if found), None)
-        if reason is None:
-            reason = refusal(list(self.meta().membership().voters), online)
-        return NO_SUITABLE_PEERS.of(err=reason)
 
     def _new_peers(self, known: Assignment, config: StreamConfig) -> list[str] | ApiError | None:
         """The peers of a stream that gets another number of replicas or another place; None = as it is."""
@@ -257,14 +233,8 @@ class MetaApi:
         refused = refuse_move(known) if moves else None
         if refused is not None or known.moving:
             return refused or STREAM_MOVE_IN_PROGRESS
-        machine = self.meta().machine
-        online = self.online_for(config)
-        kept = [peer for peer in known.peers if not moves or peer in online]
-        leader = self._leader_of(known.group)
-        peers = rescale(kept, config.num_replicas, leader, online, machine.shares.held(), machine.shares.led())
-        if not peers:
-            return self._too_few(config)
-        return None if sorted(peers) == sorted(known.peers) else peers
+        peers = self.candidates.rescale(known, config, moves, self._leader_of(known.group))
+        return None if isinstance(peers, list) and sorted(peers) == sorted(known.peers) else peers
 
     def change_waiter(self, request: ApiRequest, kind: str) -> MetaWaiter:
         """Who answers a change that everybody refuses."""

@@ -14,7 +14,7 @@ from broker.cluster.assignment import Assignment, config_of
 from broker.cluster.identity import peer_id
 from broker.cluster.meta_ops import delete_op, removed_op, update_op
 from broker.cluster.meta_request import MetaRequestWaiter
-from broker.cluster.placement import refusal, rescale
+from broker.cluster.placement import Reasons, rescale
 from broker.jetstream.api.requests import ApiSubject, response_kind
 from broker.jetstream.api_errors import (
     BAD_REQUEST,
@@ -114,17 +114,20 @@ class PeersApi:
                 return peer
         return ""
 
-    def without(self, assignment: Assignment, gone: str) -> tuple[list[str], bool]:
-        """Who holds the stream when `gone` does not, and whether somebody takes its place."""
+    def without(self, assignment: Assignment, gone: str, config: StreamConfig | None = None) -> tuple[list[str], bool]:
+        """Who holds the stream when `gone` does not, and whether somebody takes its place, who is to be as `config`
+        (the stream's own) asks for."""
         api = self._api
         kept = [peer for peer in assignment.peers if peer != gone]
         wanted = max(len(assignment.peers), assignment.config.num_replicas)
         excluded = [gone, *assignment.excluded, *self._api.meta().machine.removed]
-        others = [peer for peer in api.online_for(assignment.config) if peer not in excluded]
+        wished = config or assignment.config
+        others = [peer for peer in api.candidates.suitable(wished, Reasons()) if peer not in excluded]
+        zones = api.candidates.zones(wished)
         machine = api.meta().machine
         kept = [peer for peer in kept if peer not in machine.removed]
         for replicas in range(wanted, len(kept), -1):
-            found = rescale(kept, replicas, "", others, machine.shares.held(), machine.shares.led())
+            found = rescale(kept, replicas, "", others, machine.shares.held(), machine.shares.led(), zones)
             if found:
                 return found, True
         return kept, False
@@ -175,9 +178,13 @@ class PeersApi:
         error = refuse_move(assignment)
         if error is not None:
             return error
-        peers, is_replaced = self.without(assignment, gone)
-        if fields.get("tags") or fields.get("cluster") not in (None, "", self._api.cluster) or not is_replaced:
-            return NO_SUITABLE_PEERS.of(err=refusal(peers, peers))
+        config = assignment.config.copy()
+        config.placement = {"cluster": fields.get("cluster"), "tags": fields.get("tags")}
+        reasons = Reasons()
+        self._api.candidates.suitable(config, reasons)
+        peers, is_replaced = self.without(assignment, gone, config)
+        if not is_replaced:
+            return NO_SUITABLE_PEERS.of(err=reasons.text())
         self._assign(assignment, assignment.config, peers, request, "stream_update_response", False)
         return None
 

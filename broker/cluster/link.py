@@ -34,7 +34,7 @@ RAFT_FRAME_BYTES: Final = 8 * 1024 * 1024
 
 class Hello:
     """What a node says of itself when a link opens. `store_id` is "" where it has none (`storage.identity`);
-    `has_doubts`: of some streams' logs it may have lost what it acknowledged (`boot_mark`)."""
+    `has_doubts`: of some streams' logs it may have lost what it acknowledged (`boot_mark`). `tags`: in lower case."""
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class Hello:
         store_id: str,
         has_jetstream: bool,
         has_doubts: bool = False,
+        tags: list[str] | None = None,
     ) -> None:
         self.name = name
         self.cluster = cluster
@@ -57,6 +58,7 @@ class Hello:
         self.store_id = store_id
         self.has_jetstream = has_jetstream
         self.has_doubts = has_doubts
+        self.tags = tags or []
 
     def encode(self) -> bytes:
         """The greeting line."""
@@ -70,6 +72,7 @@ class Hello:
             "store": self.store_id,
             "jetstream": self.has_jetstream,
             "doubts": self.has_doubts,
+            "tags": self.tags,
         }
         return GREETING + json.dumps(body, separators=(",", ":")).encode() + b"\r\n"
 
@@ -91,7 +94,9 @@ def decode_hello(line: bytes) -> Hello | None:
     if not (isinstance(user, str) and isinstance(password, str) and isinstance(store_id, str)):
         return None
     has_meta, has_jetstream = body.get("meta") is True, body.get("jetstream") is True
-    return Hello(name, cluster, port, has_meta, user, password, store_id, has_jetstream, body.get("doubts") is True)
+    has_doubts, tags = body.get("doubts") is True, body.get("tags")
+    known_tags = [str(tag) for tag in tags] if isinstance(tags, list) else []
+    return Hello(name, cluster, port, has_meta, user, password, store_id, has_jetstream, has_doubts, known_tags)
 
 
 class PeerLink:

@@ -151,6 +151,8 @@ class MetaMachine:
                     assignment.refound()
                 self.shares.forget()
             self._own(assignment, False)
+            if config.reserves() != assignment.config.reserves():
+                self.shares.forget()
             assignment.config = config
             self._own(assignment, True)
             assignment.revision = index

@@ -8,7 +8,7 @@ from typing import Final
 
 from broker.cluster.assignment import Assignment
 from broker.cluster.meta import MetaMachine
-from broker.cluster.placement import REASON
+from broker.cluster.placement import NO_STORAGE, REASON, TOO_MANY_GROUPS
 from broker.config import JetStreamOptions
 from broker.jetstream.api_errors import (
     MEMORY_RESOURCES_EXCEEDED,
@@ -18,9 +18,6 @@ from broker.jetstream.api_errors import (
 )
 from broker.jetstream.config.server_limits import ServerLimits
 from broker.jetstream.config.stream_config import MEMORY_STORAGE, StreamConfig
-
-NO_STORAGE: Final = f"{REASON}, insufficient storage"
-TOO_MANY_GROUPS: Final = f"{REASON}, miscellaneous issue"
 
 
 class Resources:
@@ -36,11 +33,11 @@ class Resources:
         limit = self._limit(config.storage)
         reserved = 0
         if not self._limits.clustered:
-            reserved = reserved_bytes(self._machine().streams, config.storage, config.name)
+            reserved = max([self._reserved(peer, config) for peer in self._machine().names], default=0)
         if _fits(config, reserved, limit):
             return None
         if self._limits.clustered and not updates:
-            return NO_SUITABLE_PEERS.of(err=NO_STORAGE)
+            return NO_SUITABLE_PEERS.of(err=f"{REASON}, {NO_STORAGE}")
         return MEMORY_RESOURCES_EXCEEDED if config.storage == MEMORY_STORAGE else STORAGE_RESOURCES_EXCEEDED
 
     def outgrown(self, known: Assignment, config: StreamConfig) -> ApiError | None:
@@ -54,17 +51,26 @@ class Resources:
     def refusal(self, peer: str, config: StreamConfig) -> str:
         """Why a peer cannot hold one more stream like this; "" when it can."""
         limit = self._limit(config.storage)
-        streams = self._machine().streams
-        if limit >= 0:
-            held = {name: found for name, found in streams.items() if peer in found.peers}
-            if not _fits(config, reserved_bytes(held, config.storage, config.name), limit):
-                return NO_STORAGE
+        if limit >= 0 and not _fits(config, self._reserved(peer, config), limit):
+            return NO_STORAGE
         if config.num_replicas > 1 and self._limits.max_ha_assets > 0:
-            groups = [found for found in streams.values() if peer in found.peers and found.config.name != config.name]
-            replicated = [found for found in groups if not found.host and found.config.num_replicas > 1]
-            if 1 + len(replicated) > self._limits.max_ha_assets:  # one: the meta group
+            machine = self._machine()
+            replicated = machine.shares.replicated().get(peer, 0)
+            known = machine.streams.get(config.name)
+            if known is not None and peer in known.peers and known.config.num_replicas > 1:
+                replicated -= 1
+            if 1 + replicated > self._limits.max_ha_assets:  # one: the meta group
                 return TOO_MANY_GROUPS
         return ""
+
+    def _reserved(self, peer: str, config: StreamConfig) -> int:
+        """What other streams than this one have reserved on a peer."""
+        machine = self._machine()
+        reserved = machine.shares.reserved(config.storage).get(peer, 0)
+        known = machine.streams.get(config.name)
+        if known is not None and peer in known.peers and known.config.storage == config.storage:
+            reserved -= max(known.config.max_bytes, 0)
+        return reserved
 
     def _limit(self, storage: str) -> int:
         """Bytes; negative: none."""
@@ -76,11 +82,7 @@ def _fits(config: StreamConfig, reserved: int, limit: int) -> bool:
     return limit < 0 or (reserved < limit and reserved + max(config.max_bytes, 0) <= limit)
 
 
-def reserved_bytes(streams: dict[str, Assignment], storage: str, but: str = "") -> int:
+def reserved_bytes(streams: dict[str, Assignment], storage: str) -> int:
     """What streams of that storage may take at most on each of their nodes; those without a limit reserve nothing."""
-    reserved = 0
-    for name in streams:
-        config = streams[name].config
-        if name != but and config.storage == storage and config.max_bytes > 0:
-            reserved += config.max_bytes
-    return reserved
+    configs = [found.config for found in streams.values()]
+    return sum([config.max_bytes for config in configs if config.storage == storage and config.max_bytes > 0])

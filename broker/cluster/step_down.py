@@ -77,6 +77,9 @@ def _preferred(
         return NO_SUITABLE_PEERS.of(err=f'preferred server "{wanted}" not known')
     others = [peer for peer in group.membership().voters if peer in links.links]
     cluster = placement.get("cluster")
-    if not others or (cluster and cluster != links.cluster) or placement.get("tags"):  # no server has tags yet
+    tags = [str(tag).lower() for tag in placement.get("tags") or []]
+    if tags:
+        others = [peer for peer in others if all(tag in links.tags_of(peer) for tag in tags)]
+    if not others or (cluster and cluster != links.cluster):
         return NO_SUITABLE_PEERS.of(err="no replacement peer connected")
-    return ""
+    return others[0] if tags else ""

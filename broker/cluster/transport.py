@@ -68,7 +68,9 @@ class LinkTable:
         rng: random.Random,
         store_id: str = "",
         has_jetstream: bool = False,
+        tags: list[str] | None = None,
     ) -> None:
+        self.tags: Final = tags or []
         self.name: Final = name
         self.store_id: Final = store_id
         self.has_jetstream: Final = has_jetstream
@@ -127,7 +129,15 @@ class LinkTable:
             self.store_id,
             self.has_jetstream,
             self.has_doubts,
+            self.tags,
         ).encode()
+
+    def tags_of(self, peer: str) -> list[str]:
+        """A server's tags, as it told them; those of a peer that was never here are not known."""
+        if peer == self.peer:
+            return self.tags
+        hello = self.hellos.get(peer)
+        return [] if hello is None else hello.tags
 
     def dialled(self, cid: int, host: str, port: int, now_ns: int) -> PeerLink:
         """A dial succeeded: greet."""

@@ -91,6 +91,8 @@ def jetstream_config(options: config.Options) -> dict[str, Any]:
         page["sync_always"] = True
     if options.jetstream.domain:
         page["domain"] = options.jetstream.domain
+    if options.jetstream.unique_tag:
+        page["unique_tag"] = options.jetstream.unique_tag
     return page | {"strict": True}
 
 

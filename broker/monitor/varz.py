@@ -62,6 +62,8 @@ def varz(statistics: Statistics, options: config.Options, facts: ServerFacts) ->
         "cpu": facts["cpu"],
     }
     page |= _totals(statistics)
+    if options.server_tags:
+        page["tags"] = options.server_tags
     page["http_req_stats"] = facts["http_requests"]
     page["config_load_time"] = time_text(facts["load_ns"])
     page["config_digest"] = options.config_digest

@@ -1,6 +1,6 @@
-"""Which peers hold a new stream, and which of them leads it first."""
+"""Which peers hold a stream, and which of them leads it first; which tags of servers allow it."""
 
-from broker.cluster.placement import place
+from broker.cluster.placement import Reasons, place, rescale, tags_allow
 
 PEERS = ["A", "B", "C"]
 
@@ -32,3 +32,27 @@ def test_replicas_spread_before_anything_else() -> None:
 def test_who_is_not_online_neither_holds_nor_leads() -> None:
     assert place(3, ["A", "C"], {}, {}, "B") == []
     assert sorted(place(2, ["A", "C"], {}, {}, "B")) == ["A", "C"]
+
+
+ZONES = {"A": "az:1", "B": "az:2", "C": "az:2", "D": ""}
+
+
+def test_no_two_replicas_are_in_one_zone_nor_any_in_none() -> None:
+    everybody = ["A", "B", "C", "D"]
+    held = {"A": 2, "B": 1}
+    assert sorted(place(2, everybody, held, {}, "A", ZONES)) == ["A", "C"]
+    assert place(3, everybody, held, {}, "A", ZONES) == []
+    assert rescale(["A"], 2, "A", everybody, {"B": 1}, {}, ZONES) == ["A", "C"]
+    assert rescale(["B"], 2, "B", ["B", "C", "D"], {}, {}, ZONES) == []
+
+
+def test_tags_that_are_missing_or_must_not_be_there_are_told_in_their_order() -> None:
+    reasons = Reasons()
+    assert tags_allow(["ssd", "az:1"], ["SSD", "!hdd"], reasons)
+    assert reasons.text() == "no suitable peers for placement"
+    assert not tags_allow(["ssd"], ["ssd", "az:1", "az:2"], reasons)
+    assert not tags_allow(["ssd"], ["gpu"], reasons)
+    assert not tags_allow(["hdd"], ["!hdd"], reasons)
+    assert reasons.text() == (
+        "no suitable peers for placement, tags not matched ['az:1', 'gpu'], tags excluded ['hdd']"
+    )

@@ -201,6 +201,10 @@ class StreamConfig:
         self.allow_batched: bool = False
         self.metadata: dict[str, str] = {}
 
+    def reserves(self) -> tuple[int, int]:
+        """What counts for the servers that hold the stream: bytes, replicas."""
+        return self.max_bytes, self.num_replicas
+
     @staticmethod
     def from_json(fields: dict[str, object]) -> "StreamConfig | ApiError":
         """Read the JSON of a configuration; no defaults, no checks beyond names and types."""
