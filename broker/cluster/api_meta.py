@@ -84,7 +84,7 @@ class MetaApi:
         leader_of: Callable[[int], str],
     ) -> None:
         self._leader_of: Final = leader_of
-        self.lists: Final = StreamLists(assignments, answers, clock)
+        self.lists: Final = StreamLists(assignments, answers, links, clock)
         self._assignments: Final = assignments
         self._answers: Final = answers
         self._links: Final = links

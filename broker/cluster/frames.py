@@ -25,6 +25,7 @@ FRAME_META: Final = 10  # no content: the sender, who said otherwise in its gree
 FRAME_DAMAGED: Final = 11  # repair: cbor map, group to the number of the loss
 FRAME_REMOVED: Final = 12  # repair: cbor; the group goes on without the sender of FRAME_DAMAGED
 FRAME_ROOM: Final = 13  # one byte: whether the sender has room on its disk
+FRAME_USAGE: Final = 14  # cbor: what the receiver uses is asked for, or what the sender uses
 FRAME_ALIVE: Final = 9  # no content: whoever sends it is there, though its groups sleep
 
 JOIN_BYTES_MAX: Final = 16 * 1024  # up to here copying the content costs less than a part of its own

@@ -10,6 +10,7 @@ from typing import Final
 
 import cbor2
 
+from broker.cluster.account_usage import AccountUsage
 from broker.cluster.answers import Answers
 from broker.cluster.bootstrap import Bootstrap
 from broker.cluster.catch_up import CatchUps
@@ -28,6 +29,7 @@ from broker.cluster.frames import (
     FRAME_REMOVED,
     FRAME_REQUEST,
     FRAME_ROOM,
+    FRAME_USAGE,
     FRAME_VIEW,
 )
 from broker.cluster.link import PeerLink
@@ -66,6 +68,7 @@ class PeerFrames:
         repairs: Repairs,
         removals: Removals,
         room: Room,
+        usage: AccountUsage,
         clock: TurnClock,
     ) -> None:
         self.events: list[tuple[str, str, dict[str, object]]] = []
@@ -78,6 +81,7 @@ class PeerFrames:
         self._repairs: Final = repairs
         self._removals: Final = removals
         self._room: Final = room
+        self._usage: Final = usage
         self._clock: Final = clock
 
     def received(self, link: PeerLink, body: bytes) -> None:
@@ -107,6 +111,8 @@ class PeerFrames:
                 self._bootstrap.peer_has_meta(link.peer)
             elif kind == FRAME_ROOM:
                 self._room.heard(link.peer, body[1:] == b"\1")
+            elif kind == FRAME_USAGE:
+                self._usage.heard(link, cbor2.loads(body[1:]))
             elif kind == FRAME_DAMAGED:
                 self._damaged_at(link, cbor2.loads(body[1:]))
             elif kind == FRAME_REMOVED:

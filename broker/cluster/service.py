@@ -100,7 +100,7 @@ class JetStreamService:
         self._scrub: Final = Scrub(self.engine, disk)
         self.frames: Final = PeerFrames(
             links, self.engine, self.answers, self.forwarder, self.catch_ups, self._bootstrap, self._repairs,
-            self._readmission.removals, self._room, clock,
+            self._readmission.removals, self._room, self.dispatch.meta_api.lists.usage, clock,
         )  # fmt: skip
         self._boot_mark: Final = BootMark(disk, boot, options.jetstream.sync_interval_ns > 0, self.jobs)
         self._founding: bool = False

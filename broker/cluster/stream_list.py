@@ -1,18 +1,20 @@
 """Answers that are made of what several leaders know: STREAM.LIST, account info, INFO on somebody's behalf.
 
 The meta leader asks every stream's leader for its INFO, as a client would, and puts the answers together. A leader that
-does not answer within `GATHER_NS` is listed as missing.
+does not answer within `GATHER_NS` is listed as missing. For the account's sums it asks the nodes (`account_usage`).
 """
 
 import json
 from collections.abc import Callable
 from typing import Final
 
+from broker.cluster.account_usage import AccountUsage, Usage
 from broker.cluster.answers import Answers, InnerCaller
 from broker.cluster.assignment import Assignment
 from broker.cluster.assignments import Assignments
 from broker.cluster.forward import REQUEST
 from broker.cluster.resources import reserved_bytes
+from broker.cluster.transport import LinkTable
 from broker.cluster.turn_clock import TurnClock
 from broker.jetstream.api.requests import is_lone
 from broker.jetstream.api_errors import ApiError
@@ -67,7 +69,8 @@ class Gather(InnerCaller):
 class StreamLists:
     """All gathers of this node."""
 
-    def __init__(self, assignments: Assignments, answers: Answers, clock: TurnClock) -> None:
+    def __init__(self, assignments: Assignments, answers: Answers, links: LinkTable, clock: TurnClock) -> None:
+        self.usage: Final = AccountUsage(assignments, links, clock)
         self._assignments: Final = assignments
         self._answers: Final = answers
         self._clock: Final = clock
@@ -94,6 +97,7 @@ class StreamLists:
 
     def tick(self) -> None:
         """Give up on those who do not answer."""
+        self.usage.tick()
         if self._gathers:
             for gather in self._gathers:
                 if gather.deadline_ns <= self._clock.now_ns:
@@ -151,37 +155,29 @@ class StreamLists:
         meta = self._assignments.meta
         assert meta is not None
 
-        def finish(gather: Gather) -> None:
+        names = matching_streams(self._assignments, {})
+
+        def finish(usage: Usage) -> None:
             api = {"level": API_LEVEL, "total": self._answers.api_total, "errors": self._answers.api_errors}
-            fields = account_fields(gather, api)
+            fields = account_fields(usage, len(names), api)
             if self._answers.domain:
                 fields["domain"], fields["api"] = self._answers.domain, fields.pop("api")
             fields["reserved_memory"] = reserved_bytes(meta.machine.streams, MEMORY_STORAGE)
             fields["reserved_storage"] = reserved_bytes(meta.machine.streams, FILE_STORAGE)
             self._say(request, answer("account_info_response", fields))
 
-        self._gather(matching_streams(self._assignments, {}), finish)
+        self.usage.ask(finish)
 
 
-def account_fields(gather: Gather, api: dict[str, int]) -> dict[str, object]:
+def account_fields(usage: Usage, streams: int, api: dict[str, int]) -> dict[str, object]:
     """Sums over all streams, in nats-server's words; `api`: what the meta leader has answered so far."""
-    memory = storage = consumers = 0
-    for info in gather.infos.values():
-        state, config = info["state"], info["config"]
-        assert isinstance(state, dict) and isinstance(config, dict)
-        size = state["bytes"] * config["num_replicas"]
-        consumers += state["consumer_count"]
-        if config["storage"] == MEMORY_STORAGE:
-            memory += size
-        else:
-            storage += size
     return {
-        "memory": memory,
-        "storage": storage,
+        "memory": usage.memory,
+        "storage": usage.storage,
         "reserved_memory": 0,
         "reserved_storage": 0,
-        "streams": len(gather.names),
-        "consumers": consumers,
+        "streams": streams,
+        "consumers": usage.consumers,
         "limits": {
             "max_memory": UNLIMITED,
             "max_storage": UNLIMITED,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from broker.cluster.columns import Columns
-from broker.cluster.frames import FRAME_BLOCK, FRAME_BLOCK_REQUEST, FRAME_RAFT, FRAME_REQUEST, FRAME_VIEW
+from broker.cluster.frames import FRAME_BLOCK, FRAME_BLOCK_REQUEST, FRAME_RAFT, FRAME_REQUEST, FRAME_USAGE, FRAME_VIEW
 from broker.cluster.identity import META_GROUP
 from broker.cluster.link import PeerLink
 from broker.config import JetStreamOptions, Options
@@ -68,7 +68,7 @@ def test_any_bytes(room: Room, kind: int, content: bytes) -> None:
     room.hears(bytes((kind,)) + content)
 
 
-@given(kind=st.sampled_from([FRAME_BLOCK_REQUEST, FRAME_VIEW]), value=values)
+@given(kind=st.sampled_from([FRAME_BLOCK_REQUEST, FRAME_USAGE, FRAME_VIEW]), value=values)
 @settings(deadline=None)
 def test_any_value(room: Room, kind: int, value: object) -> None:
     room.hears(bytes((kind,)) + cbor2.dumps(value))
