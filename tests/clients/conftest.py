@@ -34,10 +34,10 @@ def cluster(program: Program, tmp_path: Path) -> Iterator[Cluster]:
 
 
 def missing(what: str) -> None:
-    """A tool that a test needs is not here."""
+    """A tool or library that a test needs is not here."""
     if os.environ.get("TERNMQ_REQUIRE_TOOLS"):
-        pytest.fail(f"{what} is missing: `make tools` installs it")
-    pytest.skip(f"{what} is missing: `make tools` installs it")
+        pytest.fail(f"{what} is missing: `make test` installs it")
+    pytest.skip(f"{what} is missing: `make test` installs it")
 
 
 @pytest.fixture(scope="session")
