@@ -5,6 +5,7 @@ from collections.abc import Callable
 from broker.cluster.group import RaftGroup
 from broker.cluster.identity import peer_id
 from broker.cluster.transport import LinkTable
+from broker.jetstream.go_time import format_time
 
 
 def raft_group_name(group: int, replicas: int) -> str:
@@ -15,18 +16,24 @@ def raft_group_name(group: int, replicas: int) -> str:
 def stream_cluster_info(
     group: RaftGroup, links: LinkTable, names: Callable[[str], str], now_ns: int
 ) -> dict[str, object]:
-    """As nats-server's `cluster` object; replicas are those besides the leader, sorted by name."""
+    """As nats-server's `cluster` object; replicas are those besides the leader, sorted by name. A single replica has no
+    group to speak of. Which account Raft's messages travel in is not said: they have connections of their own."""
     membership = group.membership()
     leader = group.raft.leader
     info: dict[str, object] = {"leader": names(leader) if leader else ""}
     if not links.cluster:
         info["leader"] = links.name
         return info
+    name = names(leader) if leader else ""
+    if len(membership.peers()) < 2:
+        return {"name": links.cluster, "leader": name}
     info = {
         "name": links.cluster,
         "raft_group": raft_group_name(group.id, len(membership.voters)),
-        "leader": names(leader) if leader else "",
+        "leader": name,
     }
+    if leader and group.leader_since_ns:
+        info["leader_since"] = format_time(group.leader_since_ns)
     replicas = [_replica(group, peer, links, names, now_ns) for peer in membership.peers() if peer != leader]
     if replicas:
         info["replicas"] = sorted(replicas, key=lambda replica: str(replica["name"]))

@@ -67,6 +67,8 @@ class RaftGroup:
         self.applied_bytes: int = 0
         self.is_leader: bool = False  # from `became_leader` to `lost_leadership`
         self.known_leader: str = NO_LEADER
+        self.dated_leader: str = NO_LEADER  # who led at `leader_since_ns`, which the node's clock has (wall time)
+        self.leader_since_ns: int = 0
         self.checkpoint_running: bool = False
         self.checkpoint: GroupSnapshot | None = None
         self.frozen: bool = False

@@ -215,6 +215,7 @@ class JetStreamService:
             changed = changes[:]
             changes.clear()
             for group in changed:
+                self._date(group)
                 self._follow_sources(group)
                 self._settle(group)
                 self.forwarder.leader_changed(group)
@@ -234,6 +235,13 @@ class JetStreamService:
             self.jobs.append(job)
         if self._stopping and self.engine.batches.all_synced():
             self._boot_mark.close()
+
+    def _date(self, group_id: int) -> None:
+        """Since when who leads, as far as this node knows."""
+        group = self.engine.groups.get(group_id)
+        if group is not None and group.dated_leader != group.known_leader:
+            group.dated_leader = group.known_leader
+            group.leader_since_ns = self.clock.wall_ns
 
     def _settle(self, group_id: int) -> None:
         """A stream that leads here may owe an answer, or not have its latest configuration yet."""

@@ -94,3 +94,17 @@ def test_who_asked_through_a_follower_is_told_once_with_the_answer() -> None:
         assert fields["client"]["server"] == node and fields["client"]["acc"] == "$G"
         assert json.loads(fields["response"]) == answer
         assert "request" not in fields
+
+
+def test_an_info_says_since_when_its_leader_leads_and_nothing_of_the_group_of_a_single_replica() -> None:
+    stage, client = with_a_consumer()
+    single = stage.create(client, "O", num_replicas=1)
+    assert set(single["cluster"]) == {"name", "leader"}
+    before = stage.ask(client, "$JS.API.STREAM.INFO.S")["cluster"]
+    assert set(before) == {"name", "raft_group", "leader", "leader_since", "replicas"}
+    stage.rest()
+    stage.ask(client, "$JS.API.STREAM.LEADER.STEPDOWN.S")
+    stage.wait(lambda: stage.leader("S") != before["leader"])
+    after = stage.ask(client, "$JS.API.STREAM.INFO.S")["cluster"]
+    assert after["leader_since"] > before["leader_since"]
+    assert stage.ask(client, "$JS.API.CONSUMER.INFO.S.C")["cluster"]["leader_since"] == after["leader_since"]

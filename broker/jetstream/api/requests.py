@@ -124,7 +124,7 @@ def response_kind(verb: str) -> str:
 
 def is_lone(info: object) -> bool:
     """Whether a `cluster` object is that of a server without a cluster, which only names itself."""
-    return isinstance(info, dict) and "raft_group" not in info
+    return isinstance(info, dict) and "name" not in info
 
 
 class Reply:
