@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 
-from sim.planted import BUGS, hunt_all
+from sim.hunt import BUGS, hunt_all
 from sim.run import Result, simulate
 
 

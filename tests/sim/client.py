@@ -26,6 +26,15 @@ class Message:
         first = self.header.split(b"\r\n", 1)[0].split(b" ")
         return int(first[1]) if len(first) > 1 and first[1].isdigit() else 0
 
+    def headers(self) -> dict[str, str]:
+        """The first value of every header."""
+        found: dict[str, str] = {}
+        for line in self.header.decode().split("\r\n")[1:]:
+            name, colon, value = line.partition(":")
+            if colon:
+                found.setdefault(name, value.strip())
+        return found
+
     def json(self) -> dict[str, object]:
         """The body as JSON."""
         found = json.loads(self.data)
@@ -36,6 +45,14 @@ class Message:
 def fields_of(answer: Message | None) -> dict[str, object]:
     """The JSON of an answer; {} where none came, or one without a body."""
     return {} if answer is None or not answer.data else answer.json()
+
+
+def error_code(body: dict[str, object]) -> int:
+    """JetStream's number of the error, 0 without one."""
+    error = body.get("error")
+    code = error.get("err_code", 0) if isinstance(error, dict) else 0
+    assert isinstance(code, int)
+    return code
 
 
 Handler = Callable[[Message | None], None]

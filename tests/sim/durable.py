@@ -12,15 +12,12 @@ from crash_disk import CrashDisk, Inode
 
 from broker.cluster.group_store import TOMBSTONE, decode_group_snapshot, group_directory
 from broker.cluster.identity import META_GROUP
+from sim.complaint import Broken
 from storage.block_files import BlockFiles
 from storage.group_log import GroupLog
 from storage.snapshots import read_snapshot
 from storage.stream_store import FileStreamStore
 from storage.wal_batch import RECORD_ENTRY, RECORD_HARD_STATE, RECORD_REMOVE, RECORD_START, START_KEEP, Records
-
-
-class Broken(AssertionError):
-    """A promise does not hold."""
 
 
 class DurableLog:
@@ -45,9 +42,11 @@ class DurableLog:
     def promise(self, term: int, vote: str) -> None:
         """A hard state: terms and votes never go back."""
         if term < self.term:
-            raise Broken(f"the term went back from {self.term} to {term} on the disk")
+            raise Broken("hard states", f"the term went back from {self.term} to {term} on the disk")
         if term == self.term and self.vote and vote != self.vote:
-            raise Broken(f"the vote of term {term} changed from {self.vote} to {vote or 'none'} on the disk")
+            raise Broken(
+                "hard states", f"the vote of term {term} changed from {self.vote} to {vote or 'none'} on the disk"
+            )
         self.term = term
         self.vote = vote
 
@@ -81,17 +80,20 @@ def compare(group: int, promised: DurableLog, found: DurableLog, is_lazy: bool) 
     if (found.term, found.vote) != (promised.term, promised.vote):
         if found.term < promised.term or (found.term == promised.term and promised.vote):
             raise Broken(
+                "recovery",
                 f"group {group}: the disk had term {promised.term} and vote {promised.vote!r}, "
-                f"recovery found {found.term} and {found.vote!r}"
+                f"recovery found {found.term} and {found.vote!r}",
             )
     if is_lazy:
         return
     if found.start_index < promised.start_index:
-        raise Broken(f"group {group}: the log began at {promised.start_index}, now at {found.start_index}")
+        raise Broken("recovery", f"group {group}: the log began at {promised.start_index}, now at {found.start_index}")
     for index, term in promised.terms.items():
         # A later term may have replaced it in a batch that the crash let through.
         if not found.has(index, term) and max(found.terms.values(), default=0) <= term:
-            raise Broken(f"group {group}: entry {index} of term {term} was durable, recovery did not find it")
+            raise Broken(
+                "recovery", f"group {group}: entry {index} of term {term} was durable, recovery did not find it"
+            )
 
 
 class DurableDisk:
@@ -146,7 +148,7 @@ class DurableDisk:
             if group in found:
                 compare(group, promised, found[group], self.is_lazy and group != META_GROUP)
             elif ((promised.terms and not self.is_lazy) or promised.term) and not self._is_buried(group):
-                raise Broken(f"group {group}: recovery found nothing of it")
+                raise Broken("recovery", f"group {group}: recovery found nothing of it")
 
     def _is_buried(self, group: int) -> bool:
         """Whether the node has left the group: a batch that was under way may have made its log forget it."""

@@ -12,11 +12,11 @@
 | votes and "I have it" leave after they are durable | `sending` |
 | the log lets go only of what a durable snapshot holds | `_released` |
 | a restart finds everything that was durable | `durable.DurableDisk.recovered` |
-| a confirmed ack is never delivered again | `delivering` |
+| what a consumer is sent | `checkers/leaving` |
 | queues are bounded | `_bounded` |
 | a damaged replica has no voice before it has what was committed then | `_forgets`, `sending` |
 
-At the end: `judge`. Nothing here changes a node. Read next: `durable`, `run`.
+At the end: `verdict`. Nothing here changes a node. Read next: `durable`, `run`.
 """
 
 from collections.abc import Iterator
@@ -32,10 +32,13 @@ from broker.jetstream.stream import StreamMachine
 from raft.messages import APPEND_RESPONSE, VOTE_RESPONSE
 from raft.node import LEADER
 from raft.types import Message
-from sim.durable import Broken, DurableDisk, newest_snapshot, openable, read_log
-from sim.judge import machine_digest
+from sim.checkers.leaving import look
+from sim.complaint import PROCESS, Broken, Complaint
+from sim.durable import DurableDisk, newest_snapshot, openable, read_log
+from sim.history import History
+from sim.replay import machine_digest
 from sim.server import Machine, Watcher
-from sim.workload import History
+from sim.world import World
 from storage.errors import StorageError
 from storage.group_log import GroupLog
 from storage.memory import MemoryStreamStore
@@ -61,12 +64,13 @@ class Seen:
 class Checks(Watcher):
     """See the module's text. `broken` says what does not hold; the simulation ends at the first."""
 
-    def __init__(self, history: History, is_lazy: bool = False) -> None:
+    def __init__(self, world: World, history: History, is_lazy: bool = False) -> None:
         """`is_lazy`: nodes acknowledge what is written, not what is synced."""
+        self.world = world
         self.history = history
         self.is_lazy = is_lazy
         self.cut_short: set[int] = set()  # groups that lost the end of their log with the power, and said so
-        self.broken: list[str] = []
+        self.broken: list[Complaint] = []
         self.machines: dict[str, Machine] = {}
         self.disks: dict[str, DurableDisk] = {}  # by peer id: an emptied disk belongs to another peer
         self.leaders: dict[tuple[int, int], str] = {}
@@ -140,7 +144,7 @@ class Checks(Watcher):
                         self._record_is_durable(machine, disk, records, at)
 
     def broke(self, machine: Machine, error: str) -> None:
-        self.broken.append(f"{machine.name} raised\n{error}")
+        self.broken.append(Complaint(PROCESS, f"{machine.name} raised\n{error}"))
 
     def turned(self, machine: Machine) -> None:
         engine = machine.node.jetstream.engine
@@ -166,7 +170,7 @@ class Checks(Watcher):
         try:
             yield
         except Broken as broken:
-            self.broken.append(f"{machine.name}: {broken}")
+            self.broken.append(broken.complaint(machine.name))
 
     # Disks.
 
@@ -184,14 +188,18 @@ class Checks(Watcher):
         entry = (records.kinds[at], before, records.bodies[at])
         known = self.entries.setdefault((group, index, term), entry)
         if known[2] != entry[2] or known[0] != entry[0]:
-            raise Broken(f"group {group}: two entries {index} of term {term}")
+            raise Broken("log matching", f"group {group}: two entries {index} of term {term}")
         if before >= 0 and known[1] >= 0 and before != known[1]:
-            raise Broken(f"group {group}: entry {index} of term {term} follows terms {known[1]} and {before}")
+            raise Broken(
+                "log matching", f"group {group}: entry {index} of term {term} follows terms {known[1]} and {before}"
+            )
         committed = self.commits.get(group, {}).get(index)
         # An older entry may still come from a batch that waited, as long as it replaces nothing that counted.
         replaces = committed is not None and (term > committed or disk.log(group).terms.get(index) == committed)
         if replaces and committed != term:
-            raise Broken(f"group {group}: entry {index} was committed in term {committed}, replaced in {term}")
+            raise Broken(
+                "commits", f"group {group}: entry {index} was committed in term {committed}, replaced in {term}"
+            )
 
     def _released(self, machine: Machine, group: int, index: int) -> None:
         """The log begins behind `index` now: a snapshot on the disk must reach as far, and its blocks be there."""
@@ -202,14 +210,18 @@ class Checks(Watcher):
         snapshot = decode_group_snapshot(data) if data is not None else None
         if snapshot is None or snapshot.index < index:
             reaches = "nothing" if snapshot is None else str(snapshot.index)
-            raise Broken(f"group {group}: the log let go of {index}, the durable snapshot reaches {reaches}")
+            raise Broken(
+                "releases", f"group {group}: the log let go of {index}, the durable snapshot reaches {reaches}"
+            )
         running = machine.node.jetstream.assignments.groups.get(group)
         in_memory = running is None or isinstance(running.store, MemoryStreamStore)
         if snapshot.machine and group != META_GROUP and not in_memory:
             try:
                 openable(machine.disk, directory + "/blocks", StreamMachine.store_state(snapshot.machine))
             except StorageError as error:
-                raise Broken(f"group {group}: the log let go of {index}, blocks not durable: {error}") from error
+                raise Broken(
+                    "releases", f"group {group}: the log let go of {index}, blocks not durable: {error}"
+                ) from error
 
     def _forgets(self, machine: Machine) -> None:
         """A replica whose data are damaged has no voice before it has all that was committed until it said so."""
@@ -227,7 +239,7 @@ class Checks(Watcher):
         raft = group.raft
         known = self.leaders.setdefault((group.id, raft.term), machine.name)
         if known != machine.name:
-            raise Broken(f"group {group.id}: {known} and {machine.name} lead term {raft.term}")
+            raise Broken("leaders", f"group {group.id}: {known} and {machine.name} lead term {raft.term}")
         if raft.elected_in_doubt:
             self._cut(group.id, raft.term_start - 1, raft.term)
         self.leader_terms[group.id] = max(self.leader_terms.get(group.id, 0), raft.term)
@@ -237,7 +249,9 @@ class Checks(Watcher):
                 if raft.log.last_index < index or (
                     index >= raft.log.first_index() and raft.log.term(index) != commits[index]
                 ):
-                    raise Broken(f"group {group.id}: leader of term {raft.term} lacks committed entry {index}")
+                    raise Broken(
+                        "leaders", f"group {group.id}: leader of term {raft.term} lacks committed entry {index}"
+                    )
                 break
 
     def _cut(self, group: int, last: int, term: int) -> None:
@@ -254,9 +268,9 @@ class Checks(Watcher):
     def _progress(self, machine: Machine, group: Any, seen: Seen) -> None:
         raft = group.raft
         if raft.commit < seen.commit or raft.applied < seen.applied:
-            raise Broken(f"group {group.id}: commit or applied index went back")
+            raise Broken("progress", f"group {group.id}: commit or applied index went back")
         if raft.applied > raft.commit:
-            raise Broken(f"group {group.id}: applied {raft.applied}, committed {raft.commit}")
+            raise Broken("progress", f"group {group.id}: applied {raft.applied}, committed {raft.commit}")
         if raft.commit != seen.commit:
             self._committed(group, seen.role == LEADER and raft.role == LEADER and seen.term == raft.term)
             seen.commit = raft.commit
@@ -272,10 +286,12 @@ class Checks(Watcher):
             return
         term = raft.log.term(index)
         if led and term != raft.term:
-            raise Broken(f"group {group.id}: leader of term {raft.term} committed entry {index} of term {term}")
+            raise Broken(
+                "commits", f"group {group.id}: leader of term {raft.term} committed entry {index} of term {term}"
+            )
         commits = self.commits.setdefault(group.id, {})
         if commits.setdefault(index, term) != term:
-            raise Broken(f"group {group.id}: entry {index} committed in terms {commits[index]} and {term}")
+            raise Broken("commits", f"group {group.id}: entry {index} committed in terms {commits[index]} and {term}")
         if index <= self.commit_max.get(group.id, 0):
             return
         self.commit_max[group.id] = index
@@ -287,7 +303,7 @@ class Checks(Watcher):
         counted = (voters, raft.history.at(index).voters)
         if not any(self._is_on_most(group.id, index, term, peers) for peers in counted):
             names = [self._names[peer] for peer in voters if self.disks[peer].log(group.id).has(index, term)]
-            raise Broken(f"group {group.id}: entry {index} is committed, but only on the disks of {names}")
+            raise Broken("commits", f"group {group.id}: entry {index} is committed, but only on the disks of {names}")
 
     def _is_on_most(self, group: int, index: int, term: int, peers: tuple[str, ...]) -> bool:
         return sum(self.disks[peer].log(group).has(index, term) for peer in peers) * 2 > len(peers)
@@ -297,7 +313,9 @@ class Checks(Watcher):
         known, name = self._digests.setdefault((group.id, group.raft.applied), (digest, machine.name))
         self.compared += name != machine.name
         if known != digest:
-            raise Broken(f"group {group.id}: {name} and {machine.name} differ at index {group.raft.applied}")
+            raise Broken(
+                "machines", f"group {group.id}: {name} and {machine.name} differ at index {group.raft.applied}"
+            )
 
     # What leaves a node.
 
@@ -310,10 +328,16 @@ class Checks(Watcher):
         if message.kind == VOTE_RESPONSE:
             known = engine.groups[message.group].raft.log.last_index
             if known < self._forgot.get((message.sender, message.group), 0):
-                self.broken.append(f"{name}: group {message.group}: votes with what is left of it after damage")
+                self.broken.append(
+                    Complaint("sending", f"{name}: group {message.group}: votes with what is left of it after damage")
+                )
             # A later term on the disk will do: no second vote in this one can follow.
             if log.term < message.term or (log.term == message.term and log.vote != message.receiver):
-                self.broken.append(f"{name}: group {message.group}: a vote in term {message.term} left, not durable")
+                self.broken.append(
+                    Complaint(
+                        "sending", f"{name}: group {message.group}: a vote in term {message.term} left, not durable"
+                    )
+                )
             return
         group = engine.groups.get(message.group)
         if group is None:
@@ -323,29 +347,23 @@ class Checks(Watcher):
         if raft.term != message.term or index > raft.log.last_index or index < raft.log.first_index():
             return
         if not log.has(index, raft.log.term(index)):
-            self.broken.append(f"{name}: group {message.group}: says that it has entry {index}, which is not durable")
+            self.broken.append(
+                Complaint(
+                    "sending", f"{name}: group {message.group}: says that it has entry {index}, which is not durable"
+                )
+            )
 
-    def delivering(self, group: StreamGroup, reply: bytes) -> None:
+    def delivering(self, group: StreamGroup, inbox: bytes, reply: bytes) -> None:
         """A consumer's message is about to leave."""
-        if group.raft.term < self.leader_terms.get(group.id, 0):
-            return  # deposed and not aware of it: what it hands out is at least once, and its acks count for nothing
-        words = reply.split(b".")
-        key = (words[2].decode(), words[3].decode(), int(words[5]))
-        history = self.history
-        if group.id in self.cut_short:
-            return
-        if key in history.confirmed or key[2] <= history.confirmed_up_to.get(key[:2], 0):
-            self.broken.append(f"message {key} is delivered again after its ack was confirmed")
-        most = group.machine.consumers[key[1]].config.max_deliver
-        if 0 < most < int(words[4]):
-            self.broken.append(f"message {key} is delivered for the {int(words[4])}th time, of {most}")
+        if group.raft.term >= self.leader_terms.get(group.id, 0) and group.id not in self.cut_short:
+            self.broken += look(group, inbox, reply, self.history, self.world.now_ns)
 
     def _bounded(self, machine: Machine, engine: Engine) -> None:
         if len(engine.batches.after_sync) > AFTER_SYNC_MAX:
-            raise Broken(f"{len(engine.batches.after_sync)} messages wait for the disk")
+            raise Broken("bounds", f"{len(engine.batches.after_sync)} messages wait for the disk")
         for link in engine.links.links.values():
             if link.output_bytes > LINK_BYTES_MAX:
-                raise Broken(f"{link.output_bytes} bytes wait for {link.name}")
+                raise Broken("bounds", f"{link.output_bytes} bytes wait for {link.name}")
 
 
 @contextmanager
@@ -361,7 +379,7 @@ def watching(checks: Checks) -> Iterator[None]:
         self: StreamOutput, origin: str, inbox: bytes, subject: bytes, reply: bytes, header_length: int, data: bytes
     ) -> None:
         if reply.startswith(b"$JS.ACK."):
-            checks.delivering(self._group, reply)
+            checks.delivering(self._group, inbox, reply)
         deliver(self, origin, inbox, subject, reply, header_length, data)
 
     Engine.send = watched_send  # type: ignore[method-assign]

@@ -7,7 +7,8 @@ machine may forget late that they were out.
 
 from broker.jetstream.consumers.consumer import Consumer
 from broker.jetstream.stream import StreamMachine
-from sim.model import Model, ModelConsumer, read_headers
+from sim.model import Model, ModelConsumer
+from sim.model_store import read_headers
 
 
 def against_model(machine: StreamMachine, model: Model) -> list[str]:

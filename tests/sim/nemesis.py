@@ -5,6 +5,7 @@ Faults overlap: while one lasts another may begin. Everything is written down wi
 
 import random
 from collections.abc import Callable
+from typing import Protocol
 
 from sim.plan import SECOND_NS, Plan
 from sim.rot import rot
@@ -14,26 +15,31 @@ from sim.world import World
 CLOCK_MAX_NS = 30 * SECOND_NS
 
 
+class Besieged(Protocol):
+    """The cluster, as far as it matters here."""
+
+    def leader(self) -> str | None:
+        """Who leads (anything) now, None when nobody does."""
+
+    def whole(self) -> bool:
+        """Whether all nodes are up and members of everything, so that one may lose its disk without harm."""
+
+    def step_down(self) -> str:
+        """Somebody hands over what he leads; who, "" when nobody does."""
+
+
 class Nemesis:
-    """See the module's text. `leader` names who leads (anything) now, None when nobody does; `whole` says whether all
-    nodes are up and members of everything, so that one may lose its disk without harm."""
+    """See the module's text."""
 
     def __init__(
-        self,
-        world: World,
-        machines: dict[str, Machine],
-        plan: Plan,
-        leader: Callable[[], str | None],
-        whole: Callable[[], bool],
-        story: list[str],
+        self, world: World, machines: dict[str, Machine], plan: Plan, cluster: Besieged, story: list[str]
     ) -> None:
         self.world = world
         self.machines = machines
         self.plan = plan
         self.strikes = 0
         self.rotten: Machine | None = None  # whose bits flip: one node a story
-        self._leader = leader
-        self._whole = whole
+        self._cluster = cluster
         self._story = story
         self._rng = random.Random(world.rng.getrandbits(64))
         self._active = False
@@ -77,7 +83,7 @@ class Nemesis:
         names = list(self.machines)
         self._rng.shuffle(names)
         if kind.endswith("leader"):
-            leader = self._leader()
+            leader = self._cluster.leader()
             if leader is not None:
                 names.remove(leader)
                 names.insert(0, leader)
@@ -89,15 +95,17 @@ class Nemesis:
             for name in names[:count]:
                 self._crash(self.machines[name], what == "power", self._rng.randrange(lasts_ns))
         elif what == "lost":
-            if self._whole():
+            if self._cluster.whole():
                 self._lose_disk(self.machines[names[0]], self._rng.randrange(lasts_ns))
         elif what == "bit":
-            if self._whole():
+            if self._cluster.whole():
                 self._rot(self._rng.randrange(lasts_ns))
         elif what == "torn":
             self._tear(self.machines[names[0]], lasts_ns)
         elif kind == "clock":
             self._clock(self.machines[names[0]])
+        elif kind == "step down":
+            self.tell(f"step down: {self._cluster.step_down()}")
         elif kind == "reset":
             self._reset()
         elif what in ("pause", "slow", "hanging"):

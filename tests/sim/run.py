@@ -1,28 +1,35 @@
 """One simulated story: a cluster, its clients, faults drawn from the seed, healing; then the history is judged.
 
 The whole run follows from the seed and the plan. `Result.faults` is empty when every promise held.
-Read next: `plan`, `world`, `server`, `nemesis`, `workload`, `invariants`, `judge`.
+Read next: `plan`, `shapes`, `world`, `server`, `nemesis`, `clients`, `invariants`, `verdict`.
 """
 
 import gc
 import random
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from crash_disk import CrashDisk
 
 from broker.config import ClusterOptions, JetStreamOptions, Options, RouteUrl
 from broker.node import BrokerNode
+from raft.errors import RaftError
 from raft.node import LEADER
+from sim.clients import CONSUMERS, WORKLOADS
+from sim.complaint import LIVENESS, Complaint
+from sim.history import History
 from sim.invariants import Checks, watching
-from sim.judge import judge_stream, machine_digest
-from sim.keepers import Cleaner, Keeper, Scaler
 from sim.nemesis import Nemesis
-from sim.plan import SECOND_NS, Plan, plan_of
-from sim.scheduled import Scheduler, judge_scheduled, to_come
+from sim.plan import SECOND_NS, Plan
+from sim.replacing import windows
 from sim.server import Machine
-from sim.sourced import judge_sourced, unread
-from sim.workload import Consumer, History, Publisher, PushTaker, Setup
+from sim.settling import last, to_come, unconsumed, unread
+from sim.setup import Setup
+from sim.shapes import plan_of
+from sim.verdict import judge
+from sim.workloads.consumers import Consumer
+from sim.workloads.workload import Workload
 from sim.world import CLUSTER_PORT, World
 
 SETUP_NS = 20 * SECOND_NS
@@ -40,7 +47,7 @@ class Result:
         self.seed = seed
         self.plan = plan.name
         self.story: list[str] = []
-        self.faults: list[str] = []
+        self.faults: list[Complaint] = []
         self.events: list[str] = []
         self.acked = 0
         self.confirmed = 0
@@ -65,7 +72,7 @@ class Result:
         lines = [f"seed {self.seed} ({self.plan}): BROKEN after {self.simulated_s:.4f} s"]
         lines += ["  faults:", *(f"    {line}" for line in self.story[-12:])]
         lines += ["  last events:", *(f"    {line}" for line in self.events)]
-        lines += ["  does not hold:", *(f"    {line}" for line in self.faults[:10])]
+        lines += ["  does not hold:", *(f"    {line.by}: {line}" for line in self.faults[:10])]
         lines.append(f"  again: {self.replay()}")
         return "\n".join(lines)
 
@@ -77,9 +84,9 @@ class Cluster:
         self.plan = plan
         self.world = World(seed)
         self.history = History()
-        self.checks = Checks(self.history, plan.sync_interval_ns > 0)
+        self.checks = Checks(self.world, self.history, plan.sync_interval_ns > 0)
         self.machines = {name: self._machine(name) for name in plan.nodes}
-        self.publishers: list[Publisher | Keeper | Cleaner | Scaler] = []
+        self.workloads: list[Workload] = []
         self.consumers: list[Consumer] = []
 
     def _machine(self, name: str) -> Machine:
@@ -111,36 +118,27 @@ class Cluster:
         requests = []
         for stream in self.plan.streams:
             requests.append((f"$JS.API.STREAM.CREATE.{stream.name}", stream.config()))
-            for durable in stream.durables if stream.consumers else ():
-                requests.append((f"$JS.API.CONSUMER.DURABLE.CREATE.{stream.name}.{durable}", stream.durable(durable)))
+            for taker in stream.takers():
+                body = {"stream_name": stream.name, "config": taker.config(stream)}
+                requests.append((f"$JS.API.CONSUMER.DURABLE.CREATE.{stream.name}.{taker.name}", body))
         setup = Setup(self.world, requests)
         if not self.run(SETUP_NS, lambda: setup.done):
-            self.checks.broken.append(f"set-up did not end in {SETUP_NS // SECOND_NS} s: {setup.errors[-3:]}")
+            self.fail(f"set-up did not end in {SETUP_NS // SECOND_NS} s: {setup.errors[-3:]}")
             return False
         return True
 
     def start_clients(self) -> None:
-        """Publishers and consumers of every stream."""
+        """Who uses every stream, in its kinds' order."""
         world, history = self.world, self.history
         for stream in self.plan.streams:
-            names = [f"D{stream.name}{n}" for n in range(stream.publishers)]
-            names += [f"P{stream.name}{n}" for n in range(stream.plain)]
-            for name in names:
-                self.publishers.append(Publisher(world, history, name, stream.name, self.plan.pause_ns))
-            for durable in stream.durables:
-                for n in range(stream.consumers):
-                    name = f"C{stream.name}{durable}{n}"
-                    taker = PushTaker if stream.push else Consumer
-                    self.consumers.append(taker(world, history, name, stream, durable))
-            for n in range(stream.schedulers):
-                name = f"S{stream.name}{n}"
-                self.publishers.append(Scheduler(world, history, name, stream.name, self.plan.pause_ns))
-            for n in range(stream.keepers):
-                self.publishers.append(Keeper(world, history, f"K{stream.name}{n}", stream.name, self.plan.pause_ns))
-            for n in range(stream.scalers):
-                self.publishers.append(Scaler(world, history, f"R{stream.name}{n}", stream))
-            for n in range(stream.cleaners):
-                self.publishers.append(Cleaner(world, history, f"X{stream.name}{n}", stream.name))
+            for field, letter, kind in WORKLOADS:
+                for n in range(getattr(stream, field)):
+                    name = f"{letter}{stream.name}{n}"
+                    self.workloads.append(kind(world, history, name, stream, self.plan.pause_ns))
+            for taker in stream.takers():
+                for n in range(taker.clients):
+                    name = f"C{stream.name}{taker.name}{n}"
+                    self.consumers.append(CONSUMERS[taker.kind](world, history, name, stream, taker, n))
 
     def run(self, duration_ns: int, until: Callable[[], bool] | None = None) -> bool:
         """Let time pass, until something is broken at the latest."""
@@ -149,6 +147,25 @@ class Cluster:
             self.world.run(duration_ns, lambda: bool(broken))
             return False
         return self.world.run(duration_ns, lambda: bool(broken) or until()) and not broken
+
+    def step_down(self) -> str:
+        """Somebody who leads something hands over, to whom chance wants; who, "" when nobody does."""
+        leading = [
+            (machine, group)
+            for machine in self.machines.values()
+            if machine.node is not None and not machine.stalled
+            for group in machine.node.jetstream.engine.groups.values()
+            if group.raft.role == LEADER and len(group.membership().voters) > 1
+        ]
+        if not leading:
+            return ""
+        machine, group = self.world.rng.choice(leading)
+        others = [peer for peer in group.membership().voters if peer != group.raft.peer_id]
+        with suppress(RaftError):
+            group.raft.transfer_leadership(self.world.rng.choice(others))
+        group.touch()
+        machine.schedule_turn(0)
+        return f"{machine.name}, of group {group.id}"
 
     def leader(self) -> str | None:
         """Somebody who leads a stream."""
@@ -194,35 +211,34 @@ class Cluster:
 
     def settle(self) -> None:
         """Nobody publishes any more: everything is delivered and confirmed, replicas become equal."""
-        for publisher in self.publishers:
-            publisher.stopped = True
+        for workload in self.workloads:
+            workload.stopped = True
         for consumer in self.consumers:
             consumer.careful = True
-        if not self.run(PROGRESS_NS, lambda: all(publisher.out == 0 for publisher in self.publishers)):
-            waiting = [publisher.name for publisher in self.publishers if publisher.out]
-            self.fail(f"{waiting} still wait for answers {PROGRESS_NS // SECOND_NS} s after the last publish")
-        if not self.run(SETTLE_NS, self._consumed):
-            self.fail(f"consumers did not finish in {SETTLE_NS // SECOND_NS} s")
-        if not self.run(SETTLE_NS, lambda: not unread(self.plan, self.groups)):
-            self.fail(f"not read in {SETTLE_NS // SECOND_NS} s: {unread(self.plan, self.groups)}")
-        if not self.run(SETTLE_NS, lambda: not to_come(self.plan, self.groups)):
-            self.fail(f"not made in {SETTLE_NS // SECOND_NS} s: {to_come(self.plan, self.groups)[:5]}")
-        if not self.run(PROGRESS_NS, self._level):
-            self.fail("replicas are not equal after everything was delivered")
+        self._until(PROGRESS_NS, "wait for answers", lambda: [one.name for one in self.workloads if one.out])
+        self._until(SETTLE_NS, "not consumed", lambda: unconsumed(self.plan, self.groups))
+        self._until(SETTLE_NS, "not read", lambda: unread(self.plan, self.groups))
+        self._until(SETTLE_NS, "not made", lambda: to_come(self.plan, self.groups))
+        self._until(SETTLE_NS, "not done", self._unfinished)
+        self._until(PROGRESS_NS, "no heartbeat", self._silent, "heartbeats")
+        self._until(PROGRESS_NS, "replicas are not equal", lambda: [] if self._level() else ["all was delivered"])
 
-    def fail(self, text: str) -> None:
+    def _until(self, limit_ns: int, what: str, left: Callable[[], list[str]], by: str = LIVENESS) -> None:
+        """Let time pass until nothing is left of something; not longer than `limit_ns`."""
+        if not self.run(limit_ns, lambda: not left()):
+            self.fail(f"{what} after {limit_ns // SECOND_NS} s: {left()[:5]}", by)
+
+    def _unfinished(self) -> list[str]:
+        found = [workload.unfinished(lambda name: last(self.groups, name)) for workload in self.workloads]
+        return [text for text in found if text]
+
+    def _silent(self) -> list[str]:
+        return [f"{one.client.name} for {one.silent_for_ns()} ns" for one in self.consumers if one.silent_for_ns()]
+
+    def fail(self, text: str, by: str = LIVENESS) -> None:
         """A promise of liveness does not hold (unless something worse happened)."""
         if not self.checks.broken:
-            self.checks.broken.append(text)
-
-    def _consumed(self) -> bool:
-        for stream in self.plan.streams:
-            for group in self.groups(stream.name).values():
-                machine = group.machine  # type: ignore[attr-defined]
-                for consumer in machine.consumers.values():
-                    if consumer.pending or machine.store.next_sequence(consumer.delivered_stream + 1, None):
-                        return False
-        return True
+            self.checks.broken.append(Complaint(by, text))
 
     def _level(self) -> bool:
         for stream in self.plan.streams:
@@ -233,23 +249,16 @@ class Cluster:
                 return False  # a snapshot counts as applied before the machine has it
         return True
 
-    def judge(self) -> list[str]:
-        """The history against the logs."""
-        faults: list[str] = []
-        for stream in self.plan.streams:
-            groups = self.groups(stream.name)
-            if self.checks.cut_short.isdisjoint(group.id for group in groups.values()):  # type: ignore[attr-defined]
-                faults += judge_stream(stream, self.history, self.checks.entries, groups)
-            elif len({machine_digest(group.machine) for group in groups.values()}) > 1:  # type: ignore[attr-defined]
-                faults.append(f"{stream.name}: replicas differ")
-        faults += judge_sourced(self.plan, self.groups, self.history.acked)
-        faults += judge_scheduled(self.plan, self.groups, self.history.acked)
+    def judge(self) -> list[Complaint]:
+        """The history against the logs, and what the nodes said."""
+        checks = self.checks
+        faults = judge(self.plan, self.history, checks.entries, self.groups, checks.cut_short)
         is_rotten = any(machine.rotten for machine in self.machines.values())
         for name, machine in self.machines.items():
             for _, level, event, fields in machine.events:
                 known = ROT_EVENTS if machine.rotten else (ROT_EVENTS[-1:] if is_rotten else ())
                 if level == "error" and event not in LINK_TROUBLE and event not in known:
-                    faults.append(f"{name}: {event} {fields}")
+                    faults.append(Complaint("events", f"{name}: {event} {fields}"))
         return faults
 
     def last_events(self) -> list[str]:
@@ -272,7 +281,7 @@ def simulate(seed: int, plan: Plan | None = None) -> Result:
     gc.disable()  # half of the time would go there; a story is short
     try:
         cluster = Cluster(seed, plan)
-        with watching(cluster.checks):
+        with watching(cluster.checks), windows(plan.window_bytes):
             _tell(cluster, result)
         history, checks = cluster.history, cluster.checks
         result.faults = checks.broken or cluster.judge()
@@ -292,7 +301,7 @@ def _tell(cluster: Cluster, result: Result) -> None:
     if not cluster.set_up():
         return
     cluster.start_clients()
-    nemesis = Nemesis(cluster.world, cluster.machines, cluster.plan, cluster.leader, cluster.whole, result.story)
+    nemesis = Nemesis(cluster.world, cluster.machines, cluster.plan, cluster, result.story)
     nemesis.begin()
     cluster.run(cluster.plan.fault_ns)
     result.strikes = nemesis.strikes

@@ -1,7 +1,7 @@
 """A replica that is too far behind is level again within seconds, whatever it is busy with."""
 
-from sim.judge import machine_digest
 from sim.plan import SECOND_NS
+from sim.replay import machine_digest
 from sim.stage import NODES, Stage
 
 LEVEL_NS = 10 * SECOND_NS

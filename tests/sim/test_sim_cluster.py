@@ -2,8 +2,9 @@
 
 import pytest
 
-from sim.plan import SECOND_NS, plan_of
+from sim.plan import SECOND_NS
 from sim.run import simulate
+from sim.shapes import plan_of
 
 
 @pytest.mark.parametrize("seed", [3, 4, 5])

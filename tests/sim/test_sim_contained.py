@@ -10,7 +10,7 @@ from broker.compiled import is_compiled
 from broker.jetstream.effects import EffectSink
 from broker.jetstream.ops import OP_PUBLISH
 from broker.jetstream.stream import StreamMachine
-from sim.planting import replaced
+from sim.replacing import replaced
 from sim.stage import NODES, Stage
 from sim.test_sim_readmission import is_whole
 

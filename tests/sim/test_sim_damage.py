@@ -3,8 +3,8 @@
 import pytest
 
 from sim.client import Message
-from sim.judge import contents
 from sim.plan import SECOND_NS
+from sim.replay import contents
 from sim.stage import NODES, Stage
 from sim.test_sim_readmission import is_whole, publish
 

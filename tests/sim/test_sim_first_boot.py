@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from sim.plan import SECOND_NS, plan_of
+from sim.plan import SECOND_NS
 from sim.run import Cluster
+from sim.shapes import plan_of
 
 
 def has_meta(cluster: Cluster, name: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sim.planted import BUGS, SEEDS_MAX, Hunt, hunt_all
+from sim.hunt import BUGS, SEEDS_MAX, Hunt, hunt_all
 
 
 @pytest.fixture(scope="module")

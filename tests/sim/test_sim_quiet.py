@@ -7,9 +7,10 @@ import pytest
 from raft.config import RaftConfig
 from raft.node import LEADER
 from sim.invariants import watching
-from sim.plan import SECOND_NS, plan_of
+from sim.plan import SECOND_NS
 from sim.run import Cluster
 from sim.server import TICK_NS
+from sim.shapes import plan_of
 
 STREAM = "S"
 ASLEEP_NS = 3 * SECOND_NS  # two quorum checks after the last word

@@ -5,8 +5,8 @@ from typing import Any
 
 from broker.cluster.identity import META_GROUP
 from sim.client import SimClient
-from sim.judge import contents
 from sim.plan import SECOND_NS
+from sim.replay import contents
 from sim.stage import NODES, Stage
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sim.judge import machine_digest
+from sim.replay import machine_digest
 from sim.stage import NODES, Stage
 
 SMALL = 4096

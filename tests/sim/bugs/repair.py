@@ -6,11 +6,12 @@ import storage.wal_salvage
 from broker.cluster.group_store import GroupSnapshot
 from broker.cluster.repair import DiscardJob, Repairs
 from raft.types import Membership
-from sim.planting import planted, replaced, rotting
+from sim.bugs.planting import planted, rotting
+from sim.replacing import replaced
 from storage.errors import CorruptLog
 
 
-@planted(rotting)
+@planted(rotting, "recovery")
 def log_is_cut_where_it_is_damaged() -> Iterator[None]:
     """A group whose part of the log cannot be read goes on with what comes before, as if that were all it ever had."""
 
@@ -21,7 +22,7 @@ def log_is_cut_where_it_is_damaged() -> Iterator[None]:
         yield
 
 
-@planted(rotting)
+@planted(rotting, "sending")
 def repaired_replica_votes_at_once() -> Iterator[None]:
     """A damaged replica is emptied without asking, and goes on as the voter it was."""
 

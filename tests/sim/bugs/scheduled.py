@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from broker.jetstream.schedules import schedule_apply
 from broker.jetstream.schedules.schedule_clock import ScheduleClock
 from broker.jetstream.schedules.schedules import ScheduleTable
-from sim.planting import planted, replaced, schedules
+from sim.bugs.planting import planted, schedules
+from sim.replacing import replaced
 
 
-@planted(schedules)
+@planted(schedules, "schedules")
 def a_new_leader_does_not_know_the_schedules() -> Iterator[None]:
     """Only what is scheduled from now on is looked at."""
 
@@ -21,7 +22,7 @@ def a_new_leader_does_not_know_the_schedules() -> Iterator[None]:
         yield
 
 
-@planted(schedules)
+@planted(schedules, "schedules")
 def a_schedule_stays_when_its_message_was_made() -> Iterator[None]:
     """Message and end of the schedule are two things, and a crash comes between them."""
     with (

@@ -1,9 +1,10 @@
 """The simulation is worth something only if it finds bugs: each one planted here is found within a few seeds.
 
-`hunt` runs the stories of a bug's plan with the bug, seed after seed, until a promise is broken, and then the same
-seeds without it, which must hold. `make sim PLANTED=1` prints the list.
+`hunt` runs the stories of a bug's plan with the bug, seed after seed, until a checker that should see it complains
+(what another one says, or a process that falls over, does not count), and then the same seeds without it, which must
+hold. `make sim PLANTED=1` prints the list.
 
-Read next: `planting` (how), `bugs_*` (what).
+Read next: `bugs/planting` (how), the rest of `bugs/` (what).
 """
 
 import functools
@@ -11,13 +12,26 @@ import multiprocessing
 import os
 from collections.abc import Iterator
 
-from sim import bugs_consensus, bugs_disk, bugs_membership, bugs_repair, bugs_scheduled, bugs_sourced, bugs_streams
-from sim.planting import BUGS, PlantedBug
+from sim.bugs import (
+    batches,
+    consensus,
+    consumers,
+    disk,
+    membership,
+    repair,
+    scheduled,
+    sourced,
+    streams,
+    values,
+)
+from sim.bugs.planting import BUGS, PlantedBug
 from sim.run import Result, simulate
 
 SEEDS_MAX = 20  # the rarest is found in every tenth story or so
 __all__ = ["BUGS", "SEEDS_MAX", "Hunt", "hunt", "hunt_all"]
-_REGISTERED = (bugs_consensus, bugs_disk, bugs_membership, bugs_repair, bugs_scheduled, bugs_sourced, bugs_streams)
+_REGISTERED = (
+    batches, consensus, consumers, disk, membership, repair, scheduled, sourced, streams, values,
+)  # fmt: skip
 
 
 class Hunt:
@@ -27,6 +41,7 @@ class Hunt:
         self.name = name
         self.seed = 0
         self.found = ""
+        self.others: list[str] = []  # checkers that said something, though it was not theirs to say
         self.steps = 0
         self.simulated_s = 0.0
         self.taken_s = 0.0
@@ -35,7 +50,8 @@ class Hunt:
     def text(self) -> str:
         """One line."""
         if not self.seed:
-            line = f"NOT FOUND in {SEEDS_MAX} seeds, {self.simulated_s:.0f} simulated s"
+            others = f"; not by {sorted(set(self.others))}" if self.others else ""
+            line = f"NOT FOUND in {SEEDS_MAX} seeds, {self.simulated_s:.0f} simulated s{others}"
         else:
             line = f"seed {self.seed}, {self.simulated_s:.1f} simulated s in {self.taken_s:.1f} s: {self.found}"
         complaints = [f"\n    does not hold without it: {fault}" for fault in self.innocent]
@@ -63,10 +79,12 @@ def hunt(name: str) -> Hunt:
         result = run_with(bug, seed)
         found.simulated_s += result.simulated_s
         found.taken_s += result.taken_s
-        if result.faults:
+        told = [fault for fault in result.faults if fault.by in bug.by]
+        if told:
             found.seed = seed
-            found.found = result.faults[0].strip().splitlines()[-1]
+            found.found = f"{told[0].by}: {told[0].strip().splitlines()[-1]}"
             break
+        found.others += [fault.by for fault in result.faults]
     for seed in range(1, (found.seed or 1) + 1):
         found.innocent += [f"seed {seed}: {fault}" for fault in _without(bug, seed)]
     return found

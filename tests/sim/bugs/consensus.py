@@ -10,11 +10,12 @@ from raft.log import RaftLog
 from raft.quorum import reached_by_majority
 from raft.state import RaftState
 from raft.types import Message
-from sim.planting import elections, planted, replaced, rivals, slow_disks
+from sim.bugs.planting import elections, planted, rivals, slow_disks
+from sim.replacing import replaced
 from storage.wal import Wal
 
 
-@planted(elections)
+@planted(elections, "sending")
 def vote_is_not_persisted() -> Iterator[None]:
     """The term goes to the disk, the vote in it does not."""
     write = Wal.set_hard_state
@@ -22,14 +23,14 @@ def vote_is_not_persisted() -> Iterator[None]:
         yield
 
 
-@planted(elections)
+@planted(elections, "sending")
 def answers_leave_before_the_sync() -> Iterator[None]:
     """A follower says that it has entries, and gives votes, before they are on its disk."""
     with replaced(RaftState, "send_after_sync", RaftState.send):
         yield
 
 
-@planted(slow_disks)
+@planted(slow_disks, "commits")
 def leader_counts_itself_before_its_sync() -> Iterator[None]:
     """The leader's own copy counts as soon as it is handed to the disk."""
     take = RaftLog.take_unwritten
@@ -43,14 +44,14 @@ def leader_counts_itself_before_its_sync() -> Iterator[None]:
         yield
 
 
-@planted(elections)
+@planted(elections, "commits")
 def one_copy_is_enough_to_commit() -> Iterator[None]:
     """Ack before quorum: what one of the replicas has is committed."""
     with replaced(raft.leader, "reached_by_majority", lambda matches: max(matches)):
         yield
 
 
-@planted(slow_disks)
+@planted(slow_disks, "commits")
 def old_terms_are_committed_by_counting() -> Iterator[None]:
     """The Raft paper's figure 8: copies of an entry of an earlier term are counted as if it were the leader's own."""
 
@@ -69,21 +70,21 @@ def old_terms_are_committed_by_counting() -> Iterator[None]:
         yield
 
 
-@planted(rivals)
+@planted(rivals, "leaders")
 def any_log_gets_a_vote() -> Iterator[None]:
     """Votes are given to candidates that lack what the voter has."""
     with replaced(RaftLog, "is_up_to_date", lambda log, index, term: True):
         yield
 
 
-@planted(rivals)
+@planted(rivals, "log matching")
 def conflicts_are_not_replaced() -> Iterator[None]:
     """A follower takes an entry of another term at the right index for the leader's."""
     with replaced(RaftLog, "matches", lambda log, index, term: index <= log.last_index):
         yield
 
 
-@planted(rivals)
+@planted(rivals, "hard states")
 def a_vote_is_given_twice() -> Iterator[None]:
     """Whoever asks for a vote gets it, whomever it was given to before in this term; and nobody asks first whether it
     could win, which hides it."""

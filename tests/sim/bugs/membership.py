@@ -6,8 +6,9 @@ from typing import Any
 from broker.cluster.assignment import Assignment
 from broker.cluster.meta import MetaChange, MetaMachine
 from broker.cluster.stream_group import StreamGroup
+from sim.bugs.planting import CRASHES, PARTITIONS, planted, story
 from sim.plan import SECOND_NS, Plan, StreamPlan
-from sim.planting import CRASHES, PARTITIONS, planted, replaced, story
+from sim.replacing import replaced
 
 
 def rescaled() -> Plan:
@@ -15,7 +16,7 @@ def rescaled() -> Plan:
     return story("rescaled", [StreamPlan("S", scalers=1)], (*CRASHES, *PARTITIONS), fault_ns=20 * SECOND_NS)
 
 
-@planted(rescaled)
+@planted(rescaled, "leaders", "recovery")
 def who_leaves_forgets_at_once() -> Iterator[None]:
     """A replica is gone as soon as others are assigned, not when the group's membership has followed."""
     assign = Assignment.assign
@@ -29,7 +30,7 @@ def who_leaves_forgets_at_once() -> Iterator[None]:
         yield
 
 
-@planted(rescaled)
+@planted(rescaled, "leaders")
 def who_comes_back_founds_the_group_again() -> Iterator[None]:
     """A replica that had left begins as the voter that it was when the stream was created."""
     settled = MetaMachine._settled
@@ -44,7 +45,7 @@ def who_comes_back_founds_the_group_again() -> Iterator[None]:
         yield
 
 
-@planted(rescaled)
+@planted(rescaled, "liveness", "recovery")
 def old_news_make_a_replica_leave() -> Iterator[None]:
     """After a restart a replica that was taken in again believes the entry that had told it to go before."""
 

@@ -1,9 +1,10 @@
 """Planting: one function of the real program is replaced for as long as a run lasts, and the simulation must notice.
 
 The program has no switches for this; only interpreted modules can be changed so. A bug is a context manager with a
-docstring that says what it breaks, registered by `@planted(plan)` with the kind of story that should find it.
+docstring that says what it breaks, registered by `@planted(plan, checker)` with the kind of story that should find it
+and the checker that should say so.
 
-Not here: the bugs (`bugs_*`), the hunt (`planted`).
+Not here: the bugs (the other files here), the hunt (`hunt`).
 """
 
 from collections.abc import Callable, Iterator
@@ -11,7 +12,9 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sim.plan import SECOND_NS, Plan, StreamPlan, dead_letters, scheduled, sourced
+from sim import shapes
+from sim.complaint import PROCESS
+from sim.plan import SECOND_NS, Plan, StreamPlan
 
 Plant = Callable[[], AbstractContextManager[None]]
 CRASHES = ("kill", "kill leader", "kill majority", "kill all", "power", "power leader", "power majority", "power all")
@@ -20,38 +23,30 @@ PARTITIONS = ("isolate", "isolate leader", "halves", "one way", "swizzle", "rese
 
 @dataclass(frozen=True)
 class PlantedBug:
-    """`plan()` makes the story for each seed anew; the name of the plan is the name of its control runs."""
+    """`plan()` makes the story for each seed anew; the name of the plan is the name of its control runs. `by`: the
+    checkers whose word counts as having found it."""
 
     name: str
     breaks: str
     plan: Callable[[], Plan]
+    by: tuple[str, ...]
     plant: Plant
 
 
 BUGS: dict[str, PlantedBug] = {}
+Bug = Callable[[], Iterator[None]]
 
 
-def planted(plan: Callable[[], Plan]) -> Callable[[Callable[[], Iterator[None]]], Callable[[], Iterator[None]]]:
+def planted(plan: Callable[[], Plan], *by: str) -> Callable[[Bug], Bug]:
     """Register a bug under the name of its function."""
 
-    def register(function: Callable[[], Iterator[None]]) -> Callable[[], Iterator[None]]:
+    def register(function: Bug) -> Bug:
         name = function.__name__.replace("_", " ")
-        assert name not in BUGS and function.__doc__
-        BUGS[name] = PlantedBug(name, " ".join(function.__doc__.split()), plan, contextmanager(function))
+        assert name not in BUGS and function.__doc__ and by and PROCESS not in by
+        BUGS[name] = PlantedBug(name, " ".join(function.__doc__.split()), plan, by, contextmanager(function))
         return function
 
     return register
-
-
-@contextmanager
-def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    """`owner.name` is something else for a while."""
-    before = owner.__dict__[name]
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)
 
 
 # Stories: short, with the faults that matter in quick succession.
@@ -112,21 +107,69 @@ def rotting() -> Plan:
 
 def given_up() -> Plan:
     """A work queue whose consumers fail often."""
-    return story("given up", [dead_letters()], ("kill leader", "isolate leader", "power", "pause leader"))
+    return story("given up", [shapes.dead_letters()], ("kill leader", "isolate leader", "power", "pause leader"))
 
 
 def origins() -> Plan:
     """Mirrors and sources over changes of leader on both sides, with small logs."""
     faults = (*CRASHES, "isolate leader", "pause leader", "reset")
-    return story("origins", sourced(), faults, log_file_bytes=8 * 1024)
+    return story("origins", shapes.sourced(), faults, log_file_bytes=8 * 1024)
 
 
 def schedules() -> Plan:
     """Messages to come, over changes of leader."""
-    return story("schedules", [scheduled()], (*CRASHES, "isolate leader", "pause leader"), log_file_bytes=8 * 1024)
+    return story(
+        "schedules", [shapes.scheduled()], (*CRASHES, "isolate leader", "pause leader"), log_file_bytes=8 * 1024
+    )
 
 
 def work_queue() -> Plan:
     """Confirmed acks over changes of leader."""
     streams = [StreamPlan("W", work_queue=True, consumers=2)]
     return story("work queue", streams, (*CRASHES, *PARTITIONS, "pause leader"))
+
+
+# Of consumers, batches and values.
+
+LEADERS = ("kill leader", "isolate leader", "pause leader", "step down", "step down", "reset")
+
+
+def consumer_kinds() -> Plan:
+    """Every kind of consumer over changes of leader."""
+    return story("consumer kinds", [shapes.consumer_kinds()], LEADERS, window_bytes=2048, log_file_bytes=16 * 1024)
+
+
+def groups() -> Plan:
+    """Priority groups over changes of leader."""
+    return story("groups", [shapes.groups()], LEADERS)
+
+
+def steered() -> Plan:
+    """Pauses and resets over changes of leader."""
+    return story("steered", shapes.steered(), LEADERS, fault_ns=12 * SECOND_NS)
+
+
+def interest() -> Plan:
+    """Two consumers, both of which must be done."""
+    return story("interest", [shapes.interest()], LEADERS)
+
+
+def counting() -> Plan:
+    """Increments whose answers get lost."""
+    return story("counting", [shapes.counting()], (*LEADERS, "reset", "reset"))
+
+
+def batches() -> Plan:
+    """Batches that changes of leader cut in the middle."""
+    return story("batches", shapes.batches(), (*LEADERS, "reset", "halves"), pause_ns=SECOND_NS // 30)
+
+
+def bucket() -> Plan:
+    """A key-value bucket whose leaders get lost."""
+    faults = (*LEADERS, "halves", "isolate leader", "kill all")
+    return story("bucket", [shapes.bucket()], faults, pause_ns=SECOND_NS // 40, log_file_bytes=8 * 1024)
+
+
+def letters() -> Plan:
+    """Dead letters of streams that keep their messages."""
+    return story("letters", shapes.given_up(), (*CRASHES, "isolate leader"), log_file_bytes=8 * 1024)

@@ -11,7 +11,8 @@ from broker.cluster.identity import META_GROUP
 from broker.jetstream.dedupe import DedupeTable
 from broker.jetstream.stream import StreamMachine
 from raft.types import Message
-from sim.planting import checkpoints, crashes, laggards, planted, replaced, torn_checkpoints
+from sim.bugs.planting import checkpoints, crashes, laggards, planted, torn_checkpoints
+from sim.replacing import replaced
 from storage.disk import Disk
 from storage.flush import BlockWrite
 from storage.group_log import GroupLog
@@ -19,7 +20,7 @@ from storage.wal_batch import WalWriter
 from storage.wal_recovery import Recovery
 
 
-@planted(crashes)
+@planted(crashes, "commits", "sending")
 def log_is_not_synced() -> Iterator[None]:
     """fdatasync is skipped; the page cache has it all."""
 
@@ -30,14 +31,14 @@ def log_is_not_synced() -> Iterator[None]:
         yield
 
 
-@planted(crashes)
+@planted(crashes, "recovery")
 def vote_is_not_read_back() -> Iterator[None]:
     """A restart forgets whom it voted for."""
     with replaced(GroupLog, "hard_state", property(lambda log: (log.hard_term, ""))):
         yield
 
 
-@planted(crashes)
+@planted(crashes, "recovery")
 def last_entry_is_not_read_back() -> Iterator[None]:
     """Recovery takes the last entry of every group for the torn end of a crash."""
     run = Recovery.run
@@ -52,7 +53,7 @@ def last_entry_is_not_read_back() -> Iterator[None]:
         yield
 
 
-@planted(checkpoints)
+@planted(checkpoints, "releases")
 def directory_is_not_synced_after_a_rename() -> Iterator[None]:
     """A snapshot's bytes are durable, its name is not."""
 
@@ -89,7 +90,7 @@ class LazyFile:
         """Not done."""
 
 
-@planted(checkpoints)
+@planted(checkpoints, "releases")
 def snapshot_names_blocks_that_are_not_synced() -> Iterator[None]:
     """A checkpoint writes its blocks and forgets to sync them."""
     run = BlockWrite.run
@@ -97,7 +98,7 @@ def snapshot_names_blocks_that_are_not_synced() -> Iterator[None]:
         yield
 
 
-@planted(torn_checkpoints)
+@planted(torn_checkpoints, "events")
 def snapshot_is_written_before_its_blocks() -> Iterator[None]:
     """A crash in between leaves a snapshot that refers to blocks which are not there."""
     run = CheckpointJob.run
@@ -114,7 +115,7 @@ def snapshot_is_written_before_its_blocks() -> Iterator[None]:
         yield
 
 
-@planted(checkpoints)
+@planted(checkpoints, "releases")
 def log_is_let_go_before_the_snapshot() -> Iterator[None]:
     """Entries are dropped when a checkpoint begins, not when it is durable."""
     start = Checkpoints._start
@@ -128,7 +129,7 @@ def log_is_let_go_before_the_snapshot() -> Iterator[None]:
         yield
 
 
-@planted(checkpoints)
+@planted(checkpoints, "releases")
 def log_lets_go_of_one_entry_too_many() -> Iterator[None]:
     """Off by one at the boundary of a snapshot: the first entry behind it goes too."""
     releasable = RaftGroup.releasable
@@ -136,7 +137,7 @@ def log_lets_go_of_one_entry_too_many() -> Iterator[None]:
         yield
 
 
-@planted(checkpoints)
+@planted(checkpoints, "machines")
 def snapshot_has_seen_one_entry_more_than_it_says() -> Iterator[None]:
     """Off by one the other way: a restart applies the last entry of a snapshot again."""
     snapshot = RaftGroup.snapshot
@@ -152,14 +153,14 @@ def snapshot_has_seen_one_entry_more_than_it_says() -> Iterator[None]:
         yield
 
 
-@planted(checkpoints)
+@planted(checkpoints, "machines")
 def snapshot_lacks_message_ids() -> Iterator[None]:
     """A restart from a snapshot begins with an empty duplicate window."""
     with replaced(DedupeTable, "restore", lambda table, state: None):
         yield
 
 
-@planted(crashes)
+@planted(crashes, "machines")
 def snapshot_lacks_consumers() -> Iterator[None]:
     """A restart from a snapshot knows no consumers."""
     restore = StreamMachine.restore
@@ -172,7 +173,7 @@ def snapshot_lacks_consumers() -> Iterator[None]:
         yield
 
 
-@planted(laggards)
+@planted(laggards, "machines")
 def snapshot_is_installed_without_its_blocks() -> Iterator[None]:
     """A replica that is too far behind takes the leader's snapshot before it has fetched the messages."""
 

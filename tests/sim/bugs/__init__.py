@@ -1,0 +1,1 @@
+"""Bugs to be planted (`planting`), by the place where they are."""
