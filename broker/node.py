@@ -34,7 +34,9 @@ from storage.errors import WrongIdentity
 from storage.identity import stored_identity
 
 if TYPE_CHECKING:
-    from broker.monitor.statistics import Statistics
+    from collections.abc import Iterator
+
+    from broker.monitor.statistics import Statistics, StreamStatistics
 
 CLIENT: Final = 0
 CLUSTER_IN: Final = 1
@@ -327,6 +329,12 @@ class BrokerNode:
         self.stopping = True
         if self.jetstream is not None:
             self.jetstream.shutdown()
+
+    def stream_rows(self, detail: str) -> "Iterator[StreamStatistics | None]":
+        """The streams of that tree one by one; None now and then, where something else may be done first."""
+        from broker.node_statistics import stream_rows
+
+        return stream_rows(self, detail)
 
     def statistics(self, detail: str = "") -> "Statistics":
         """The tree of `broker.monitor.statistics`; `detail` names the list that is wanted whole."""

@@ -13,13 +13,12 @@ from broker.cluster.service import JetStreamService
 from broker.cluster.stream_group import StreamGroup
 from broker.core.session import ClientSession
 from broker.core.subscription import ClientSubscription
-from broker.jetstream.api.consumer_info import consumer_info
+from broker.jetstream.api.consumer_info import consumer_info, consumer_numbers
 from broker.jetstream.api.streams import stream_info
 from broker.jetstream.config.stream_config import MEMORY_STORAGE
 from broker.monitor.statistics import (
     AssetFault,
     ConnectionStatistics,
-    ConsumerStatistics,
     HealthStatistics,
     JetStreamStatistics,
     MetaStatistics,
@@ -41,7 +40,9 @@ _NOT_CURRENT: Final = "is not current"
 DETAIL_CONNECTIONS: Final = "connections"
 DETAIL_STREAMS: Final = "streams"
 DETAIL_CONSUMERS: Final = "consumers"
+DETAIL_METRICS: Final = "metrics"  # of streams and consumers only what is a number
 DETAIL_SUBLIST: Final = "sublist"
+ROWS_BETWEEN_PAUSES: Final = 64
 
 
 def statistics(node: "BrokerNode", detail: str) -> Statistics:
@@ -166,7 +167,6 @@ def _server(node: "BrokerNode", routes: list[RouteStatistics]) -> ServerStatisti
 
 def _jetstream(node: "BrokerNode", service: JetStreamService, detail: str) -> JetStreamStatistics:
     memory = storage = reserved_memory = reserved_storage = replicated = 0
-    streams: list[StreamStatistics] = []
     totals = no_streams()
     for group in service.assignments.groups.values():
         config = group.machine.config
@@ -180,8 +180,6 @@ def _jetstream(node: "BrokerNode", service: JetStreamService, detail: str) -> Je
         if len(group.membership().voters) > 1:
             replicated += 1
         _count(group, totals)
-        if detail in (DETAIL_STREAMS, DETAIL_CONSUMERS):
-            streams.append(_stream(service, group, detail == DETAIL_CONSUMERS))
     return {
         "memory": memory,
         "storage": storage,
@@ -192,8 +190,31 @@ def _jetstream(node: "BrokerNode", service: JetStreamService, detail: str) -> Je
         "ha_assets": replicated + (1 if service.clustered else 0),
         "totals": totals,
         "meta": _meta(node, service) if service.clustered else None,
-        "streams": streams,
+        "streams": [row for row in stream_rows(node, detail) if row is not None],
     }
+
+
+def stream_rows(node: "BrokerNode", detail: str) -> Iterator[StreamStatistics | None]:
+    """Every stream with what `detail` wants, and None after every few rows."""
+    service = node.jetstream
+    if service is None or detail not in (DETAIL_STREAMS, DETAIL_CONSUMERS, DETAIL_METRICS):
+        return
+    made = 0
+    for group in list(service.assignments.groups.values()):
+        row = _numbers(group) if detail == DETAIL_METRICS else _stream(service, group)
+        for consumer in list(group.machine.consumers.values()) if detail != DETAIL_STREAMS else []:
+            made += 1
+            if made % ROWS_BETWEEN_PAUSES == 0:
+                yield None
+            if detail == DETAIL_CONSUMERS:
+                info = consumer_info(consumer, service.dispatch.stream_api.leader(group))
+                row["consumers"].append({"info": info, "is_leader": group.is_leader})
+            elif group.is_leader:  # the others do not know what waits
+                row["consumers"].append({"info": consumer_numbers(consumer, group.delivery), "is_leader": True})
+        made += 1
+        if made % ROWS_BETWEEN_PAUSES == 0:
+            yield None
+        yield row
 
 
 def _count(group: StreamGroup, totals: StreamTotals) -> None:
@@ -206,19 +227,25 @@ def _count(group: StreamGroup, totals: StreamTotals) -> None:
     totals["bytes"] += group.store.bytes
 
 
-def _stream(service: JetStreamService, group: StreamGroup, wants_consumers: bool) -> StreamStatistics:
-    leader = service.dispatch.stream_api.leader(group)
-    consumers: list[ConsumerStatistics] = [
-        {"info": consumer_info(consumer, leader), "is_leader": group.is_leader}
-        for consumer in group.machine.consumers.values()
-        if wants_consumers
-    ]
+def _stream(service: JetStreamService, group: StreamGroup) -> StreamStatistics:
     return {
-        "info": stream_info(leader),
+        "info": stream_info(service.dispatch.stream_api.leader(group)),
         "raft_group": raft_group_name(group.id, len(group.membership().voters)),
         "is_leader": group.is_leader,
-        "consumers": consumers,
+        "consumers": [],
     }
+
+
+def _numbers(group: StreamGroup) -> StreamStatistics:
+    store = group.store
+    state = {
+        "messages": store.messages,
+        "bytes": store.bytes,
+        "first_seq": store.first_sequence if store.last_sequence else 0,
+        "last_seq": store.last_sequence,
+    }
+    info: dict[str, object] = {"config": {"name": group.machine.config.name}, "state": state}
+    return {"info": info, "raft_group": "", "is_leader": group.is_leader, "consumers": []}
 
 
 def _meta(node: "BrokerNode", service: JetStreamService) -> MetaStatistics | None:

@@ -70,8 +70,10 @@ DETAILS: Final = {
     "/subsz": "connections",
     "/accountz": "sublist",
     "/routez": "routes",
-    "/metrics": "consumers",
+    "/metrics": "metrics",
 }
+LONG: Final = ("streams", "consumers", "metrics")
+"""Lists of all streams. `node.stream_rows` has them piece by piece, and the page may be made in a thread."""
 ALIASES: Final = {"/subscriptionsz": "/subsz"}
 PATHS: Final = ("/", "/healthz", "/metrics", *TREES)
 

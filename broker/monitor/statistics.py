@@ -110,12 +110,12 @@ class MetaStatistics(TypedDict):
 
 
 class ConsumerStatistics(TypedDict):
-    info: dict[str, Any]  # as CONSUMER.INFO, `ts` included
+    info: dict[str, Any]  # as CONSUMER.INFO, `ts` included; for metrics the name and the numbers
     is_leader: bool
 
 
 class StreamStatistics(TypedDict):
-    info: dict[str, Any]  # as STREAM.INFO: config, created, state, cluster
+    info: dict[str, Any]  # as STREAM.INFO: config, created, state, cluster; for metrics the name and the numbers
     raft_group: str
     is_leader: bool  # this node leads it
     consumers: list[ConsumerStatistics]

@@ -9,7 +9,7 @@ Read next: `monitor/pages.py`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
@@ -35,7 +35,7 @@ class Page:
         self.is_public: Final = is_public
 
 
-PageMaker = Callable[[str], Page]  # from the request's target: path and query
+PageMaker = Callable[[str], Awaitable[Page]]  # from the request's target: path and query
 
 
 class HttpServer:
@@ -100,7 +100,8 @@ class HttpServer:
                 return None
 
     async def _answer(self, protocol: h11.Connection, stream: trio.abc.Stream, request: h11.Request) -> None:
-        page = self._make_page(request.target.decode("ascii", "replace"))  # whatever the method, as nats-server does
+        # Whatever the method, as nats-server does.
+        page = await self._make_page(request.target.decode("ascii", "replace"))
         headers = [
             ("Content-Type", page.media_type),
             ("Date", formatdate(usegmt=True)),

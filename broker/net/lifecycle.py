@@ -24,7 +24,8 @@ from broker import config
 from broker.clock import SystemClock
 from broker.config_reload import merged
 from broker.monitor import pages
-from broker.monitor.statistics import ServerFacts
+from broker.monitor.query import Query
+from broker.monitor.statistics import ServerFacts, StreamStatistics
 from broker.net import machine
 from broker.net.announcement import announce
 from broker.net.http import HttpServer, Page
@@ -208,18 +209,37 @@ class Server:
         self._listeners.monitor = None  # trio's from here on
         await trio.serve_listeners(HttpServer(self._page).serve, [listener])
 
-    def _page(self, target: str) -> Page:
+    async def _page(self, target: str) -> Page:
         assert self.node is not None, "served before the node was there"
         path, query = pages.split_target(target)
         if path not in pages.PATHS:
             answer = pages.not_found()
         else:
             self._requests[path] = self._requests.get(path, 0) + 1
-            statistics = self.node.statistics(pages.detail(path, query))
-            answer = pages.page(path, query, statistics, self.options, self._facts())
+            detail = pages.detail(path, query)
+            if detail in pages.LONG:
+                answer = await self._long_page(self.node, path, query, detail)
+            else:
+                answer = pages.page(path, query, self.node.statistics(detail), self.options, self._facts())
         if answer.complaint:
             self.event("warning", "healthcheck_failed", {"error": answer.complaint})
         return Page(answer.status, answer.media_type, answer.body, answer.is_public)
+
+    async def _long_page(self, node: Node, path: str, query: Query, detail: str) -> pages.Answer:
+        """A page of all streams: where there are thousands, messages and heartbeats must not wait for it."""
+        rows: list[StreamStatistics] = []
+        for row in node.stream_rows(detail):
+            if row is None:
+                await trio.sleep(0)
+            else:
+                rows.append(row)
+        statistics = node.statistics("")
+        if statistics["jetstream"] is not None:
+            statistics["jetstream"]["streams"] = rows
+        facts = self._facts()
+        return await trio.to_thread.run_sync(
+            pages.page, path, query, statistics, self.options, facts, abandon_on_cancel=True
+        )
 
     def _facts(self) -> ServerFacts:
         return {

@@ -13,11 +13,11 @@ Read next: `reactor.py`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from broker.config import Options
-from broker.monitor.statistics import Statistics
+from broker.monitor.statistics import Statistics, StreamStatistics
 
 CLIENT: Final = 0
 CLUSTER_IN: Final = 1
@@ -109,4 +109,5 @@ class Node(Protocol):
 
     def shutdown(self) -> None: ...  # jobs of the turns that follow are the last ones: checkpoints
 
+    def stream_rows(self, detail: str) -> Iterator[StreamStatistics | None]: ...  # of these; None: others may go first
     def statistics(self, detail: str) -> Statistics: ...  # lists that a page in `pages.DETAILS` wants may else be empty

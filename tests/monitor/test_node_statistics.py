@@ -34,6 +34,28 @@ def test_what_is_committed_and_not_applied_yet_is_no_fault() -> None:
     group.raft.applied += 1
 
 
+def metrics_consumers(stage: Stage) -> list[int]:
+    trees = [stage.machines[name].node.statistics("metrics") for name in ("n1", "n2", "n3")]
+    return [sum(len(stream["consumers"]) for stream in tree["jetstream"]["streams"]) for tree in trees]
+
+
+def test_long_lists_are_made_in_pieces_and_are_the_same() -> None:
+    stage = Stage()
+    client = stage.client("n1")
+    stage.create(client, "S")
+    for number in range(150):
+        config = {"stream_name": "S", "config": {"durable_name": f"D{number}"}}
+        stage.ask(client, f"$JS.API.CONSUMER.DURABLE.CREATE.S.D{number}", config)
+    stage.wait(lambda: stage.level("S"))
+    node = stage.machines[stage.leader("S")].node
+    for detail in ("consumers", "metrics"):
+        rows = list(node.stream_rows(detail))
+        assert rows.count(None) >= 2
+        assert [row for row in rows if row is not None] == node.statistics(detail)["jetstream"]["streams"]
+        assert len(rows[-1]["consumers"]) == 150
+    assert list(node.stream_rows("")) == []
+
+
 def test_what_is_not_listed_is_counted() -> None:
     stage = Stage()
     client = stage.client("n1")
@@ -50,6 +72,7 @@ def test_what_is_not_listed_is_counted() -> None:
         streams = stage.machines["n1"].node.statistics(pages.detail(path, query))["jetstream"]["streams"]
         return len(streams), sum(len(stream["consumers"]) for stream in streams)
 
+    assert sum(metrics_consumers(stage)) == 1, "only where it leads"
     assert (listed("/jsz?streams=1"), listed("/jsz?consumers=true"), listed("/jsz?streams=bad")) == (
         (1, 0),
         (1, 1),

@@ -12,7 +12,7 @@ from broker.net import http
 from broker.net.http import HttpServer, Page
 
 
-def page(target: str) -> Page:
+async def page(target: str) -> Page:
     return Page(200, "text/plain", target.encode(), is_public=True)
 
 

@@ -12,6 +12,7 @@ from broker.jetstream.consumers.backlog import Backlog
 from broker.jetstream.consumers.consumer import Consumer
 from broker.jetstream.delivery.ack_intake import AckIntake
 from broker.jetstream.delivery.consumer_lead import ConsumerLead
+from broker.jetstream.delivery.delivery import Delivery
 from broker.jetstream.go_time import format_time, format_time_or_zero
 
 SERVER_METADATA: Final = {"_nats.ver": SERVER_VERSION, "_nats.level": str(API_LEVEL)}
@@ -29,11 +30,8 @@ def consumer_info(consumer: Consumer, leader: StreamLeader, listed: bool = False
         "created": format_time(consumer.created_ns),
         "config": config,
     }
+    info.update(consumer_numbers(consumer, leader.delivery))
     lead = leader.delivery.leads.get(consumer.name)
-    if lead is None:
-        info.update(facts_info(consumer, Backlog(consumer, leader.machine.store)))
-    else:
-        info.update(lead_info(lead))
     cluster = leader.cluster_info()
     if cluster is not None and not is_lone(cluster):  # a lone server says nothing of its leader here
         info["cluster"] = cluster
@@ -47,6 +45,13 @@ def consumer_info(consumer: Consumer, leader: StreamLeader, listed: bool = False
     if consumer.config.priority_groups:
         info["priority_groups"] = [_group_info(consumer, lead)]
     return info
+
+
+def consumer_numbers(consumer: Consumer, delivery: Delivery) -> dict[str, object]:
+    """How far it is, and its name."""
+    lead = delivery.leads.get(consumer.name)
+    numbers = facts_info(consumer, Backlog(consumer, delivery.machine.store)) if lead is None else lead_info(lead)
+    return {"name": consumer.name, **numbers}
 
 
 def _group_info(consumer: Consumer, lead: ConsumerLead | None) -> dict[str, object]:
