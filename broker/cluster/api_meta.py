@@ -50,7 +50,7 @@ from broker.jetstream.api_types import (
     answer,
     error_answer,
     is_container,
-    is_empty_payload,
+    is_empty_request,
     no_responders,
     read_fields,
     read_object,
@@ -295,7 +295,7 @@ class MetaApi:
 
     def _delete(self, target: ApiSubject, request: ApiRequest) -> None:
         kind = "stream_delete_response"
-        if not is_empty_payload(request.payload()):
+        if not is_empty_request(request.payload()):
             self.refuse(request, kind, NOT_EMPTY_REQUEST)
         elif self.meta().machine.shown(target.stream) is None:
             self.refuse(request, kind, STREAM_NOT_FOUND)

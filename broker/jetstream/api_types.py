@@ -140,6 +140,12 @@ def is_empty_payload(payload: bytes) -> bool:
     return len(values) == 1 and (values[0] is None or values[0] == {})
 
 
+def is_empty_request(payload: bytes) -> bool:
+    """Whether a request that takes no body has none: nothing at all, or an object without members. Unlike elsewhere
+    neither `null` nor spaces are nothing."""
+    return not payload or (is_container(payload) and is_empty_payload(payload))
+
+
 def is_container(payload: bytes) -> bool:
     """Whether a body looks like an object or an array; some requests ignore any other."""
     return payload.lstrip()[:1] in (b"{", b"[")

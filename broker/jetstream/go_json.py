@@ -91,7 +91,18 @@ def _integer(text: str) -> object:
     return int(text) if len(text) < _DIGITS_MAX else RawNumber(text)
 
 
-_DECODER: Final = json.JSONDecoder(parse_int=_integer, parse_float=RawNumber, parse_constant=_no_constant)
+def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """The last of several values of a key counts, but for `null`, which leaves what was there."""
+    members: dict[str, object] = {}
+    for key, value in pairs:
+        if value is not None or key not in members:
+            members[key] = value
+    return members
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_members, parse_int=_integer, parse_float=RawNumber, parse_constant=_no_constant
+)
 
 
 def _skip_space(text: str, position: int) -> int:

@@ -211,7 +211,7 @@ class Model(ModelPublish):
             consumer = self.consumers.get(section.consumer)
             if consumer is None or consumer.epoch_ns != section.epoch_ns:
                 continue
-            for sequence, _, _ in section.rows:
+            for sequence, _, _, _ in section.rows:
                 if sequence in consumer.out and sequence in self.messages:
                     self.waiting.append((section.consumer, sequence, consumer.out.pop(sequence)))
                     consumer.given_up.add(sequence)

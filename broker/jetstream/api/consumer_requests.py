@@ -43,7 +43,7 @@ def read_create(data: bytes) -> CreateRequest:
         raise ConfigError(fields.description.removeprefix("invalid JSON: "))
     for key, value in fields.items():
         name = key.lower()
-        if value is None and name in ("stream_name", "config", "action", "pedantic"):
+        if value is None and name in ("stream_name", "config", "pedantic"):
             continue
         if name == "stream_name" and isinstance(value, str):
             request.stream = value

@@ -18,6 +18,7 @@ from broker.jetstream.api_types import (
     ApiRequest,
     answer,
     error_answer,
+    is_container,
     read_fields,
     required_level_error,
 )
@@ -69,7 +70,8 @@ class PauseResponder:
 
 def _pause(request: ApiRequest, consumer: Consumer | None, payload: bytes, leader: StreamLeader) -> ApiAnswer:
     """`{"pause_until": time}`; without one the consumer goes on."""
-    fields = read_fields(payload, {"pause_until": TIME}, "JSApiConsumerPauseRequest")
+    body = payload if is_container(payload) else b""  # anything else says nothing, as in nats-server
+    fields = read_fields(body, {"pause_until": TIME}, "JSApiConsumerPauseRequest")
     if isinstance(fields, ApiError):
         return Reply(error_answer(PAUSE, fields))
     if consumer is None:
@@ -77,8 +79,8 @@ def _pause(request: ApiRequest, consumer: Consumer | None, payload: bytes, leade
     until = fields.get("pause_until", "")
     assert isinstance(until, str)
     until_ns = (parse_time(until) or 0) if until else 0
-    body = encode_pause(consumer.name, until_ns, request.wall_ns)
-    return Propose(OP_CONSUMER_PAUSE, body, PauseResponder(leader).respond)
+    entry = encode_pause(consumer.name, until_ns, request.wall_ns)
+    return Propose(OP_CONSUMER_PAUSE, entry, PauseResponder(leader).respond)
 
 
 class ResetResponder:

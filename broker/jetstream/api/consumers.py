@@ -24,9 +24,8 @@ from broker.jetstream.api_types import (
     answer,
     error_answer,
     is_container,
-    is_empty_payload,
+    is_empty_request,
     read_fields,
-    read_object,
     required_level_error,
 )
 from broker.jetstream.config.consumer_config import ConfigError, ConsumerConfig
@@ -74,7 +73,7 @@ def handle_consumer(verb: str, request: ApiRequest, leader: StreamLeader) -> Api
     if verb == "CONSUMER.LIST":
         return _list(payload, leader)
     kind = _KINDS[verb]
-    if not is_empty_payload(payload) and read_object(payload) != {}:
+    if not is_empty_request(payload):
         return _failure(kind, NOT_EMPTY_REQUEST)
     consumer = leader.machine.consumers.get(name)
     if consumer is None:

@@ -84,7 +84,7 @@ def stream_state(state: StreamState) -> dict[str, object]:
     fields: dict[str, object] = {
         "messages": store.messages,
         "bytes": store.bytes,
-        "first_seq": store.first_sequence if store.last_sequence else 0,
+        "first_seq": store.first_sequence if store.last_sequence or state.config.first_sequence else 0,
         "first_ts": format_time_or_zero(store.first_timestamp_ns) if store.messages else ZERO_TIME,
         "last_seq": store.last_sequence,
         "last_ts": format_time_or_zero(store.last_timestamp_ns),

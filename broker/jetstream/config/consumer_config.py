@@ -207,8 +207,6 @@ def config_from_json(value: object, where: str = "CreateConsumerRequest.config")
 def _read(name: str, kind: str, item: object, where: str) -> object:
     """One field's value in our form."""
     if kind == _CHOICE:
-        if item == "" and name == "priority_policy":
-            return PRIORITY_NONE
         if not isinstance(item, str) or item not in _CHOICES[name]:
             text = go_json_text(item)
             if name == "priority_policy":

@@ -63,6 +63,8 @@ def complete_sources(config: StreamConfig, find: Find, pedantic: bool) -> ApiErr
         external = external_of(entry)
         if external is not None:
             entry["external"] = {"api": external[0], "deliver": external[1]}
+        for key in [name for name in entry if name not in ("name", "consumer") and not entry[name]]:
+            del entry[key]  # as if it had not been said
     error = _check_mirror(config, find, pedantic) if config.mirror is not None else None
     if error is None and config.sources and config.allow_msg_schedules:
         error = SOURCE_WITH_SCHEDULES
