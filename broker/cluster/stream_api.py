@@ -11,6 +11,7 @@ from broker.cluster.answers import Answers
 from broker.cluster.assignments import Assignments
 from broker.cluster.cluster_info import stream_cluster_info
 from broker.cluster.confirmed_reads import ReadWaiter
+from broker.cluster.consumer_peers import CONSUMER_PEERS, refuse_evacuation
 from broker.cluster.elections import Elections
 from broker.cluster.restores import RESTORE_PREFIX, Restores
 from broker.cluster.snapshots import ACK_PREFIX, Snapshots
@@ -175,6 +176,9 @@ class StreamApi:
             return
         if verb.endswith(".LEADER.STEPDOWN"):
             self._step_down(group, target, request)
+            return
+        if verb in CONSUMER_PEERS:
+            self.answer(request, Reply(refuse_evacuation(group, target, request, self._links, self._names)))
             return
         if verb == "STREAM.MSG.GET":
             group.confirmed_reads.ask(MessageWaiter(self, group, request))

@@ -1,4 +1,4 @@
-"""The subjects of the API, all thirty-seven, through every node of a cluster: each is answered, as its kind is."""
+"""The subjects of the API, all thirty-nine, through every node of a cluster: each is answered, as its kind is."""
 
 import json
 from typing import Any
@@ -57,6 +57,8 @@ SUBJECTS: list[tuple[str, object, str, int]] = [
     ("STREAM.PEER.REMOVE.S", {"peer": "n9"}, "stream_remove_peer", 10040),
     ("STREAM.PEER.EVACUATE.S", {"peer": "n9"}, "stream_evacuate_peer", 10040),
     ("STREAM.CANCEL_MOVE.S", NOTHING, "stream_cancel_move", 10129),
+    ("CONSUMER.PEER.REMOVE.S.D", {"peer": "n9"}, "consumer_remove_peer", 10040),
+    ("CONSUMER.PEER.EVACUATE.S.D", {"peer": "n1"}, "consumer_evacuate_peer", 10075),
     ("CONSUMER.LEADER.STEPDOWN.S.D", NOTHING, "consumer_leader_stepdown", 0),
     ("STREAM.LEADER.STEPDOWN.S", NOTHING, "stream_leader_stepdown", 0),
     ("STREAM.DELETE.S", NOTHING, "stream_delete", 0),
@@ -82,8 +84,8 @@ def answer_of(stage: Stage, client: SimClient, subject: str, body: object) -> tu
     return kind, fields["error"]["err_code"] if "error" in fields else 0
 
 
-def test_there_are_thirty_seven_and_one_that_carries_a_filter() -> None:
-    assert len({subject for subject, _, _, _ in SUBJECTS}) == 38
+def test_there_are_thirty_nine_and_one_that_carries_a_filter() -> None:
+    assert len({subject for subject, _, _, _ in SUBJECTS}) == 40
     assert all(parse(b"$JS.API." + subject.encode()) is not None for subject, _, _, _ in SUBJECTS)
 
 

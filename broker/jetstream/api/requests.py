@@ -47,6 +47,8 @@ _VERBS: Final[dict[str, tuple[int, int]]] = {
     "CONSUMER.RESET": (2, STREAM),
     "CONSUMER.UNPIN": (2, STREAM),
     "CONSUMER.LEADER.STEPDOWN": (2, STREAM),
+    "CONSUMER.PEER.REMOVE": (2, STREAM),
+    "CONSUMER.PEER.EVACUATE": (2, STREAM),
     "CONSUMER.MSG.NEXT": (2, STREAM),
     "META.LEADER.STEPDOWN": (0, META),
     "META.RESCUE": (0, META),
@@ -62,6 +64,8 @@ _VERBS: Final[dict[str, tuple[int, int]]] = {
 _KINDS: Final[dict[str, str]] = {
     "STREAM.PEER.REMOVE": "stream_remove_peer_response",
     "STREAM.PEER.EVACUATE": "stream_evacuate_peer_response",
+    "CONSUMER.PEER.REMOVE": "consumer_remove_peer_response",
+    "CONSUMER.PEER.EVACUATE": "consumer_evacuate_peer_response",
     "SERVER.EVACUATE": "meta_server_evacuate_response",
     "SERVER.REMOVE": "meta_server_remove_response",
     "ACCOUNT.STREAM.MOVE": "stream_update_response",

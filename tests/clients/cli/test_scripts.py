@@ -6,6 +6,8 @@ be the same. TERNMQ_TEST_SERVER=reference plays three nodes of nats-server, too.
 
 from __future__ import annotations
 
+import re
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +28,13 @@ SCRIPTS = {
     for path in sorted((Path(__file__).parent / "testdata").glob("*.txt"))
     for script in read_scripts(path)
 }
+
+
+WHOLE = (
+    "stream", "stream cluster", "consumer", "consumer cluster", "kv", "object", "counter", "service", "backup",
+    "backup restore", "server check", "bench", "bench js", "bench js pub", "bench js get", "bench kv", "bench service",
+)  # fmt: skip
+NEED_A_SYSTEM_ACCOUNT = {"server check meta", "server check server"}
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +78,14 @@ def test_with_three_nodes(title: str, three: Cluster, nats_cli: str, tmp_path: P
         clear(three.nodes[0].client_port)
     if player.surprises:
         pytest.fail("\n".join(player.surprises), pytrace=False)
+
+
+@pytest.mark.parametrize("command", WHOLE)
+def test_whatever_the_tool_can_do_is_tried(command: str, nats_cli: str) -> None:
+    """Every subcommand that its help lists is in some script."""
+    told = subprocess.run([nats_cli, *command.split(), "--help"], capture_output=True, text=True, check=True).stdout
+    listed = set(re.findall(rf"^  ({command} \S+)  ", told, re.MULTILINE))
+    assert len(listed) > 1
+    typed = "\n".join(step.command for script in SCRIPTS.values() for step in script.steps)
+    tried = {one for one in listed if re.search(rf"\bnats {one}( |$)", typed, re.MULTILINE)}
+    assert listed - tried <= NEED_A_SYSTEM_ACCOUNT
