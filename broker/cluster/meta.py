@@ -55,6 +55,7 @@ class MetaMachine:
         self.next_group: int = 1
         self.shares: Shares = Shares(self.streams)
         self._subjects: SubjectOwners = SubjectOwners()
+        self.mirrors: dict[str, list[str]] = {}  # a stream → its mirrors, whether or not it is one of these
         self.removed: list[str] = []  # peers that an operator took out of the cluster
 
     def apply(self, index: int, data: bytes) -> MetaChange:
@@ -230,8 +231,17 @@ class MetaMachine:
         self.shares.ended(assignment)
 
     def _own(self, assignment: Assignment, owns: bool) -> None:
-        """The stream owns the subjects of its configuration, or no longer."""
+        """The stream owns the subjects of its configuration and mirrors what that says, or no longer."""
         config = assignment.config
+        if config.mirror is not None:
+            origin = str(config.mirror["name"])
+            mirrors = self.mirrors.setdefault(origin, [])
+            if owns:
+                mirrors.append(config.name)
+            else:
+                mirrors.remove(config.name)
+                if not mirrors:
+                    del self.mirrors[origin]
         for subject in config.subjects:
             if owns:
                 self._subjects.add(subject.encode(), config.name)
@@ -302,6 +312,7 @@ class MetaMachine:
         self.by_group.clear()
         self.shares.forget()
         self._subjects = SubjectOwners()
+        self.mirrors = {}
         for row in state["streams"]:
             config, group, peers, created_ns, revision, founding_config, created_revision = row[:7]
             founders, is_refounded = (row[7], row[8]) if len(row) > 7 else (peers, False)

@@ -26,7 +26,7 @@ from broker.jetstream.api.consumers import handle_consumer
 from broker.jetstream.api.direct_get import handle_direct_get, may_answer
 from broker.jetstream.api.messages import handle_message
 from broker.jetstream.api.requests import ApiSubject, Propose, Replies, Reply
-from broker.jetstream.api.streams import handle_stream, stream_info
+from broker.jetstream.api.streams import handle_stream, info_kind, stream_info
 from broker.jetstream.api_errors import CLUSTER_NOT_AVAIL
 from broker.jetstream.api_types import (
     ApiRequest,
@@ -35,6 +35,7 @@ from broker.jetstream.api_types import (
     no_responders,
 )
 from broker.jetstream.config.server_limits import ServerLimits
+from broker.jetstream.config.stream_config import RETENTION_LIMITS
 from broker.jetstream.consumer_errors import CONSUMER_NOT_FOUND
 from broker.jetstream.delivery.delivery import Delivery
 from broker.jetstream.delivery.delivery_output import OpWaiter
@@ -52,6 +53,7 @@ class Leader:
         wall_ns: int,
         sourcing: Sourcing,
         limits: ServerLimits,
+        find_alternates: "Callable[[StreamGroup], list[dict[str, object]]]",
     ) -> None:
         self.machine: Final[StreamMachine] = group.machine
         self.delivery: Final[Delivery] = group.delivery
@@ -60,6 +62,7 @@ class Leader:
         self._group: Final = group
         self._sourcing: Final = sourcing
         self._limits: Final = limits
+        self._find_alternates: Final = find_alternates
 
     def limits(self) -> ServerLimits:
         """Of this server."""
@@ -72,6 +75,9 @@ class Leader:
     def domain(self) -> str:
         """JetStream's."""
         return self._group.answers.domain
+
+    def alternates(self) -> list[dict[str, object]]:
+        return self._find_alternates(self._group)
 
     def sources_info(self) -> dict[str, object]:
         """`mirror` or `sources`."""
@@ -113,6 +119,24 @@ class MessageWaiter(ReadWaiter):
         self._api.answer(self._request, Reply(payload))
 
 
+class InfoWaiter(OpWaiter):
+    """STREAM.INFO, once what was acked before it was asked has left the stream."""
+
+    def __init__(self, api: "StreamApi", group: StreamGroup, request: ApiRequest) -> None:
+        self._api: Final = api
+        self._group: Final = group
+        self._request: Final = request
+
+    def applied(self, result: object) -> None:
+        found = handle_stream("STREAM.INFO", self._request, self._api.leader(self._group))
+        assert isinstance(found, Reply)
+        self._api.answer(self._request, found)
+
+    def abandoned(self) -> None:
+        payload = error_answer(info_kind(self._request), CLUSTER_NOT_AVAIL, "stream_info_response")
+        self._api.answer(self._request, Reply(payload))
+
+
 class ConfigWaiter(OpWaiter):
     """A new configuration reached the stream: the update is answered."""
 
@@ -140,6 +164,7 @@ class StreamApi:
     ) -> None:
         self._answers: Final = answers
         self._links: Final = links
+        self._assignments: Final = assignments
         self._names: Final[Callable[[str], str]] = assignments.name_of
         self._clock: Final = clock
         self._sourcing: Final = sourcing
@@ -158,7 +183,16 @@ class StreamApi:
     def leader(self, group: StreamGroup) -> Leader:
         """The view of a stream that API answers are made of."""
         info = stream_cluster_info(group, self._links, self._names, self._clock.now_ns)
-        return Leader(group, info, self._clock.wall_ns, self._sourcing, self._limits)
+        return Leader(group, info, self._clock.wall_ns, self._sourcing, self._limits, self._alternates)
+
+    def _alternates(self, group: StreamGroup) -> list[dict[str, object]]:
+        """The places where a stream can be read, in a cluster where it has mirrors."""
+        meta, name = self._assignments.meta, group.machine.config.name
+        mirrors = [] if meta is None or not self._links.cluster else meta.machine.mirrors.get(name, [])
+        if not mirrors:
+            return []
+        domain: dict[str, object] = {"domain": self._answers.domain} if self._answers.domain else {}
+        return [{"name": one, **domain, "cluster": self._links.cluster} for one in [name, *sorted(mirrors)]]
 
     def handle(self, group: StreamGroup, target: ApiSubject, request: ApiRequest) -> None:
         """One request."""
@@ -184,6 +218,8 @@ class StreamApi:
             group.confirmed_reads.ask(MessageWaiter(self, group, request))
             group.touch()
             return
+        if verb == "STREAM.INFO" and self._comes_behind_acks(group, request):
+            return
         if verb.startswith("CONSUMER."):
             found = handle_consumer(verb, request, leader)
         elif verb == "DIRECT.GET":
@@ -199,6 +235,16 @@ class StreamApi:
                 self.answer(request, reply)
         elif isinstance(found, Propose):
             group.propose(found.kind, found.body, ApiWaiter(self._answers, request, found.respond), True)
+
+    def _comes_behind_acks(self, group: StreamGroup, request: ApiRequest) -> bool:
+        """Whether INFO waits for acks under way: where acks remove messages."""
+        if group.machine.config.retention == RETENTION_LIMITS or group.disk_full:
+            return False
+        if not group.delivery.proposals.ask_behind_acks(InfoWaiter(self, group, request)):
+            return False
+        group.delivery.dirty = True
+        group.touch()
+        return True
 
     def answer(self, request: ApiRequest, reply: Reply) -> None:
         """Tell whoever asked."""

@@ -193,8 +193,9 @@ def account_fields(usage: Usage, streams: int, api: dict[str, int]) -> dict[str,
 
 
 def unless_lone(info: dict[str, object]) -> dict[str, object]:
-    """A StreamInfo for other answers than to INFO: a lone server names itself as the leader only there."""
-    return {key: info[key] for key in info if key != "cluster" or not is_lone(info[key])}
+    """A StreamInfo for other answers than to INFO: a lone server names itself as the leader only there, and only there
+    are mirrors told."""
+    return {key: info[key] for key in info if key != "alternates" and (key != "cluster" or not is_lone(info[key]))}
 
 
 def as_listed(info: dict[str, object]) -> dict[str, object]:

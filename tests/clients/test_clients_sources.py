@@ -268,3 +268,29 @@ def test_a_mirror_answers_for_its_origin_and_can_take_its_place(cluster: Cluster
         await client.close()
 
     asyncio.run(flow())
+
+
+async def alternates(client: Client, name: str) -> list[tuple[str, str]]:
+    """Name and cluster of the places where a stream can be read."""
+    info = await ask(client, f"STREAM.INFO.{name}")
+    assert not any("alternates" in listed for listed in (await ask(client, "STREAM.LIST"))["streams"])
+    return sorted((one["name"], one["cluster"]) for one in info.get("alternates", []))
+
+
+def test_clients_hear_where_else_they_can_read(cluster: Cluster) -> None:
+    async def flow() -> None:
+        client = await connect(cluster.urls)
+        await create(client, "PLACES", subjects=["places.>"])
+        assert await alternates(client, "PLACES") == []
+        await create(client, "PLACES_M", mirror={"name": "PLACES"})
+        await create(client, "PLACES_N", mirror={"name": "PLACES"})
+        assert await alternates(client, "PLACES") == [("PLACES", "trial"), ("PLACES_M", "trial"), ("PLACES_N", "trial")]
+        assert await alternates(client, "PLACES_M") == []
+        promoted = await ask(client, "STREAM.UPDATE.PLACES_M", {"name": "PLACES_M", "num_replicas": 3})
+        assert "error" not in promoted
+        assert await alternates(client, "PLACES") == [("PLACES", "trial"), ("PLACES_N", "trial")]
+        await ask(client, "STREAM.DELETE.PLACES_N")
+        assert await alternates(client, "PLACES") == []
+        await client.close()
+
+    asyncio.run(flow())

@@ -60,3 +60,18 @@ def test_subjects_are_free_again_when_their_stream_gives_them_up() -> None:
     assert again.is_taken(config(1, "invoices"), "")
     machine.apply(6, delete_op("S0", b"", "", ""))
     assert machine.owners(b">") == []
+
+
+def test_the_mirrors_of_a_stream_are_known_until_they_end_or_are_promoted() -> None:
+    machine = MetaMachine({})
+    for number in (1, 2):
+        mirror = StreamConfig.from_json({"name": f"S{number}", "mirror": {"name": "S0"}})
+        assert isinstance(mirror, StreamConfig)
+        machine.apply(number, create_op(mirror, PEERS, 7, b"", ""))
+    assert machine.mirrors == {"S0": ["S1", "S2"]}
+    again = MetaMachine({})
+    again.restore(machine.snapshot())
+    assert again.mirrors == machine.mirrors
+    machine.apply(3, update_op(config(1), b"", ""))
+    machine.apply(4, delete_op("S2", b"", "", ""))
+    assert machine.mirrors == {}

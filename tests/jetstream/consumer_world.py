@@ -173,6 +173,9 @@ class World:
         self.delivery.become_leader()
         return self.delivery
 
+    def alternates(self) -> list[dict[str, object]]:
+        return []
+
     def sources_info(self) -> dict[str, object]:
         return {}
 

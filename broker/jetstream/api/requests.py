@@ -173,6 +173,9 @@ class StreamLeader(Protocol):
     def wall_ns(self) -> int:
         """The time of this turn."""
 
+    def alternates(self) -> list[dict[str, object]]:
+        """Where the messages can be read, this stream included; [] when only here."""
+
     def sources_info(self) -> dict[str, object]:
         """`mirror` or `sources` of an INFO, {} without them."""
 

@@ -74,6 +74,9 @@ def stream_info(leader: StreamLeader) -> dict[str, object]:
     if cluster is not None:
         info["cluster"] = cluster
     info.update(leader.sources_info())
+    alternates = leader.alternates()
+    if alternates:
+        info["alternates"] = alternates
     info["ts"] = format_time(leader.wall_ns)
     return info
 

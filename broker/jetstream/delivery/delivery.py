@@ -106,6 +106,7 @@ class Delivery:
         self.hungry = HungryConsumers()
         self.wake_hungry = False
         self.gone = []
+        self.proposals.drop()
         self.proposals = Proposals(self.context)
         self.deadlines = Deadlines()
         self.pushes = PushSubjects()
