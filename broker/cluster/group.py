@@ -342,6 +342,10 @@ class RaftGroup:
         if self.raft.has_ready():
             self.touch()
 
+    def may_lose_its_end(self) -> bool:
+        """Whether what was acknowledged last may be lost in a power cut, because its owner said so."""
+        return False
+
     def membership(self) -> Membership:
         """Voters and learners now in force."""
         return self.raft.membership

@@ -3,6 +3,8 @@
 One batch is on its way to the disk while the next one grows. A batch that holds only lazy entries, for which nobody
 waits, is delayed up to `LAZY_SYNC_NS` in the hope of company. With a sync interval most batches are only written; what
 is synced in any mode (votes, memberships, snapshots, the meta group) makes the batch that carries it one that is.
+Without one, a batch is only written that carries nothing but entries of groups which may lose their end in a power cut
+(`RaftGroup.may_lose_its_end`); it is synced within ASYNC_SYNC_NS.
 
 Not here: the log's files (`storage.wal`), when groups are stepped (`engine`), the threads (`broker/net/driver`).
 
@@ -22,6 +24,7 @@ from storage.errors import StorageError
 from storage.wal import Wal
 
 LAZY_SYNC_NS: Final = 10_000_000
+ASYNC_SYNC_NS: Final = 1_000_000_000
 FULL_RETRY_NS: Final = 500_000_000
 SEAL_NS: Final = 1_000_000_000
 
@@ -56,6 +59,7 @@ class LogBatches:
         self._urgent: bool = False  # somebody waits for the batch that grows
         self._lazy_since_ns: int = 0
         self._sync_due: bool = False  # it carries what is synced in any mode
+        self._promises: bool = False  # it carries what is not to be lost
         self._sync_interval_ns: Final = sync_interval_ns
         self._synced_ns: int = 0
         self._written_ns: int = 0
@@ -85,6 +89,8 @@ class LogBatches:
                 self._sync_due = True
         if group.id == META_GROUP:
             self._sync_due = True
+        if not self._promises and not group.may_lose_its_end():
+            self._promises = True
         last = entries[-1]
         self._marks.append((group, last.index, last.term))
 
@@ -138,11 +144,12 @@ class LogBatches:
                 return None
             self._retry_at_ns = now_ns + FULL_RETRY_NS
             self._urgent = True
+        interval_ns = self._sync_interval_ns
         sync_due = (
-            self._sync_interval_ns == 0
-            or self._sync_due
+            self._sync_due
             or self.sync_all
-            or now_ns >= self._synced_ns + self._sync_interval_ns
+            or (interval_ns == 0 and self._promises)
+            or now_ns >= self._synced_ns + (interval_ns or ASYNC_SYNC_NS)
         )
         force = sync_due and self.wal.unsynced
         if not self._urgent and not force:
@@ -164,7 +171,9 @@ class LogBatches:
         self._written_ns = now_ns
         self._running = True
         unwritten = self._unwritten
-        if unwritten is not None:
+        if unwritten is None:
+            self._promises = False
+        else:
             self._unwritten = None
             return WalJob(batch, unwritten.marks, unwritten.messages)
         self._urgent = False

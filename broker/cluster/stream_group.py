@@ -30,6 +30,7 @@ from broker.jetstream.advisories import (
 )
 from broker.jetstream.api_errors import CLUSTER_NOT_AVAIL, STORE_FAILED, STREAM_TOO_MANY_REQUESTS
 from broker.jetstream.api_types import pub_ack_error
+from broker.jetstream.config.stream_config import PERSIST_ASYNC
 from broker.jetstream.deadlines import earlier
 from broker.jetstream.delivery.delivery import Delivery
 from broker.jetstream.delivery.delivery_output import OpWaiter
@@ -281,6 +282,10 @@ class StreamGroup(RaftGroup):
         for consumer in self.machine.consumers:
             self.advise(*consumer_action(name, consumer, "delete"))
         self.advise(*stream_action(name, "delete"))
+
+    def may_lose_its_end(self) -> bool:
+        """`persist_mode: async`. As long as nobody else counts on this replica's promises, which are always synced."""
+        return self.machine.config.persist_mode == PERSIST_ASYNC and len(self.membership().peers()) == 1
 
     def tell_leader_of(self, consumer: str) -> None:
         """A new consumer is led by who leads the stream: said where somebody listens."""

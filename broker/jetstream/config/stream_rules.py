@@ -1,10 +1,7 @@
 """Which stream configurations are good: NATS's defaults and checks on creation and update.
 
-Features this server does not have are refused with one clear error (10052), never accepted and ignored. Two are
-accepted though:
-* `compression: s2` asks for smaller files and changes no answer; blocks are written uncompressed.
-* `persist_mode: async` permits acks of what is not on disk yet; here all acks wait for the disk (but for what
-  `sync_interval` allows), as a log that serves many streams is synced for all of them at once.
+Features this server does not have are refused with one clear error (10052), never accepted and ignored. One is
+accepted though: `compression: s2` asks for smaller files and changes no answer; blocks are written uncompressed.
 
 Not here: overlap with other streams (the meta group knows them), reading JSON (`stream_config`).
 Invariant: `complete` is idempotent.
