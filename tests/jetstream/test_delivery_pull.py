@@ -31,14 +31,29 @@ def test_a_request_behind_which_nobody_is_takes_no_message():
     assert [message.sequence for message in world.pull(batch=1, expires=SECOND)] == [1]
 
 
-def test_who_will_not_wait_does_not_wait_for_room_among_the_unacknowledged_either():
+def test_who_will_not_wait_waits_for_acks_where_too_much_is_unacknowledged():
+    world = World()
+    world.create(max_ack_pending=2)
+    world.publish(4)
+    got = world.pull(batch=5, no_wait=True)
+    assert [message.sequence for message in got] == [1, 2]
+    for message in got:
+        world.ack(message)
+    last = world.take()
+    assert [message.sequence for message in last] == [3, 4]
+    for message in last:
+        world.ack(message)
+    assert [message.status for message in world.take()] == ["404 No Messages"]
+
+
+def test_there_he_is_told_when_a_request_is_due():
     world = World()
     world.create(max_ack_pending=2)
     world.publish(3)
     got = world.pull(batch=5, no_wait=True, expires=SECOND, idle_heartbeat=100 * MS)
-    assert [message.status for message in got] == ["", "", "404 No Messages"]
-    (nothing,) = world.pull(batch=1, no_wait=True)
-    assert nothing.status == "404 No Messages"
+    assert [message.status for message in got] == ["", ""]
+    world.advance(100 * MS)
+    assert [message.status for message in world.take()] == ["404 No Messages"]
 
 
 def test_empty_numeric_and_strange_bodies():

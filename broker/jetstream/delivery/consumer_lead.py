@@ -180,9 +180,10 @@ class ConsumerLead:
             queue.group.expire()
         if queue.waiting:
             if queue.next_deadline_ns and now_ns >= queue.next_deadline_ns:
-                queue.sweep(now_ns, False, self.heartbeat(), self.context.pump)
+                # Who will not wait waits for acks after all where too much is unacknowledged, until any request is due.
+                queue.sweep(now_ns, self.stalled, self.heartbeat(), self.context.pump)
             ended = self._deliver()
-            if queue.one_shots and (ended or self.stalled) and queue.waiting:
+            if queue.one_shots and ended and queue.waiting:
                 queue.sweep(now_ns, True, self.heartbeat(), self.context.pump)
         if not queue.waiting:
             queue.next_deadline_ns = 0

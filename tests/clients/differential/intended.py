@@ -86,11 +86,6 @@ INTENDED: list[tuple[str, str, str]] = [
         )
     ),
     (
-        "pull: nobody waits for room among the unacknowledged",
-        "",
-        "a request that will not wait is ended at once; nats-server forgets to, unless a heartbeat makes it look again",
-    ),
-    (
         "retention: nobody is interested",
         "STREAM.INFO",
         "last_ts is that of the last message that was stored, not of one that nobody wanted",
