@@ -35,6 +35,7 @@ from sim.world import CLUSTER_PORT, World
 SETUP_NS = 20 * SECOND_NS
 PROGRESS_NS = 10 * SECOND_NS  # after healing everything must move again within this time
 SETTLE_NS = 60 * SECOND_NS
+LOOK_NS = SECOND_NS // 50
 EVENTS_SHOWN = 30
 LINK_TROUBLE = ("route_error", "route_dial_failed")  # what a network that fails makes nodes say: no promise is broken
 ROT_EVENTS = ("log_damaged", "stream_damaged", "group_failed", "boot_mark_damaged", "catch_up_failed")
@@ -216,16 +217,26 @@ class Cluster:
         for consumer in self.consumers:
             consumer.careful = True
         self._until(PROGRESS_NS, "wait for answers", lambda: [one.name for one in self.workloads if one.out])
-        self._until(SETTLE_NS, "not consumed", lambda: unconsumed(self.plan, self.groups))
-        self._until(SETTLE_NS, "not read", lambda: unread(self.plan, self.groups))
-        self._until(SETTLE_NS, "not made", lambda: to_come(self.plan, self.groups))
-        self._until(SETTLE_NS, "not done", self._unfinished)
+        self._until(SETTLE_NS, "not consumed", lambda: unconsumed(self.plan, self.groups), "deliveries")
+        self._until(SETTLE_NS, "not read", lambda: unread(self.plan, self.groups), "origins")
+        self._until(SETTLE_NS, "not made", lambda: to_come(self.plan, self.groups), "schedules")
+        self._until(SETTLE_NS, "not done", self._unfinished, "ordered")
         self._until(PROGRESS_NS, "no heartbeat", self._silent, "heartbeats")
         self._until(PROGRESS_NS, "replicas are not equal", lambda: [] if self._level() else ["all was delivered"])
 
     def _until(self, limit_ns: int, what: str, left: Callable[[], list[str]], by: str = LIVENESS) -> None:
         """Let time pass until nothing is left of something; not longer than `limit_ns`."""
-        if not self.run(limit_ns, lambda: not left()):
+        look_ns = 0
+
+        def is_done() -> bool:
+            """Looked at now and then: it is dear."""
+            nonlocal look_ns
+            if self.world.now_ns < look_ns:
+                return False
+            look_ns = self.world.now_ns + LOOK_NS
+            return not left()
+
+        if not self.run(limit_ns, is_done) and left():
             self.fail(f"{what} after {limit_ns // SECOND_NS} s: {left()[:5]}", by)
 
     def _unfinished(self) -> list[str]:

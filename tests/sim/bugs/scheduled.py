@@ -9,7 +9,7 @@ from sim.bugs.planting import planted, schedules
 from sim.replacing import replaced
 
 
-@planted(schedules, "schedules", "replicas", "machines", "publishes", "liveness")
+@planted(schedules, "schedules")
 def a_new_leader_does_not_know_the_schedules() -> Iterator[None]:
     """Only what is scheduled from now on is looked at."""
 
@@ -22,7 +22,7 @@ def a_new_leader_does_not_know_the_schedules() -> Iterator[None]:
         yield
 
 
-@planted(schedules, "schedules", "replicas", "machines", "publishes", "liveness")
+@planted(schedules, "schedules")
 def a_schedule_stays_when_its_message_was_made() -> Iterator[None]:
     """Message and end of the schedule are two things, and a crash comes between them."""
     with (

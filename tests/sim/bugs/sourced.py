@@ -11,7 +11,7 @@ from sim.bugs.planting import origins, planted
 from sim.replacing import replaced
 
 
-@planted(origins, "origins", "replicas", "machines", "publishes", "liveness")
+@planted(origins, "origins")
 def a_new_leader_reads_a_source_from_its_beginning() -> Iterator[None]:
     """Where a source was read to is not looked up, and what comes twice is stored twice."""
     rewind, apply = SourceReader._rewind, stream.apply_sourced
@@ -35,7 +35,7 @@ def a_new_leader_reads_a_source_from_its_beginning() -> Iterator[None]:
         yield
 
 
-@planted(origins, "origins", "replicas", "machines", "publishes", "liveness")
+@planted(origins, "origins")
 def a_new_leader_of_a_mirror_leaves_a_message_out() -> Iterator[None]:
     """It asks for what is behind the next message."""
     rewind = SourceReader._rewind
@@ -49,14 +49,14 @@ def a_new_leader_of_a_mirror_leaves_a_message_out() -> Iterator[None]:
         yield
 
 
-@planted(origins, "machines", "replicas", "publishes", "liveness")
+@planted(origins, "machines")
 def places_in_origins_are_in_no_snapshot() -> Iterator[None]:
     """A replica that begins from a snapshot does not know how far its sources were read."""
     with replaced(Positions, "snapshot", lambda positions: []):
         yield
 
 
-@planted(origins, "origins", "replicas", "machines", "publishes", "liveness")
+@planted(origins, "origins")
 def a_work_queue_drops_more_than_its_reader_has() -> Iterator[None]:
     """A reader tells its origin that it has stored one message more than it has."""
     stored = SourceReader.stored_sequence

@@ -37,7 +37,7 @@ def acknowledge_early(group: RaftGroup, up_to_index: int) -> None:
                 sequence += len(waiter.replies)
 
 
-@planted(elections, "publishes", "replicas", "machines", "liveness")
+@planted(elections, "publishes")
 def publish_is_answered_when_proposed() -> Iterator[None]:
     """The PubAck leaves with the proposal, before anybody else has it."""
     flush = RaftGroup.flush_ops
@@ -50,7 +50,7 @@ def publish_is_answered_when_proposed() -> Iterator[None]:
         yield
 
 
-@planted(slow_disks, "publishes", "replicas", "machines", "liveness")
+@planted(slow_disks, "publishes")
 def publish_is_answered_after_the_leaders_own_sync() -> Iterator[None]:
     """The PubAck leaves as soon as the leader's disk has the entry."""
     release = Engine.released
@@ -65,7 +65,7 @@ def publish_is_answered_after_the_leaders_own_sync() -> Iterator[None]:
         yield
 
 
-@planted(elections, "publishes", "replicas", "machines", "liveness")
+@planted(elections, "publishes")
 def another_leaders_entry_is_taken_for_ours() -> Iterator[None]:
     """Whoever waits for an entry is answered for whatever was committed at its index."""
 
@@ -77,7 +77,7 @@ def another_leaders_entry_is_taken_for_ours() -> Iterator[None]:
         yield
 
 
-@planted(elections, "machines", "replicas", "publishes", "liveness")
+@planted(elections, "machines")
 def message_ids_are_forgotten_at_a_leader_change() -> Iterator[None]:
     """Dedup forgotten: a new leader begins with an empty duplicate window."""
     begin = StreamGroup.became_leader
@@ -90,7 +90,7 @@ def message_ids_are_forgotten_at_a_leader_change() -> Iterator[None]:
         yield
 
 
-@planted(work_queue, "leaving", "replicas", "machines", "publishes", "liveness")
+@planted(work_queue, "leaving")
 def double_ack_is_answered_before_its_commit() -> Iterator[None]:
     """A consumer's client is told that its ack counts when the leader has heard it."""
     begin = DoubleAckWaiter.__init__
@@ -104,7 +104,7 @@ def double_ack_is_answered_before_its_commit() -> Iterator[None]:
         yield
 
 
-@planted(work_queue, "leaving", "replicas", "machines", "publishes", "liveness")
+@planted(work_queue, "leaving")
 def acks_do_not_reach_the_log() -> Iterator[None]:
     """The leader knows what was acked, the other replicas never hear of it."""
 
@@ -117,14 +117,14 @@ def acks_do_not_reach_the_log() -> Iterator[None]:
         yield
 
 
-@planted(work_queue, "deliveries", "replicas", "machines", "publishes", "liveness")
+@planted(work_queue, "deliveries")
 def a_new_leader_forgets_who_has_what() -> Iterator[None]:
     """Messages that were out at a change of leader are never delivered again."""
     with replaced(OutstandingSet, "load", lambda out, consumer: None):
         yield
 
 
-@planted(work_queue, "replicas", "machines", "publishes", "liveness")
+@planted(work_queue, "replicas")
 def deliveries_do_not_reach_the_replicas() -> Iterator[None]:
     """What went out is known to the leader alone."""
 
@@ -135,21 +135,21 @@ def deliveries_do_not_reach_the_replicas() -> Iterator[None]:
         yield
 
 
-@planted(work_queue, "deliveries", "replicas", "machines", "publishes", "liveness")
+@planted(work_queue, "deliveries")
 def work_queue_keeps_what_was_acked() -> Iterator[None]:
     """An ack does not remove the message."""
     with replaced(StreamMachine, "acknowledged", lambda machine, consumer, sequence: None):
         yield
 
 
-@planted(given_up, "dead letters", "replicas", "machines", "publishes", "liveness")
+@planted(given_up, "dead letters")
 def a_dead_letter_is_not_copied() -> Iterator[None]:
     """What was given up leaves the queue, and nothing comes into the dead-letter stream."""
     with replaced(dead_letter_apply, "_store", lambda *_: True):
         yield
 
 
-@planted(given_up, "dead letters", "replicas", "machines", "publishes", "liveness")
+@planted(given_up, "dead letters")
 def a_dead_letter_stays_in_the_queue() -> Iterator[None]:
     """What was given up is copied, and the consumer is done with it only in its own eyes."""
     move = dead_letter_apply._move

@@ -28,7 +28,7 @@ def a_revision_is_not_compared() -> Iterator[None]:
         yield
 
 
-@planted(bucket, "replicas", "machines", "deliveries")
+@planted(bucket, "replicas", "machines")
 def times_to_live_are_in_no_snapshot() -> Iterator[None]:
     """What does not last, lasts on a replica that begins from a snapshot."""
     with replaced(TtlTable, "restore", lambda table, state: None):
