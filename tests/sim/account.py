@@ -13,7 +13,7 @@ Messages = dict[int, tuple[bytes, int, bytes]]  # sequence → subject, time, da
 
 class Account:
     """`machine` and `model` have seen the whole log; `stored` are the texts of all messages that it ever stored, by
-    sequence; `kept` what is left of them. `others`: the accounts of all streams of the story."""
+    sequence, `subjects` where they were; `kept` is what is left of them. `others`: all accounts of the story."""
 
     def __init__(self, plan: StreamPlan, history: History, entries: Entries, replicas: dict[str, Any]) -> None:
         """`replicas`: the groups by node name."""
@@ -27,7 +27,8 @@ class Account:
         self.applied = newest.raft.applied
         self.log = committed_log(entries, newest.id, self.applied, newest.raft.log.term(self.applied))
         founding = newest.assignment.founding_config
-        self.machine, self.stored = replay(founding, newest.assignment.created_ns, self.log)
+        self.machine, stored = replay(founding, newest.assignment.created_ns, self.log)
+        self.stored, self.subjects = stored.texts, stored.subjects
         self.kept: Messages = contents(self.machine)
         self.model = Model(dict(founding.to_json()))
         self.model.replay(self.log)

@@ -1,7 +1,7 @@
 """Which workloads there are: the field of a stream's plan that says how many, the letter of their names, the class."""
 
 from sim.workloads.atomic_batches import Batcher
-from sim.workloads.buckets import Bucket
+from sim.workloads.buckets import Bucket, Getter
 from sim.workloads.cleaners import Cleaner
 from sim.workloads.consumers import Consumer, Listener, PushTaker
 from sim.workloads.counters import Counter
@@ -27,6 +27,7 @@ WORKLOADS: tuple[tuple[str, str, type[Workload]], ...] = (
     ("batchers", "A", Batcher),
     ("fast", "F", FastPublisher),
     ("buckets", "B", Bucket),
+    ("getters", "G", Getter),
     ("ordered", "O", Ordered),
     ("watchers", "W", Watcher),
     ("pausers", "H", Pauser),

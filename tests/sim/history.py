@@ -30,6 +30,7 @@ class History:
         self.sums: dict[str, dict[str, tuple[int, int, int | None]]] = {}  # workloads/counters
         self.batches: dict[str, dict[str, Batch]] = {}  # workloads/atomic_batches, workloads/fast_batches
         self.reads: dict[str, list[Any]] = {}  # workloads/buckets
+        self.asked_ns: dict[str, int] = {}  # the same: when a text was sent
         self.writes: dict[str, list[tuple[int, int, int]]] = {}  # the same: asked, answered, sequence
         self.orders: dict[tuple[str, str], list[list[int]]] = {}  # workloads/ordered
         self.watched: dict[tuple[str, str], dict[str, int]] = {}

@@ -73,6 +73,7 @@ class StreamPlan:
     batchers: int = 0
     fast: int = 0
     buckets: int = 0
+    getters: int = 0
     ordered: int = 0
     watchers: int = 0
     pausers: int = 0

@@ -47,21 +47,26 @@ def machine_digest(machine: StreamMachine) -> bytes:
 
 
 class Stored(EffectSink):
-    """Remembers under which sequence each message of an entry was stored."""
+    """Remembers under which sequence each message of an entry was stored, and on which subject."""
 
     def __init__(self) -> None:
         self.texts: dict[int, str] = {}
+        self.subjects: dict[int, str] = {}
         self.op: PublishOp | None = None
 
     def published(self, ordinal: int, first: int, count: int, first_sequence: int) -> None:
         op = self.op
         assert op is not None
         for at in range(first, first + count):
-            self.texts[first_sequence + at - first] = text_of(op, at)
+            self._note(op, at, first_sequence + at - first)
 
     def counted(self, ordinal: int, index: int, sequence: int, value: str) -> None:
         assert self.op is not None
-        self.texts[sequence] = text_of(self.op, index)
+        self._note(self.op, index, sequence)
+
+    def _note(self, op: PublishOp, at: int, sequence: int) -> None:
+        self.texts[sequence] = text_of(op, at)
+        self.subjects[sequence] = op.subject(at).decode()
 
 
 def committed_log(entries: Entries, group: int, index: int, term: int) -> list[bytes]:
@@ -86,8 +91,8 @@ class MemoryStores(StoreMaker):
         pass
 
 
-def replay(config: StreamConfig, created_ns: int, log: list[bytes]) -> tuple[StreamMachine, dict[int, str]]:
-    """A machine that has seen the whole log, and every message it ever stored."""
+def replay(config: StreamConfig, created_ns: int, log: list[bytes]) -> tuple[StreamMachine, Stored]:
+    """A machine that has seen the whole log, and what it ever stored."""
     machine = StreamMachine(config, MemoryStreamStore.open(None), created_ns)
     machine.stores = MemoryStores()
     stored = Stored()
@@ -99,7 +104,7 @@ def replay(config: StreamConfig, created_ns: int, log: list[bytes]) -> tuple[Str
             elif kind == OP_SCHEDULED:
                 stored.op = ScheduledOp(body).batch
             machine.apply_slot(slot, kind, body, ordinal, stored)
-    return machine, stored.texts
+    return machine, stored
 
 
 def contents(machine: StreamMachine) -> dict[int, tuple[bytes, int, bytes]]:

@@ -108,7 +108,7 @@ def bucket() -> StreamPlan:
         "subjects": ["$KV.B.>"], "max_msgs_per_subject": 5, "allow_rollup_hdrs": True, "deny_delete": True,
         "allow_direct": True, "discard": "new", "allow_msg_ttl": True, "subject_delete_marker_ttl": SECOND_NS,
     }  # fmt: skip
-    return StreamPlan("KV_B", publishers=0, plain=0, consumers=0, buckets=4, watchers=1, settings=settings)
+    return StreamPlan("KV_B", publishers=0, plain=0, consumers=0, buckets=4, getters=2, watchers=1, settings=settings)
 
 
 def origins() -> list[StreamPlan]:

@@ -173,7 +173,7 @@ def snapshot_lacks_consumers() -> Iterator[None]:
         yield
 
 
-@planted(laggards, "machines")
+@planted(laggards, "machines", "releases")
 def snapshot_is_installed_without_its_blocks() -> Iterator[None]:
     """A replica that is too far behind takes the leader's snapshot before it has fetched the messages."""
 

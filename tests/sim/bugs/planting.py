@@ -170,6 +170,12 @@ def bucket() -> Plan:
     return story("bucket", [shapes.bucket()], faults, pause_ns=SECOND_NS // 40, log_file_bytes=8 * 1024)
 
 
+def stale() -> Plan:
+    """The same with leaders that are cut off from the others, not from those who ask."""
+    faults = ("isolate leader", "isolate leader", "pause leader")
+    return story("stale", [shapes.bucket()], faults, pause_ns=SECOND_NS // 60)
+
+
 def letters() -> Plan:
     """Dead letters of streams that keep their messages."""
     return story("letters", shapes.given_up(), (*CRASHES, "isolate leader"), log_file_bytes=8 * 1024)

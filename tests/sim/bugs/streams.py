@@ -65,7 +65,7 @@ def publish_is_answered_after_the_leaders_own_sync() -> Iterator[None]:
         yield
 
 
-@planted(elections, "publishes")
+@planted(elections, "publishes", "deliveries")
 def another_leaders_entry_is_taken_for_ours() -> Iterator[None]:
     """Whoever waits for an entry is answered for whatever was committed at its index."""
 
@@ -124,7 +124,7 @@ def a_new_leader_forgets_who_has_what() -> Iterator[None]:
         yield
 
 
-@planted(work_queue, "replicas")
+@planted(work_queue, "leaving")
 def deliveries_do_not_reach_the_replicas() -> Iterator[None]:
     """What went out is known to the leader alone."""
 

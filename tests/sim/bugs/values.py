@@ -6,11 +6,11 @@ from broker.cluster.confirmed_reads import ConfirmedReads, ReadWaiter
 from broker.jetstream.message_ttl import TtlTable
 from broker.jetstream.publishing import publish, publish_counter
 from broker.jetstream.publishing.publish_headers import PublishHeaders
-from sim.bugs.planting import bucket, counting, planted
+from sim.bugs.planting import bucket, counting, planted, stale
 from sim.replacing import replaced
 
 
-@planted(bucket, "reads")
+@planted(stale, "reads")
 def a_get_is_answered_without_asking_the_others() -> Iterator[None]:
     """Who led once, and was not told that others do, answers what it has."""
 

@@ -9,8 +9,8 @@ def judge(account: Account) -> list[str]:
     """What does not hold."""
     faults: list[str] = []
     last: dict[str, list[int]] = {}
-    for sequence, text in account.model.texts.items():
-        before = last.setdefault(account.model.subjects[sequence], [])
+    for sequence, text in account.stored.items():
+        before = last.setdefault(account.subjects[sequence], [])
         words = text.split("-")
         if text.startswith("K") or (text.startswith("B") and words[3] in ON_CONDITION):
             expected = int(words[-1])

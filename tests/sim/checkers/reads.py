@@ -2,13 +2,18 @@
 before they were asked for; writes take effect between their asking and their answer."""
 
 from sim.account import Account
+from sim.model_store import AGED
+from sim.plan import SECOND_NS
+from sim.workloads.buckets import Read
+
+TTL_NS_MIN = SECOND_NS
 
 
 def judge(account: Account) -> list[str]:
     """What does not hold."""
     faults = []
     for read in account.history.reads.get(account.name, []):
-        if read.sequence and account.model.subjects.get(read.sequence) != read.key:
+        if read.sequence and account.subjects.get(read.sequence) != read.key:
             faults.append(f"{account.name}: a get of {read.key} found {read.sequence}, which is not of it")
     return faults + _old(account) + _out_of_order(account)
 
@@ -19,18 +24,27 @@ def _old(account: Account) -> list[str]:
     reads = [read for read in account.history.reads.get(account.name, []) if not read.is_direct]
     known: dict[str, list[tuple[int, int]]] = {}  # by key: when it was known, sequence
     for _, answered_ns, sequence in account.history.writes.get(account.name, []):
-        known.setdefault(account.model.subjects.get(sequence, ""), []).append((answered_ns, sequence))
+        known.setdefault(account.subjects.get(sequence, ""), []).append((answered_ns, sequence))
     for read in reads:
         known.setdefault(read.key, []).append((read.answered_ns, read.sequence))
     for read in reads:
         newer = [
             sequence
             for known_ns, sequence in known[read.key]
-            if known_ns < read.asked_ns and sequence > read.sequence and sequence not in account.model.removed
+            if known_ns < read.asked_ns and sequence > read.sequence and not _may_have_ended(account, sequence, read)
         ]
         if newer:
             faults.append(f"{account.name}: a get of {read.key} found {read.sequence}, {newer[0]} was known before")
     return faults
+
+
+def _may_have_ended(account: Account, sequence: int, read: Read) -> bool:
+    """Whether what was there then, this or what replaced it, may have been too old when the read was answered."""
+    for other, text in account.stored.items():
+        if other >= sequence and account.subjects[other] == read.key and account.model.removed.get(other) == AGED:
+            if account.history.asked_ns[text] + TTL_NS_MIN <= read.answered_ns:
+                return True
+    return False
 
 
 def _out_of_order(account: Account) -> list[str]:

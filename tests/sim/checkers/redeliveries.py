@@ -128,6 +128,6 @@ def _follow(account: Account, taker: ConsumerPlan) -> list[str]:
             elif kind == OP_DEAD_LETTERS:
                 for letters in decode_dead_letters(body):
                     if (letters.consumer, letters.epoch_ns) == (taker.name, epoch_ns):
-                        for sequence, _, _ in letters.rows:
+                        for sequence, *_ in letters.rows:
                             follower.out.pop(sequence, None)
     return follower.faults

@@ -29,6 +29,9 @@ class Bucket(Workload):
     """One operation after the other; what it read last is what it updates."""
 
     number = 0
+    kinds: tuple[str, ...] = (
+        "get", "get", "direct", "put", "put", "create", "update", "update", "delete", "purge",
+    )  # fmt: skip
 
     def begin(self) -> None:
         self.prefix = self.plan.config()["subjects"][0].removesuffix(">")  # type: ignore[index]
@@ -40,7 +43,7 @@ class Bucket(Workload):
             return
         key = self.rng.choice(KEYS)
         self.out = 1
-        what = self.rng.choice(("get", "get", "direct", "put", "put", "create", "update", "update", "delete", "purge"))
+        what = self.rng.choice(self.kinds)
         if what == "get":
             self._get(key)
         elif what == "direct":
@@ -97,7 +100,7 @@ class Bucket(Workload):
         if what in ("put", "purge", "create") and self.rng.random() < 0.3:
             headers["Nats-TTL"] = str(self.rng.randrange(1, 4))
         self.history.attempts[text] = 1
-        asked_ns = self.world.now_ns
+        asked_ns = self.history.asked_ns[text] = self.world.now_ns
 
         def answered(answer: Message | None) -> None:
             body = fields_of(answer)
@@ -115,3 +118,9 @@ class Bucket(Workload):
     def _done(self) -> None:
         self.out = 0
         self.world.after(self.pause(), self.next)
+
+
+class Getter(Bucket):
+    """Only asks the leader: who writes to one that was cut off waits for an answer, and asks nothing meanwhile."""
+
+    kinds = ("get",)
