@@ -1,6 +1,11 @@
 """Push consumers: who is there, queue groups, heartbeats, flow control, headers only, original pace, and being
 forgotten."""
 
+import json
+
+from broker.jetstream.api.consumers import handle_consumer
+from broker.jetstream.api.requests import Propose
+from broker.jetstream.api_types import ApiRequest
 from jetstream.consumer_world import MS, SECOND, World
 
 
@@ -190,3 +195,19 @@ def test_deliver_subjects_of_consumers_that_are_gone_are_forgotten():
     world.turn()
     assert set(pushes.take_changed()) == {b"d", b"e"}
     assert not pushes.is_used(b"d") and not pushes.is_used(b"e")
+
+
+def test_of_several_who_create_a_consumer_at_once_one_gets_it():
+    world = World()
+    world.listen("d")
+    world.listen("e")
+    config = {"durable_name": "C", "ack_policy": "explicit", "deliver_subject": "d"}
+    body = json.dumps({"stream_name": "S", "config": config}).encode()
+    request = ApiRequest(b"$JS.API.CONSUMER.CREATE.S.C", b"i", 0, body, "", world.wall_ns)
+    first = handle_consumer("CONSUMER.CREATE", request, world)
+    assert isinstance(first, Propose)  # which is not applied yet
+    assert world.create(deliver_subject="e")["error"]["err_code"] == 10013
+    assert "error" not in world.create(deliver_subject="d")
+    world.hang_up("d")
+    assert "error" not in world.create(deliver_subject="e")
+    assert world.delivery.pushes.proposed == {}

@@ -94,11 +94,13 @@ def respond_deleted(result: object) -> bytes:
 class CreateResponder:
     """Answers a create once it was applied."""
 
-    def __init__(self, leader: StreamLeader) -> None:
+    def __init__(self, leader: StreamLeader, name: str) -> None:
         self.leader: Final = leader
+        self.name: Final = name
 
     def respond(self, result: object) -> bytes:
         """`result` is the consumer or the error."""
+        self.leader.delivery.pushes.proposed.pop(self.name, None)
         if isinstance(result, ApiError):
             return error_answer("consumer_create_response", result)
         assert isinstance(result, Consumer)
@@ -132,16 +134,18 @@ def _create(request: ApiRequest, payload: bytes, leader: StreamLeader) -> ApiAns
     if refusal is not None:
         return _failure(kind, refusal)
     body = encode_create(name, wanted.action, request.wall_ns, config)
-    respond: Callable[[object], bytes] = CreateResponder(leader).respond
+    if config.deliver_subject:
+        leader.delivery.pushes.proposed[name] = config.deliver_subject
+    respond: Callable[[object], bytes] = CreateResponder(leader, name).respond
     return Propose(OP_CONSUMER_CREATE, body, respond)
 
 
 def _refuse_rebinding(leader: StreamLeader, name: str, config: ConsumerConfig) -> ApiError | None:
-    """A deliver subject may change only while nobody listens to the old one."""
+    """A deliver subject may change only while nobody listens to the old one; of several who create a consumer at once,
+    each with a subject of its own, one gets it."""
     known = leader.machine.consumers.get(name)
-    if known is None or known.config.deliver_subject == config.deliver_subject:
-        return None
-    if leader.delivery.output.has_interest(known.config.deliver_subject.encode(), b""):
+    bound = leader.delivery.pushes.proposed.get(name) or ("" if known is None else known.config.deliver_subject)
+    if bound and bound != config.deliver_subject and leader.delivery.output.has_interest(bound.encode(), b""):
         return errors.CONSUMER_NAME_EXISTS
     return None
 

@@ -121,9 +121,11 @@ def idle_heartbeat(consumer_sequence: int, stream_sequence: int) -> bytes:
 
 
 class PushSubjects:
-    """Which consumers of a stream push to which deliver subject."""
+    """Which consumers of a stream push to which deliver subject; `proposed`: those that are being created or changed,
+    and where they will push."""
 
     def __init__(self) -> None:
+        self.proposed: dict[str, str] = {}
         self._names: dict[bytes, list[str]] = {}
         self._changed: list[bytes] = []
 
