@@ -67,7 +67,7 @@ class Router:
         self._dirty: list[Outbox] = []
         self._local: Final = LocalInterest()
         self._watchers: Final = Watchers()
-        self._streams: Final[list[StreamSubscription]] = []
+        self._streams: Final[dict[bytes, list[StreamSubscription]]] = {}  # by subject
         self._last_inbox: bytes = b""
         self._last_result: SublistResult | None = None
 
@@ -101,13 +101,16 @@ class Router:
         """Messages published here to what matches `subject` enter a stream."""
         subscription = StreamSubscription(subject, ingress)
         if self._insert(subscription):
-            self._streams.append(subscription)
+            self._streams.setdefault(subject, []).append(subscription)
 
     def remove_stream(self, subject: bytes, ingress: StreamIngress) -> None:
-        for subscription in self._streams:
-            if subscription.subject == subject and subscription.ingress is ingress:
+        known = self._streams.get(subject, [])
+        for subscription in known:
+            if subscription.ingress is ingress:
                 self._remove(subscription)
-                self._streams.remove(subscription)
+                known.remove(subscription)
+                if not known:
+                    del self._streams[subject]
                 return
 
     def remote_interest(self, peer: RoutePeer, subject: bytes, queue: bytes, weight: int) -> None:

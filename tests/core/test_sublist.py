@@ -265,7 +265,8 @@ def test_what_is_remembered_is_what_would_be_found(steps: list[tuple[str, bytes 
             assert told(found) == told(SublistResult(world.wanted(subject))), subject
     sublist = world.router._sublist
     routed = list(world.peer.subscriptions.values())
-    assert sublist.count == len(world.live) + len(world.router._streams) + len(routed)
+    captured = [each for members in world.router._streams.values() for each in members]
+    assert sublist.count == len(world.live) + len(captured) + len(routed)
     assert sublist.count == len(sublist.all()) == world.router.count()
     assert all(isinstance(one, RouteSubscription) for one in routed)
 
