@@ -90,6 +90,12 @@ func (l *Load) touchStreams() (Result, error) {
 		return Result{}, err
 	}
 	body := l.payload()
+	for attempt := 0; attempt < 100; attempt++ { // after a start leaders have to be found
+		if _, err = js.Publish(ctx, "scale.0.x", body, jetstream.WithRetryAttempts(0)); err == nil {
+			break
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
 	samples := make([]time.Duration, 0, 1000)
 	for i := 0; i < cap(samples); i++ {
 		start := time.Now()
@@ -175,7 +181,13 @@ func (l *Load) useConsumers() (Result, error) {
 		return Result{}, err
 	}
 	for i := 0; i < consumerStreams; i++ {
-		if _, err := js.Publish(ctx, fmt.Sprintf("scale.%d.x", i), l.payload()); err != nil {
+		for attempt := 0; attempt < 100; attempt++ { // after a start leaders have to be found
+			if _, err = js.Publish(ctx, fmt.Sprintf("scale.%d.x", i), l.payload()); err == nil {
+				break
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+		if err != nil {
 			return Result{}, err
 		}
 	}
