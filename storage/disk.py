@@ -9,6 +9,7 @@ durable only after `sync_directory`. Read next: frame.py.
 import errno
 import os
 import shutil
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from storage.errors import DiskFailure, DiskFull, FileMissing, StorageError
@@ -56,6 +57,9 @@ class Disk(Protocol):
     def make_directory(self, path: str) -> None:
         """Make it and its parents, durably; nothing happens when it exists."""
 
+    def make_directories(self, paths: Sequence[str]) -> None:
+        """The same for several, with fewer syncs."""
+
     def remove(self, path: str) -> None:
         """Unlink a file; nothing happens when it is missing."""
 
@@ -71,18 +75,28 @@ class Disk(Protocol):
 
 def replace_file(disk: Disk, path: str, content: bytes) -> None:
     """Put `content` under `path` atomically and durably: temporary name, sync, rename, sync of the directory."""
-    directory, _, _ = path.rpartition("/")
-    temporary = path + ".tmp"
-    disk.remove(temporary)
-    file = disk.open(temporary, create=True)
-    try:
-        file.pwrite([content], 0)
-        file.truncate(len(content))
-        file.sync()
-    finally:
-        file.close()
-    disk.rename(temporary, path)
-    disk.sync_directory(directory)
+    replace_files(disk, [(path, content)])
+
+
+def replace_files(disk: Disk, files: list[tuple[str, bytes]]) -> None:
+    """`replace_file` for several paths. Syncs of one kind follow one another: the first one writes the file system's
+    journal, and leaves little for the others."""
+    directories: dict[str, bool] = {}
+    for path, content in files:
+        temporary = path + ".tmp"
+        disk.remove(temporary)
+        file = disk.open(temporary, create=True)
+        try:
+            file.pwrite([content], 0)
+            file.truncate(len(content))
+            file.sync()
+        finally:
+            file.close()
+    for path, _content in files:
+        disk.rename(path + ".tmp", path)
+        directories[path.rpartition("/")[0]] = True
+    for directory in directories:
+        disk.sync_directory(directory)
 
 
 def read_file(disk: Disk, path: str) -> bytes:
@@ -213,16 +227,23 @@ class OsDisk:
             raise typed(error, full, "list") from error
 
     def make_directory(self, path: str) -> None:
-        done = ""
-        for name in path.split("/"):
-            parent = done
-            done = f"{done}/{name}" if done else name
-            if not self.exists(done):
-                try:
-                    os.mkdir(self._full(done), 0o750)
-                except OSError as error:
-                    raise typed(error, self._full(done), "make directory") from error
-                self.sync_directory(parent)
+        self.make_directories([path])
+
+    def make_directories(self, paths: Sequence[str]) -> None:
+        changed: dict[str, bool] = {}
+        for path in paths:
+            done = ""
+            for name in path.split("/"):
+                parent = done
+                done = f"{done}/{name}" if done else name
+                if not self.exists(done):
+                    try:
+                        os.mkdir(self._full(done), 0o750)
+                    except OSError as error:
+                        raise typed(error, self._full(done), "make directory") from error
+                    changed[parent] = True
+        for parent in changed:
+            self.sync_directory(parent)
 
     def remove(self, path: str) -> None:
         try:

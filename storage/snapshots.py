@@ -11,7 +11,7 @@ import struct
 import zlib
 from typing import Final
 
-from storage.disk import Disk, read_file, replace_file
+from storage.disk import Disk, read_file, replace_file, replace_files
 from storage.errors import CorruptSnapshot
 
 MAGIC: Final = b"TmqP"
@@ -27,12 +27,21 @@ def write_snapshot(disk: Disk, directory: str, data: bytes) -> int:
     disk.make_directory(directory)
     numbers = snapshot_numbers(disk, directory)
     number = numbers[-1] + 1 if numbers else 1
-    checked = _CHECKED.pack(number, len(data))
-    crc = zlib.crc32(data, zlib.crc32(checked))
-    replace_file(disk, snapshot_path(directory, number), _PREFIX.pack(MAGIC, crc) + checked + data)
+    replace_file(disk, snapshot_path(directory, number), encode_snapshot(number, data))
     for old in numbers[: -(GENERATIONS - 1)]:
         disk.remove(snapshot_path(directory, old))
     return number
+
+
+def write_first_snapshots(disk: Disk, snapshots: list[tuple[str, bytes]]) -> None:
+    """Make each directory's data its newest snapshot, durably: `write_snapshot` for many that have none yet. Does IO.
+    Raises DiskFull, DiskFailure; then it may be done again."""
+    files: list[tuple[str, bytes]] = []
+    for directory, data in snapshots:
+        numbers = snapshot_numbers(disk, directory)
+        number = numbers[-1] + 1 if numbers else 1
+        files.append((snapshot_path(directory, number), encode_snapshot(number, data)))
+    replace_files(disk, files)
 
 
 def write_only_snapshot(disk: Disk, directory: str, data: bytes) -> str:
@@ -57,6 +66,12 @@ def read_snapshot(disk: Disk, directory: str) -> bytes | None:
         path = snapshot_path(directory, numbers[-1])
         raise CorruptSnapshot(f"{path}: fails its checksum, and so does every older generation")
     return None
+
+
+def encode_snapshot(number: int, data: bytes) -> bytes:
+    """The content of a snapshot file."""
+    checked = _CHECKED.pack(number, len(data))
+    return _PREFIX.pack(MAGIC, zlib.crc32(data, zlib.crc32(checked))) + checked + data
 
 
 def decode_snapshot(content: bytes, number: int) -> bytes | None:

@@ -13,7 +13,13 @@ from broker.cluster.dead_letters import DeadLetters
 from broker.cluster.departures import BuryGroupJob, Departures
 from broker.cluster.engine import Engine
 from broker.cluster.forward import Forwarder
-from broker.cluster.group_store import TOMBSTONE, FoundGroupJob, GroupSnapshot, RemoveGroupJob
+from broker.cluster.group_store import (
+    FOUNDED_TOGETHER_MAX,
+    TOMBSTONE,
+    FoundGroupsJob,
+    GroupSnapshot,
+    RemoveGroupJob,
+)
 from broker.cluster.groups import GroupFactory, founding_stream, stranger_meta
 from broker.cluster.identity import META_GROUP
 from broker.cluster.ingress import Ingresses
@@ -229,7 +235,15 @@ class Assignments(MetaListener):
                 self._tell_damage()
                 return
             self._founding[group_id] = assignment
-            self._jobs.append(FoundGroupJob(self._disk, founding_stream(assignment, self.peer)))
+            self._found(founding_stream(assignment, self.peer))
+
+    def _found(self, snapshot: GroupSnapshot) -> None:
+        """Streams that are made in one turn begin together."""
+        job = self._jobs[-1] if self._jobs else None
+        if isinstance(job, FoundGroupsJob) and len(job.snapshots) < FOUNDED_TOGETHER_MAX:
+            job.snapshots.append(snapshot)
+        else:
+            self._jobs.append(FoundGroupsJob(self._disk, snapshot))
 
     def _leave(self, group_id: int, index: int) -> None:
         """The meta group's entry `index` has taken this node out of the group, which goes on elsewhere. After a restart

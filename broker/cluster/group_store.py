@@ -9,14 +9,17 @@ from typing import Final
 
 import cbor2
 
+from broker.cluster.identity import META_GROUP
 from broker.cluster.jobs import THREAD_FLUSH, THREAD_WAL, Job
 from raft.types import Membership
 from storage.disk import Disk
 from storage.errors import CorruptSnapshot
-from storage.snapshots import read_snapshot, write_snapshot
+from storage.snapshots import read_snapshot, write_first_snapshots
 
 GROUPS_DIRECTORY: Final = "groups"
 
+FOUNDED_TOGETHER_MAX: Final = 64
+"""Groups in one job: what else waits for the log's thread shall not wait for long."""
 FOUNDING_INDEX: Final = 1
 """Groups begin with a snapshot at index 1, term 1, so that a blank peer always needs a snapshot (and its
 membership)."""
@@ -101,19 +104,28 @@ def group_directory(group: int) -> str:
     return f"{GROUPS_DIRECTORY}/{group}"
 
 
-class FoundGroupJob(Job):
-    """Makes a group's directory and first snapshot durable, before the group says anything to anybody."""
+def blocks_directory(group: int) -> str:
+    """Where a stream keeps its blocks."""
+    return f"{group_directory(group)}/blocks"
+
+
+class FoundGroupsJob(Job):
+    """Makes groups' directories and first snapshots durable, before these groups say anything to anybody."""
 
     def __init__(self, disk: Disk, snapshot: GroupSnapshot) -> None:
         super().__init__(THREAD_WAL)
-        self.snapshot: Final = snapshot
+        self.snapshots: Final[list[GroupSnapshot]] = [snapshot]
         self._disk: Final = disk
 
     def run(self) -> None:
         """Do the IO."""
-        directory = group_directory(self.snapshot.group)
-        self._disk.make_directory(directory)
-        write_snapshot(self._disk, directory, self.snapshot.encode())
+        directories = [group_directory(snapshot.group) for snapshot in self.snapshots]
+        blocks = [
+            blocks_directory(snapshot.group) for snapshot in self.snapshots if snapshot.group != META_GROUP
+        ]  # here, as they would else be made, and synced, within a turn
+        self._disk.make_directories([*directories, *blocks])
+        contents = [snapshot.encode() for snapshot in self.snapshots]
+        write_first_snapshots(self._disk, list(zip(directories, contents, strict=True)))
 
 
 class RemoveGroupJob(Job):

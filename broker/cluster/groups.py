@@ -15,6 +15,7 @@ from broker.cluster.group_store import (
     FOUNDING_INDEX,
     FOUNDING_TERM,
     GroupSnapshot,
+    blocks_directory,
     group_directory,
 )
 from broker.cluster.identity import META_GROUP
@@ -148,7 +149,7 @@ class GroupFactory:
         store_state = StreamMachine.store_state(state) if state else None
         if assignment.config.storage == MEMORY_STORAGE:
             return MemoryStreamStore.open(store_state)
-        directory = group_directory(assignment.group) + "/blocks"
+        directory = blocks_directory(assignment.group)
         return FileStreamStore.open(self._disk, directory, store_state, self._files)
 
 

@@ -26,7 +26,7 @@ from broker.cluster.dispatch import Dispatch
 from broker.cluster.engine import Engine
 from broker.cluster.forward import Forwarder
 from broker.cluster.frames import FRAME_VIEW
-from broker.cluster.group_store import FoundGroupJob, GroupSnapshot, RemoveGroupJob
+from broker.cluster.group_store import FoundGroupsJob, GroupSnapshot, RemoveGroupJob
 from broker.cluster.groups import GroupFactory, founding_meta
 from broker.cluster.hand_over import HandOver
 from broker.cluster.identity import META_GROUP
@@ -113,9 +113,9 @@ class JetStreamService:
     def _open(self, stored: list[GroupSnapshot], damaged: dict[int, str]) -> None:
         """Start every group that the store holds; a lone server founds its meta group at once."""
         if not stored and not self.clustered:
-            job = FoundGroupJob(self._disk, founding_meta({self.peer: self.links.name}))
+            job = FoundGroupsJob(self._disk, founding_meta({self.peer: self.links.name}))
             job.run()
-            stored = [job.snapshot]
+            stored = job.snapshots
         self.assignments.open(stored, damaged)
         self._boot_mark.open(self.assignments.groups)
         self.links.has_doubts = bool(self._boot_mark.doubted)
@@ -196,7 +196,7 @@ class JetStreamService:
         if names:
             self.assignments.forget_stranger()
             self._founding = True
-            self.jobs.append(FoundGroupJob(self._disk, founding_meta(names)))
+            self.jobs.append(FoundGroupsJob(self._disk, founding_meta(names)))
             return
         if self.assignments.meta is None and self._bootstrap.existing():
             self.assignments.open_as_stranger()
@@ -310,9 +310,10 @@ class JetStreamService:
             self.assignments.files_gone(job, error)
         elif error is not None:
             self.engine.fail(str(error))
-        elif isinstance(job, FoundGroupJob):
+        elif isinstance(job, FoundGroupsJob):
             self._full_told = False
-            self.assignments.founded(job.snapshot)
+            for snapshot in job.snapshots:
+                self.assignments.founded(snapshot)
             self._note_meta()
 
     def _installed(self, job: InstallJob, error: Exception | None) -> None:

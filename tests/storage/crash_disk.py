@@ -276,6 +276,10 @@ class CrashDisk:
         found = [*self._names, *self._directories]
         return sorted({name[len(prefix) :].split("/")[0] for name in found if name.startswith(prefix) and name != path})
 
+    def make_directories(self, paths: list[str]) -> None:
+        for path in paths:
+            self.make_directory(path)
+
     def make_directory(self, path: str) -> None:
         parts = path.split("/")
         for end in range(1, len(parts) + 1):
