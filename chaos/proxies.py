@@ -77,10 +77,20 @@ class Proxies:
         self._server.reset()
 
     def greets(self, source: str, target: str, seconds: float = 1.0) -> bool:
-        """Whether the first bytes of the server (both of our ports greet) arrive through this proxy in time."""
+        """Whether the first line of the server (both of our ports greet) arrives through this proxy in time."""
+        return bool(self.greeting(source, target, seconds))
+
+    def greeting(self, source: str, target: str, seconds: float = 1.0) -> list[bytes]:
+        """The first line of the server in the pieces in which it arrives; [] when it does not arrive in time."""
+        pieces: list[bytes] = []
         try:
             with socket.create_connection((self.host, self.ports[source, target]), seconds) as probe:
                 probe.settimeout(seconds)
-                return bool(probe.recv(1))
+                while not pieces or not pieces[-1].endswith(b"\n"):
+                    piece = probe.recv(4096)
+                    if not piece:
+                        return []
+                    pieces.append(piece)
         except OSError:
-            return False
+            return []
+        return pieces

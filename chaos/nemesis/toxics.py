@@ -1,7 +1,7 @@
 """Faults of connections, by toxiproxy: slow, narrow, in crumbs, reset, silent. With and without root.
 
 A toxic is laid on all connections of a node (or of all nodes), in both directions. That it bites is measured by the
-time until a new connection through a proxy is greeted.
+time until a new connection through a proxy is greeted, and by the pieces in which the greeting arrives.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from toxiproxy.proxy import Proxy
 
 from chaos.nemesis.fault import Fault, HarmlessFault, must_see
 from chaos.proxies import DOWN, UP, Proxies
+
+PIECES_MIN = 2  # whole, a greeting comes in one piece
 
 
 class Toxic(Fault):
@@ -43,17 +45,19 @@ class Toxic(Fault):
 
     def evidence(self) -> str:
         began = time.monotonic()
-        greeted = self.proxies.greets(*self._pair(), seconds=3.0)
+        pieces = len(self.proxies.greeting(*self._pair(), seconds=3.0))
         took_ms = 1000 * (time.monotonic() - began)
-        return self._verdict(greeted, took_ms)
+        return self._verdict(pieces, took_ms)
 
-    def _verdict(self, greeted: bool, took_ms: float) -> str:
-        """What a greeting that took so long, or did not come, shows."""
-        if self.kind in ("latency", "slicer", "bandwidth") and took_ms >= self._least_ms():
+    def _verdict(self, pieces: int, took_ms: float) -> str:
+        """What a greeting that took so long, came in so many pieces, or did not come, shows."""
+        if self.kind in ("latency", "bandwidth") and took_ms >= self._least_ms():
             return f"{self.target}: a greeting takes {took_ms:.0f} ms"
-        if self.kind in ("timeout", "reset_peer", "limit_data") and not greeted:
+        if self.kind == "slicer" and pieces >= PIECES_MIN:
+            return f"{self.target}: a greeting comes in {pieces} pieces"
+        if self.kind in ("timeout", "reset_peer", "limit_data") and not pieces:
             return f"{self.target}: no greeting arrives"
-        raise HarmlessFault(f"{self.title} on {self.target}: greeted after {took_ms:.0f} ms ({greeted})")
+        raise HarmlessFault(f"{self.title} on {self.target}: greeted after {took_ms:.0f} ms in {pieces} pieces")
 
     def _least_ms(self) -> float:
         if self.kind == "latency":
