@@ -59,6 +59,13 @@ class WrongIdentity(StorageError):
         self.expected = expected
 
 
+class NoDirectory(StorageError):
+    """A file is where the store directory should be; nats-server's words, which clients' harnesses look for."""
+
+    def __init__(self) -> None:
+        super().__init__("storage directory is not a directory")
+
+
 class ForeignStore(StorageError):
     """The store directory holds streams of nats-server, whose files are not read here."""
 

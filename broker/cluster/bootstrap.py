@@ -3,7 +3,7 @@
 A node with an empty store founds nothing alone. It waits until every configured peer is connected, everybody sees
 the same names, and nobody has a meta group already. Since every node applies the same rule to the same views, all
 found the same group. A node that finds peers with a meta group was wiped or is new: it waits to be admitted
-(`readmission`).
+(`readmission`). A server without JetStream has to be connected like any other, and founds nothing.
 """
 
 from typing import Final
@@ -26,8 +26,9 @@ class Bootstrap:
         self._logged_ns: int = 0
 
     def view(self) -> dict[str, str]:
-        """Peer id → name of the nodes this one sees, its own included, by id."""
-        seen = {link.peer: link.name for link in self._links.links.values()}
+        """Peer id → name of the nodes with JetStream that this one sees, its own included, by id."""
+        hellos = self._links.hellos
+        seen = {link.peer: link.name for link in self._links.links.values() if hellos[link.peer].has_jetstream}
         seen[self._links.peer] = self._links.name
         return dict(sorted(seen.items()))
 
@@ -61,10 +62,11 @@ class Bootstrap:
     def founders(self) -> dict[str, str]:
         """Peer id → name of those that found the group now; {} while it is too early."""
         view = self.view()
-        if len(view) < max(self._expect, 1) or (self._expect == 0 and self._links.unresolved()):
+        connected = 1 + len(self._links.links)
+        if connected < self._expect or (self._expect == 0 and self._links.unresolved()):
             return {}
-        for peer in self._links.peers():
-            if self._links.hellos[peer].has_meta or self._views.get(peer) != view:
+        for peer in view:
+            if peer != self._links.peer and (self._links.hellos[peer].has_meta or self._views.get(peer) != view):
                 return {}
         return view
 
@@ -79,5 +81,5 @@ class Bootstrap:
         if now_ns - self._logged_ns < WAITING_LOG_NS:
             return None
         self._logged_ns = now_ns
-        connected = sorted(self.view().values())
+        connected = sorted([self._links.name, *(link.name for link in self._links.links.values())])
         return {"missing": self._links.unresolved(), "connected": connected, "existing": self.existing()}

@@ -32,7 +32,7 @@ from broker.net.http import HttpServer, Page
 from broker.net.listener import Listeners
 from broker.net.reactor import LINGER_S, OnEvent, Reactor
 from broker.net.seam import CLIENT, Node
-from storage.errors import ForeignStore
+from storage.errors import ForeignStore, NoDirectory
 
 NodeMaker = Callable[[config.Options], Node]
 AUTOMATIC_SHARE: Final = (3, 4)  # of the machine's memory and of the disk's free space, where nothing is configured
@@ -50,6 +50,7 @@ def open_node(options: config.Options) -> Node:
     from storage.disk import OsDisk
 
     root = os.path.join(options.jetstream.store_dir, "jetstream") if options.jetstream.enabled else ""
+    _refuse_file(root)
     _refuse_foreign_store(root)
     node = BrokerNode(options, OsDisk(root), random.Random(), machine.boot_id())
     node.advertise(client_urls(options))
@@ -61,6 +62,15 @@ def client_urls(options: config.Options) -> list[str]:
     told, port = options.advertised()
     hosts = machine.addresses() if told in ANY_HOST else [told]
     return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host in hosts]
+
+
+def _refuse_file(root: str) -> None:
+    """Everything on the way to the store directory that exists must be a directory."""
+    path = os.path.abspath(root) if root else os.sep
+    while not os.path.lexists(path):
+        path = os.path.dirname(path)
+    if not os.path.isdir(path):
+        raise NoDirectory
 
 
 def _refuse_foreign_store(root: str) -> None:

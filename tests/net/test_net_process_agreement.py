@@ -96,6 +96,7 @@ def test_from_start_to_sigterm(flags: list[str], tmp_path: Path) -> None:
         ["-l", "/nowhere/log", "-p", "-1"],
         ["-p", "TAKEN"],
         ["-p", "-1", "-m", "TAKEN"],
+        ["-p", "-1", "-js", "-sd", "/dev/null"],
         ["-p", "-1", "--cluster", "nats://127.0.0.1:TAKEN"],
         ["-c", "/nowhere/nats.conf"],
     ],
