@@ -78,6 +78,39 @@ class SubjectOwners:
             found.extend(place.here)
         return found
 
+    def is_met(self, pattern: bytes) -> bool:
+        """Whether anybody owns a subject that `pattern` matches too."""
+        places = [self._root]
+        for token in pattern.split(b"."):
+            following: list[_Place] = []
+            for place in places:
+                if place.rest or (token == REST and place.children):
+                    return True
+                if token == ANY:
+                    following.extend(place.children.values())
+                elif token != REST:
+                    for next_token in (token, ANY):
+                        child = place.children.get(next_token)
+                        if child is not None:
+                            following.append(child)
+            places = following
+        return any([bool(place.here) for place in places])  # noqa: C419 (generators are slow under mypyc)
+
+    def is_covered(self, pattern: bytes) -> bool:
+        """Whether a pattern inside matches everything that this one does."""
+        places = [self._root]
+        for token in pattern.split(b"."):
+            following: list[_Place] = []
+            for place in places:
+                if place.rest:
+                    return True
+                for next_token in (token, ANY):
+                    child = place.children.get(next_token) if token != REST else None
+                    if child is not None and child not in following:
+                        following.append(child)
+            places = following
+        return any([bool(place.here) for place in places])  # noqa: C419
+
     def is_taken(self, pattern: bytes, but: str) -> bool:
         """Whether somebody else than `but` owns a subject that `pattern` matches too."""
         return any([owner != but for owner in self.owners(pattern)])  # noqa: C419 (generators are slow under mypyc)

@@ -3,7 +3,7 @@
 import random
 
 from broker.core.subject_owners import SubjectOwners
-from broker.core.subjects import collides
+from broker.core.subjects import collides, is_subset
 
 TOKENS = [b"a", b"b", b"c", b"*"]
 
@@ -32,3 +32,16 @@ def test_owners_are_those_whose_patterns_collide() -> None:
     for pattern, name in owned:
         owners.remove(pattern, name)
     assert owners.owners(b">") == []
+
+
+def test_a_pattern_is_met_or_covered_as_comparing_with_each_says() -> None:
+    rng = random.Random(7)
+    for _ in range(1500):
+        owners = SubjectOwners()
+        owned = [random_pattern(rng) for _ in range(rng.randrange(4))]
+        for pattern in owned:
+            owners.add(pattern, "")
+        for _ in range(4):
+            pattern = random_pattern(rng)
+            assert owners.is_met(pattern) == any(collides(other, pattern) for other in owned), (pattern, owned)
+            assert owners.is_covered(pattern) == any(is_subset(pattern, other) for other in owned), (pattern, owned)

@@ -139,3 +139,19 @@ def test_a_dead_letter_has_room_for_the_longest_subject() -> None:
     letter = DeadLetter(1 << 31, True, "€" * 5000, WALL, WALL, "€" * 5000)
     headers = letter_headers(b"", "S" * 255, "C" * 255, SEQUENCE_MAX, subject, letter)
     assert len(headers) <= HEADERS_MAX
+
+
+def test_a_hundred_thousand_subjects_are_compared_in_no_time() -> None:
+    subjects = [f"a.{number}" for number in range(100_000)]
+    refusal = complete_new(config_with(subjects), ServerLimits(clustered=True))
+    assert refusal is None
+    refusal = complete_new(config_with([*subjects, "a.99999"]), ServerLimits(clustered=True))
+    assert refusal is not None and refusal.description == 'subject "a.99999" overlaps with "a.99999"'
+    refusal = complete_new(config_with([f"*.{number}" for number in range(100_000)]), ServerLimits(clustered=True))
+    assert refusal is not None and refusal.description == "too many subjects with wildcards"
+
+
+def config_with(subjects: list[str]) -> StreamConfig:
+    config = StreamConfig.from_json({"name": "S", "subjects": subjects})
+    assert isinstance(config, StreamConfig)
+    return config

@@ -10,6 +10,7 @@ What this build does not do is refused by `check_built`, clearly and at creation
 import re
 from typing import Final
 
+from broker.core.subject_owners import SubjectOwners
 from broker.core.subjects import is_literal, is_subset, is_valid
 from broker.jetstream import consumer_errors as errors
 from broker.jetstream.api_errors import INVALID_CONFIG, PEDANTIC, REPLICAS_NEGATIVE, ApiError
@@ -204,13 +205,17 @@ def _check_filters(config: ConsumerConfig) -> ApiError | None:
     if "" in config.filter_subjects:
         return errors.EMPTY_FILTER
     filters = [subject.encode() for subject in config.filters()]
-    for position, subject in enumerate(filters):
+    covers, seen = SubjectOwners(), SubjectOwners()
+    overlapping = False
+    for subject in filters:
         if not is_valid(subject):
-            return INVALID_CONFIG.of(err="invalid subject")
-        for other_position, other in enumerate(filters):
-            if position != other_position and is_subset(subject, other):
-                return errors.OVERLAPPING_FILTERS
-    return None
+            return errors.OVERLAPPING_FILTERS if overlapping else INVALID_CONFIG.of(err="invalid subject")
+        overlapping = overlapping or seen.is_covered(subject)
+        seen.add(subject, "")
+    for subject in reversed(filters):
+        overlapping = overlapping or covers.is_covered(subject)
+        covers.add(subject, "")
+    return errors.OVERLAPPING_FILTERS if overlapping else None
 
 
 def _check_start(config: ConsumerConfig) -> ApiError | None:

@@ -9,6 +9,7 @@ Invariant: `complete` is idempotent.
 
 from typing import Final
 
+from broker.core.subject_owners import SubjectOwners
 from broker.core.subjects import collides, is_subset, is_valid
 from broker.jetstream.api_errors import (
     INVALID_CONFIG,
@@ -43,6 +44,7 @@ REPLICAS_MAX: Final = 5
 DUPLICATE_WINDOW_DEFAULT_NS: Final = 2 * MINUTE_NS
 _SHORTEST_NS: Final = 100 * MILLISECOND_NS
 _NOT_IN_NAMES: Final = " \t\r\n\f.*>\\/"
+_COMPARISONS_MAX: Final = 20_000_000  # each subject with a wildcard may have to look at all others
 _LIMITS: Final = ("max_msgs", "max_msgs_per_subject", "max_bytes", "max_msg_size", "max_consumers")
 _API_SUBJECTS: Final = (b"$JS.>", b"$JSC.>", b"$NRG.>")
 
@@ -287,8 +289,12 @@ def _complete_subjects(config: StreamConfig) -> ApiError | None:
         if config.mirror is None and not config.sources:
             config.subjects = [config.name]
         return None
-    seen: list[str] = []
-    for text in config.subjects:
+    wildcards = len([text for text in config.subjects if "*" in text or ">" in text])
+    if wildcards * len(config.subjects) > _COMPARISONS_MAX:
+        return INVALID_CONFIG.of(err="too many subjects with wildcards")
+    seen: dict[str, bool] = {}
+    first = _first_overlapping(config.subjects)
+    for at, text in enumerate(config.subjects):
         subject = text.encode()
         if not is_valid(subject):
             return INVALID_CONFIG.of(err="invalid subject")
@@ -303,11 +309,26 @@ def _complete_subjects(config: StreamConfig) -> ApiError | None:
             error = _check_reserved(subject)
             if error is not None:
                 return error
-        seen.append(text)
-        for other in config.subjects[len(seen) :]:
-            if collides(other.encode(), subject):
-                return INVALID_CONFIG.of(err=f'subject "{text}" overlaps with "{other}"')
+        seen[text] = True
+        if at == first:
+            for other in config.subjects[at + 1 :]:
+                if collides(other.encode(), subject):
+                    return INVALID_CONFIG.of(err=f'subject "{text}" overlaps with "{other}"')
     return None
+
+
+def _first_overlapping(subjects: list[str]) -> int:
+    """The place of the first that overlaps with one behind it; -1 when none does. Comparing each with each would take
+    minutes where there are a hundred thousand."""
+    behind = SubjectOwners()
+    first = -1
+    for at in range(len(subjects) - 1, -1, -1):
+        subject = subjects[at].encode()
+        if is_valid(subject):
+            if behind.is_met(subject):
+                first = at
+            behind.add(subject, "")
+    return first
 
 
 def _check_reserved(subject: bytes) -> ApiError | None:
