@@ -82,12 +82,16 @@ def apply_publish(state: StreamState, op: PublishOp, ordinal: int, sink: EffectS
         _store_all(state, op, time_ns, ordinal, sink)
 
 
-def store_checked(state: StreamState, op: PublishOp, time_ns: int, ordinal: int, sink: EffectSink) -> None:
-    """All messages of an operation which the stream is certain to take (`publish_atomic`)."""
+def store_checked(
+    state: StreamState, op: PublishOp, time_ns: int, ordinal: int, sink: EffectSink, headers: list[PublishHeaders]
+) -> None:
+    """All messages of an operation which the stream is certain to take (`publish_atomic`), whose headers were read."""
     if state.config.allow_msg_counter:
         apply_counted(state, op, time_ns, ordinal, sink, False)
     else:
-        _Admission(state, op, time_ns, ordinal, sink, _CHECKED).run()
+        admission = _Admission(state, op, time_ns, ordinal, sink, _CHECKED)
+        admission.read = headers
+        admission.run()
 
 
 def apply_sourced_batch(state: StreamState, op: PublishOp, time_ns: int, ordinal: int, sink: EffectSink) -> int:
@@ -127,6 +131,7 @@ class _Admission:
         self.mode: Final = mode
         self.refused_at: int = -1  # the first message that was refused
         self.op: Final = op
+        self.read: list[PublishHeaders] | None = None  # of all messages, where somebody has read them
         self.ordinal: Final = ordinal
         self.sink: Final = sink
         self.time_ns: int = time_ns  # of the next message that is stored
@@ -170,7 +175,7 @@ class _Admission:
             elif plain or self._check_limits(index, message_id) == _ACCEPTED:
                 self._accept(index, message_id)
         elif has_our_headers(headers) and not (self.mode == _SOURCED and only_origin(headers)):
-            self._with_expectations(index, PublishHeaders(headers))
+            self._with_expectations(index, PublishHeaders(headers) if self.read is None else self.read[index])
         elif plain or self._check_limits(index) == _ACCEPTED:
             self._accept(index, b"")
 

@@ -45,9 +45,10 @@ def apply_atomic(state: StreamState, op: PublishOp, ordinal: int, sink: EffectSi
         return
     time_ns = age(state, state.advance(op.timestamp_ns), sink)
     state.dedupe.expire(time_ns)
-    error = _Check(state, op).run()
+    check = _Check(state, op)
+    error = check.run()
     if error is None:
-        store_checked(state, op, time_ns, ordinal, sink)
+        store_checked(state, op, time_ns, ordinal, sink, check.headers)
     else:
         state.last_time_ns = time_ns
         sink.refused(ordinal, op.count - 1, error)
@@ -61,6 +62,7 @@ class _Check:
         self.op: Final = op
         self.written: dict[bytes, int] = {}  # subject → messages of this batch
         self.ids: dict[bytes, bool] = {}
+        self.headers: list[PublishHeaders] = []  # of each message that passed, read once
         self.bytes: int = 0
 
     def run(self) -> ApiError | None:
@@ -80,6 +82,7 @@ class _Check:
         if 0 <= config.max_msg_size < op.data_lengths[index]:
             return MESSAGE_TOO_LARGE
         headers = PublishHeaders(op.headers(index))
+        self.headers.append(headers)
         if config.allow_msg_counter:
             counter = counter_of(self.state.store, subject)
             broken = counter if isinstance(counter, ApiError) else check_increment(headers, op.payload(index))

@@ -7,6 +7,8 @@ from typing import Final
 
 PREAMBLE: Final = b"NATS/1.0"
 _OURS: Final = b"Nats-"
+_LINE_OF_OURS: Final = b"\r\nNats-"
+_SCHEDULE: Final = b"Nats-Schedule"
 _ONLY_ID: Final = b"NATS/1.0\r\nNats-Msg-Id: "
 _ORIGIN: Final = b"\r\nNats-Stream-Source: "
 _ONLY_ID_LENGTH: Final = len(_ONLY_ID)
@@ -78,23 +80,55 @@ def has_our_headers(headers: bytes) -> bool:
 
 
 class PublishHeaders:
-    """All of them; numbers are ABSENT or NOT_A_NUMBER where there is none."""
+    """All of them, read in one go: what `header_value` would find; numbers are ABSENT or NOT_A_NUMBER where there is
+    none."""
 
     def __init__(self, headers: bytes) -> None:
-        self.message_id: bytes = header_value(headers, b"Nats-Msg-Id")
-        self.expected_stream: bytes = header_value(headers, b"Nats-Expected-Stream")
-        self.expected_last_sequence: int = _number(header_value(headers, b"Nats-Expected-Last-Sequence"))
-        self.expected_last_subject_sequence: int = _number(
-            header_value(headers, b"Nats-Expected-Last-Subject-Sequence")
-        )
-        self.expected_subject: bytes = header_value(headers, b"Nats-Expected-Last-Subject-Sequence-Subject")
-        self.expected_last_message_id: bytes = header_value(headers, b"Nats-Expected-Last-Msg-Id")
-        self.rollup: bytes = header_value(headers, b"Nats-Rollup").lower()
-        self.ttl: bytes = header_value(headers, b"Nats-TTL")
-        self.increment: bytes = header_value(headers, b"Nats-Incr")
-        self.has_schedule: bool = b"\r\nNats-Schedule" in headers  # or what else begins so
-        self.batch_id: bytes = header_value(headers, b"Nats-Batch-Id")
-        self.stream_source: bytes = header_value(headers, b"Nats-Stream-Source")
+        self.message_id: bytes = b""
+        self.expected_stream: bytes = b""
+        self.expected_last_sequence: int = ABSENT
+        self.expected_last_subject_sequence: int = ABSENT
+        self.expected_subject: bytes = b""
+        self.expected_last_message_id: bytes = b""
+        self.rollup: bytes = b""
+        self.ttl: bytes = b""
+        self.increment: bytes = b""
+        self.has_schedule: bool = False  # or what else begins so
+        self.batch_id: bytes = b""
+        self.stream_source: bytes = b""
+        start = headers.find(_LINE_OF_OURS)
+        if start >= 0:
+            self._read(headers, start)
+
+    def _read(self, headers: bytes, start: int) -> None:
+        values: dict[bytes, bytes] = {}
+        while start >= 0:
+            start += 2
+            if headers.startswith(_SCHEDULE, start):
+                self.has_schedule = True
+            end = headers.find(b"\r\n", start)
+            if end < 0:
+                break
+            colon = headers.find(b":", start, end)
+            if colon >= 0:
+                key = headers[start:colon]
+                if key not in values:
+                    values[key] = headers[colon + 1 : end].lstrip(b" ")
+            start = headers.find(_LINE_OF_OURS, end)
+        self.batch_id = values.pop(b"Nats-Batch-Id", b"")
+        values.pop(b"Nats-Batch-Sequence", b"")
+        if not values:
+            return
+        self.message_id = values.get(b"Nats-Msg-Id", b"")
+        self.expected_stream = values.get(b"Nats-Expected-Stream", b"")
+        self.expected_last_sequence = _number(values.get(b"Nats-Expected-Last-Sequence", b""))
+        self.expected_last_subject_sequence = _number(values.get(b"Nats-Expected-Last-Subject-Sequence", b""))
+        self.expected_subject = values.get(b"Nats-Expected-Last-Subject-Sequence-Subject", b"")
+        self.expected_last_message_id = values.get(b"Nats-Expected-Last-Msg-Id", b"")
+        self.rollup = values.get(b"Nats-Rollup", b"").lower()
+        self.ttl = values.get(b"Nats-TTL", b"")
+        self.increment = values.get(b"Nats-Incr", b"")
+        self.stream_source = values.get(b"Nats-Stream-Source", b"")
 
 
 def _number(value: bytes) -> int:
