@@ -22,7 +22,7 @@ func (l *Load) bucket(ctx context.Context) (*nats.Conn, jetstream.KeyValue, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	_ = js.DeleteKeyValue(ctx, "BENCH")
+	sweep(ctx, js)
 	config := jetstream.KeyValueConfig{Bucket: "BENCH", Replicas: l.replicas, Storage: jetstream.FileStorage}
 	bucket, err := js.CreateKeyValue(ctx, config)
 	return connection, bucket, err
@@ -137,7 +137,7 @@ func (l *Load) objects(ctx context.Context) (*nats.Conn, jetstream.ObjectStore, 
 	if err != nil {
 		return nil, nil, err
 	}
-	_ = js.DeleteObjectStore(ctx, "BENCH")
+	sweep(ctx, js)
 	config := jetstream.ObjectStoreConfig{Bucket: "BENCH", Replicas: l.replicas, Storage: jetstream.FileStorage}
 	store, err := js.CreateObjectStore(ctx, config)
 	return connection, store, err

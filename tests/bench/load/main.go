@@ -129,6 +129,13 @@ func latencies(samples []time.Duration) Result {
 	return Result{Count: len(samples), P50us: at(0.50), P99us: at(0.99)}
 }
 
+// sweep deletes what earlier rows made, so that every row's stream is placed as the only one.
+func sweep(ctx context.Context, js jetstream.JetStream) {
+	for _, name := range []string{"BENCH", "KV_BENCH", "OBJ_BENCH", "FOLLOWER"} {
+		_ = js.DeleteStream(ctx, name)
+	}
+}
+
 // js connects and makes a fresh stream named BENCH on bench.js, led wherever the server likes.
 func (l *Load) js(ctx context.Context) (*nats.Conn, jetstream.JetStream, jetstream.Stream, error) {
 	connection, err := l.connect()
@@ -139,7 +146,7 @@ func (l *Load) js(ctx context.Context) (*nats.Conn, jetstream.JetStream, jetstre
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	_ = js.DeleteStream(ctx, "BENCH")
+	sweep(ctx, js)
 	config := jetstream.StreamConfig{
 		Name: "BENCH", Subjects: []string{"bench.js"}, Replicas: l.replicas, Storage: jetstream.FileStorage,
 		AllowDirect: true, AllowAtomicPublish: true, AllowBatchPublish: true,
