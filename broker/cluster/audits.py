@@ -8,6 +8,7 @@ Invariants: a request is told once, when its answer passes; what is not answered
 comes while AUDITS_MAX answers are awaited.
 """
 
+import json
 import random
 from typing import Final
 
@@ -19,13 +20,22 @@ from broker.core.router import Router
 from broker.core.session import ClientSession
 from broker.jetstream.advisories import api_audit, render
 from broker.jetstream.api.requests import ApiSubject, response_kind
+from broker.jetstream.api_types import ApiRequest
 from broker.jetstream.go_time import format_time
+from broker.wire import headers
 
+REQUEST_INFO: Final = b"Nats-Request-Info"
 SUBJECT: Final = b"$JS.EVENT.ADVISORY.API"
 AUDITS_MAX: Final = 4096
 KEEP_NS: Final = 30_000_000_000
 UNTOLD: Final = "CONSUMER.RESET"
 MESSAGE_FOUND: Final = b'{"type":"io.nats.jetstream.api.v1.stream_msg_get_response","message"'
+
+
+def asked_by(request: ApiRequest) -> dict[str, object]:
+    """Who asked, as `introduced` put it there; {} where nobody did."""
+    found = headers.get(request.data[: request.header_length], REQUEST_INFO) if request.header_length else b""
+    return dict(json.loads(found)) if found else {}
 
 
 class Audit:
@@ -73,6 +83,13 @@ class Audits(InnerCaller):
             return {}
         start = format_time(asking.started_ns - self._clock.now_ns + self._clock.wall_ns)
         return {"start": start, **client_info(asking, self._links.name, self._links.cluster)}
+
+    def introduced(self, header_length: int, data: bytes) -> tuple[int, bytes]:
+        """A request that says who asks, for the leader of a stream which tells of it (`asked_by`). What a client says
+        of itself under that name does not count."""
+        line = b"%b: %b\r\n\r\n" % (REQUEST_INFO, json.dumps(self._client(), separators=(",", ":")).encode())
+        head = (headers.without(data[:header_length], REQUEST_INFO)[:-2] or headers.PREAMBLE + b"\r\n") + line
+        return len(head), head + data[header_length:]
 
     def client_name(self) -> str:
         """What the client that asks now calls itself; "" where it does not, or where a server asks."""

@@ -95,6 +95,8 @@ class Dispatch(LeaderDirectory):
         reply = self.audits.begin(target, subject, reply, data[header_length:])
         if target.verb == "CONSUMER.MSG.NEXT":
             header_length, data = self._signed(header_length, data)
+        elif target.verb == "STREAM.SNAPSHOT":
+            header_length, data = self.audits.introduced(header_length, data)
         self.forwarder.submit(group, REQUEST, subject, reply, header_length, data, LOCAL, LOCAL)
 
     def _signed(self, header_length: int, data: bytes) -> tuple[int, bytes]:

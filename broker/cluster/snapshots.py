@@ -12,6 +12,7 @@ Invariants: a backup ends when its stream has another leader; nobody has more th
 from typing import Final
 
 from broker.cluster.answers import LOCAL, Answers
+from broker.cluster.audits import asked_by
 from broker.cluster.stream_group import StreamGroup
 from broker.cluster.turn_clock import TurnClock
 from broker.core.subjects import is_literal, is_valid
@@ -60,8 +61,16 @@ class Snapshot:
     """One backup."""
 
     def __init__(
-        self, group: StreamGroup, origin: str, subject: bytes, backup: Backup, chunk: int, window: int
+        self,
+        group: StreamGroup,
+        origin: str,
+        subject: bytes,
+        backup: Backup,
+        chunk: int,
+        window: int,
+        client: dict[str, object],
     ) -> None:
+        self.client: Final = client
         self.group: Final = group
         self.origin: Final = origin
         self.subject: Final = subject
@@ -97,12 +106,12 @@ class Snapshots:
         chunk = min(max(chunk, CHUNK_MIN), CHUNK_MAX)
         window = max(min(window, WINDOW_MAX), chunk)
         subject = str(fields["deliver_subject"]).encode()
-        snapshot = Snapshot(group, request.origin, subject, backup, chunk, window)
+        snapshot = Snapshot(group, request.origin, subject, backup, chunk, window, asked_by(request))
         snapshot.heard_ns = snapshot.begun_ns = clock.now_ns
         snapshot.started_wall_ns = clock.wall_ns
         config = group.machine.config.to_json()
         self._answer(request, answer(KIND, {"config": config, "state": backup.state}))
-        self._advise(group, "SNAPSHOT_CREATE", {"type": "snapshot_create", "state": backup.state})
+        self._advise(snapshot, "SNAPSHOT_CREATE", {"type": "snapshot_create", "state": backup.state})
         self._running[f"{group.machine.config.name}.{fresh_id(group.rng)}".encode()] = snapshot
 
     def _fields(self, request: ApiRequest) -> dict[str, object] | ApiError:
@@ -123,10 +132,14 @@ class Snapshots:
         if request.reply:
             self._answers.say(request.origin, request.reply, payload)
 
-    def _advise(self, group: StreamGroup, event: str, fields: dict[str, object]) -> None:
-        fields["type"] = f"io.nats.jetstream.advisory.v1.{fields['type']}"
+    def _advise(self, snapshot: Snapshot, event: str, fields: dict[str, object]) -> None:
+        group = snapshot.group
         name = group.machine.config.name
-        group.advise(f"$JS.EVENT.ADVISORY.STREAM.{event}.{name}", {**fields, "stream": name})
+        told: dict[str, object] = {"type": f"io.nats.jetstream.advisory.v1.{fields['type']}", "stream": name}
+        told.update({key: fields[key] for key in fields if key != "type"})
+        if snapshot.client:
+            told["client"] = snapshot.client
+        group.advise(f"$JS.EVENT.ADVISORY.STREAM.{event}.{name}", told)
 
     def acknowledged(self, subject: bytes) -> None:
         """A message on `$JS.SNAPSHOT.ACK.<stream>.<id>.<length>.<index>`."""
@@ -199,4 +212,4 @@ class Snapshots:
         }
         if error:
             fields["error"] = error
-        self._advise(snapshot.group, "SNAPSHOT_COMPLETE", fields)
+        self._advise(snapshot, "SNAPSHOT_COMPLETE", fields)
