@@ -25,6 +25,7 @@ _VARIABLE = [
     (re.compile(r"[\d,]+ msgs/sec ~ [\d.]+ [KMG]?i?B/sec"), "<rate>"),
 ]
 
+_COUNTS = r"(Last Seen|Lag|Bucket Size|Values Stored|Messages|Bytes|(First|Last) Sequence|Number of Subjects): .*"
 # Part of the command, what of its output is left out, why.
 OVERLOOKED: list[tuple[str, str, str]] = [
     ("account info", r"Client ID: \d+", "who else was there before"),
@@ -39,7 +40,8 @@ OVERLOOKED: list[tuple[str, str, str]] = [
     ("stream get", r"\"hdrs\": .*", "in which order headers are sent is the tool's chance"),
     ("latency", r"Actual .*", "measured"),
     ("backup restore account", r"First Sequence: \d", "of a stream that never held anything"),
-    ("kv add", r"(Last Seen|Bucket Size): .*", "ours may have read the origin before it answers"),
+    (" --mirror ", _COUNTS, "ours may have read the origin before it answers"),
+    (" --source ", _COUNTS, "the same"),
     ("stream info OBJ_O", r"\"consumer_count\": \d", "a consumer that nats-server deletes a moment later"),
 ]
 
