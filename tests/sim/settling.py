@@ -25,8 +25,12 @@ def unconsumed(plan: Plan, groups: Groups) -> list[str]:
 
 
 def unread(plan: Plan, groups: Groups) -> list[str]:
-    """Streams that have not everything of their origins yet."""
+    """Streams that have not everything of their origins yet, and queues that do not know that it was read."""
     late = []
+    read = {name for stream in plan.streams for name in stream.sources}
+    for queue in [stream.name for stream in plan.streams if stream.work_queue and stream.name in read]:
+        left = max((group.machine.store.messages for group in groups(queue).values()), default=0)
+        late += [f"{queue} keeps {left}"] if left else []
     for stream in plan.streams:
         for machine in [group.machine for group in groups(stream.name).values()]:
             places = {name: machine.sources.of(f"{name} > >".encode()).sequence for name in stream.sources}

@@ -131,7 +131,8 @@ def given_up() -> list[StreamPlan]:
 
 
 def plans() -> list[Plan]:
-    """The shapes."""
+    """The shapes: twenty, so that as many seeds see all of them."""
+    small: dict[str, int] = {"log_file_bytes": 24 * 1024}
     return [
         Plan("replicated", [StreamPlan("S")]),
         Plan("work queue", [StreamPlan("W", work_queue=True, consumers=2)]),
@@ -142,17 +143,18 @@ def plans() -> list[Plan]:
             StreamPlan("O", replicas=1, publishers=1, plain=0, consumers=0),
         ], log_file_bytes=16 * 1024, small_log_bytes=6 * 1024),
         Plan("checkpoints", [StreamPlan("S", consumers=0)], log_file_bytes=8 * 1024),
-        Plan("key value", [key_value()]),
-        Plan("push", [
+        Plan("values", [key_value(), bucket(), counting()], **small),
+        Plan("consumers", [
             StreamPlan("A", consumer_settings={"ack_policy": "all"}),
             StreamPlan("P", publishers=1, plain=0, kind="queue", consumers=2),
+            interest(),
         ]),
-        Plan("interest", [interest()]),
-        Plan("cleaning", [cleaning()], log_file_bytes=16 * 1024),
-        Plan("limits", [*limits()]),
-        Plan("dead letters", [dead_letters()], log_file_bytes=24 * 1024),
+        Plan("consumer kinds", [consumer_kinds()], faults=STEADY, log_file_bytes=32 * 1024, window_bytes=2048),
+        Plan("steered", [*steered(), groups()], faults=STEADY, log_file_bytes=32 * 1024),
+        Plan("removing", [cleaning(), *limits()], log_file_bytes=16 * 1024),
+        Plan("dead letters", [dead_letters(), *given_up()], **small),
         Plan("lazy", [StreamPlan("S"), StreamPlan("W", work_queue=True, publishers=1)],
-             log_file_bytes=24 * 1024, sync_interval_ns=2 * SECOND_NS),
+             sync_interval_ns=2 * SECOND_NS, **small),
         Plan("lazy, killed", [StreamPlan("S")], sync_interval_ns=600 * SECOND_NS,
              faults=tuple(fault for fault in FAULTS if not fault.startswith(("power", "torn")))),
         Plan("lost disks", [StreamPlan("S"), StreamPlan("M", memory=True, publishers=1, plain=0)],
@@ -162,15 +164,9 @@ def plans() -> list[Plan]:
         Plan("bit rot", [StreamPlan("S"), StreamPlan("W", work_queue=True, publishers=1, plain=0)],
              faults=FAULTS + ROT, log_file_bytes=16 * 1024),
         Plan("sourced", [*sourced()], log_file_bytes=32 * 1024),
+        Plan("origins", [*origins()], **small),
         Plan("scheduled", [scheduled()], log_file_bytes=32 * 1024),
-        Plan("consumer kinds", [consumer_kinds()], faults=STEADY, log_file_bytes=32 * 1024, window_bytes=2048),
-        Plan("groups", [groups()], log_file_bytes=48 * 1024),
-        Plan("steered", [*steered()], faults=STEADY, log_file_bytes=32 * 1024),
-        Plan("counters", [counting()], log_file_bytes=24 * 1024),
         Plan("batches", [*batches()], log_file_bytes=32 * 1024),
-        Plan("bucket", [bucket()], log_file_bytes=24 * 1024),
-        Plan("origins", [*origins()], log_file_bytes=24 * 1024),
-        Plan("given up", [*given_up()], log_file_bytes=24 * 1024),
     ]  # fmt: skip
 
 

@@ -30,7 +30,7 @@ def who_leaves_forgets_at_once() -> Iterator[None]:
         yield
 
 
-@planted(rescaled, "leaders")
+@planted(rescaled, "leaders", "log matching")
 def who_comes_back_founds_the_group_again() -> Iterator[None]:
     """A replica that had left begins as the voter that it was when the stream was created."""
     settled = MetaMachine._settled
