@@ -127,6 +127,8 @@ def load(cluster: Cluster, name: str, count: int, size: int, replicas: int = 0) 
     if result["errors"]:
         progress(f"{name} on {cluster.nodes[0].program.title}: {result['errors']} messages lost or refused")
         return None
+    if done.stderr:
+        progress(f"{name} on {cluster.nodes[0].program.title}: {done.stderr.count('again')} tried again")
     return result
 
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -15,6 +16,9 @@ import (
 const (
 	askers      = 16 // requests in flight while many things are made
 	manyTimeout = 15 * time.Minute
+
+	tries         = 10
+	answerTimeout = 10 * time.Second
 )
 
 // many does something count times, askers at once, and returns how long all of it took.
@@ -38,7 +42,7 @@ func (l *Load) many(do func(ctx context.Context, js jetstream.JetStream, i int) 
 		go func(asker int) {
 			defer group.Done()
 			for i := asker; i < l.count; i += askers {
-				if err := do(ctx, js, i); err != nil {
+				if err := persist(ctx, func(attempt context.Context) error { return do(attempt, js, i) }); err != nil {
 					failed <- fmt.Errorf("number %d: %w", i, err)
 					return
 				}
@@ -52,6 +56,21 @@ func (l *Load) many(do func(ctx context.Context, js jetstream.JetStream, i int) 
 	default:
 	}
 	return rate(l.count, time.Since(start), 0), nil
+}
+
+// persist tries again what was not answered, or could not be done just then, as a client would.
+func persist(ctx context.Context, do func(context.Context) error) error {
+	var err error
+	for try := 0; try < tries && ctx.Err() == nil; try++ {
+		attempt, cancel := context.WithTimeout(ctx, answerTimeout)
+		err = do(attempt)
+		cancel()
+		if err == nil || errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil // a deletion that was not answered was done
+		}
+		fmt.Fprintln(os.Stderr, "again:", err)
+	}
+	return err
 }
 
 func streamName(i int) string {
