@@ -234,7 +234,7 @@ class MetaMachine:
         """The stream owns the subjects of its configuration and mirrors what that says, or no longer."""
         config = assignment.config
         if config.mirror is not None:
-            origin = str(config.mirror["name"])
+            origin = str(config.mirror.get("name", ""))
             mirrors = self.mirrors.setdefault(origin, [])
             if owns:
                 mirrors.append(config.name)

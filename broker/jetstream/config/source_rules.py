@@ -57,7 +57,11 @@ def complete_sources(config: StreamConfig, find: Find, pedantic: bool) -> ApiErr
     """Check both fields, set `mirror_direct` as the origin has it (in place)."""
     if config.mirror is None and not config.sources:
         return None
-    for entry in [config.mirror or {}, *config.sources]:
+    for entry in [*([] if config.mirror is None else [config.mirror]), *config.sources]:
+        if "name" not in entry:
+            rest = entry.copy()
+            entry.clear()
+            entry.update({"name": "", **rest})
         if entry.get("subject_transforms"):
             entry["subject_transforms"] = [{"src": source, "dest": to} for source, to in transforms_of(entry)]
         external = external_of(entry)
