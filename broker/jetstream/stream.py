@@ -225,8 +225,13 @@ class StreamMachine(StreamState):
             return
         self.store.delete(sequence)
 
+    def consumer_made(self, consumer: Consumer) -> None:
+        self._consumer_bytes.made(consumer)
+
     def consumer_changed(self, consumer: Consumer, gone: bool) -> None:
         """Fewer may need what is stored."""
+        if gone:
+            self._consumer_bytes.gone(consumer)
         if self.config.retention == RETENTION_INTEREST:
             drop_unneeded(self, consumer if gone else None)
 
@@ -281,6 +286,7 @@ class StreamMachine(StreamState):
         for entry in state["consumers"]:
             consumer = decode_consumer(config.name, entry)
             self.consumers[consumer.name] = consumer
+            self._consumer_bytes.restored(consumer, entry)
 
     def _restore_dead(self, state: list[Any] | None) -> None:
         if state is None:

@@ -62,6 +62,9 @@ class ConsumerOwner(Acknowledged):
         self.store: MessageStore = store
         self.consumers: dict[str, Consumer] = {}
 
+    def consumer_made(self, consumer: Consumer) -> None:
+        """There is another consumer."""
+
     def consumer_changed(self, consumer: Consumer, gone: bool) -> None:
         """Filters changed or the consumer is gone: messages that only it needed may be dropped (interest retention)."""
 
@@ -150,6 +153,7 @@ def _create(
     consumer = Consumer(owner.config.name, name, config, created_ns)
     _place(consumer, owner.store, owner.config)
     owner.consumers[name] = consumer
+    owner.consumer_made(consumer)
     sink.consumer_created(consumer)
     subject, fields = consumer_action(consumer.stream, name, "create")
     sink.advisory(subject, fields)
