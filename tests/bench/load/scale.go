@@ -214,17 +214,26 @@ func (l *Load) useConsumers() (Result, error) {
 	for i := 0; i < min(1000, l.count); i++ {
 		number := i * 7919 % l.count
 		start := time.Now()
-		subject := fmt.Sprintf("$JS.API.CONSUMER.MSG.NEXT.%s.c%d", streamName(number%consumerStreams), number)
-		message, err := connection.Request(subject, []byte("1"), 10*time.Second)
-		if err != nil {
-			return Result{}, fmt.Errorf("%s: %w", subject, err)
-		}
-		if _, err := connection.Request(message.Reply, []byte("+ACK"), 10*time.Second); err != nil {
-			return Result{}, err
+		if err := persist(ctx, func(context.Context) error { return fetchOne(connection, number) }); err != nil {
+			return Result{}, fmt.Errorf("consumer c%d: %w", number, err)
 		}
 		samples = append(samples, time.Since(start))
 	}
 	return latencies(samples), nil
+}
+
+// fetchOne has one consumer fetch a message and ack it; without answer where its leader changes in between.
+func fetchOne(connection *nats.Conn, number int) error {
+	subject := fmt.Sprintf("$JS.API.CONSUMER.MSG.NEXT.%s.c%d", streamName(number%consumerStreams), number)
+	message, err := connection.Request(subject, []byte(`{"batch":1,"expires":4000000000}`), 5*time.Second)
+	if err != nil {
+		return err
+	}
+	if message.Reply == "" {
+		return fmt.Errorf("status %s", message.Header.Get("Status"))
+	}
+	_, err = connection.Request(message.Reply, []byte("+ACK"), 5*time.Second)
+	return err
 }
 
 // listConsumers reads the names and then the infos of all consumers of the first stream.
