@@ -10,7 +10,7 @@ Read next: `bugs/planting` (how), the rest of `bugs/` (what).
 import functools
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sim.bugs import (
     batches,
@@ -28,7 +28,7 @@ from sim.bugs.planting import BUGS, PlantedBug
 from sim.run import Result, simulate
 
 SEEDS_MAX = 20  # the rarest is found in every tenth story or so
-__all__ = ["BUGS", "SEEDS_MAX", "Hunt", "hunt", "hunt_all"]
+__all__ = ["BUGS", "SEEDS_MAX", "Hunt", "hunt", "hunt_all", "sample"]
 _REGISTERED = (
     batches, consensus, consumers, disk, membership, repair, scheduled, sourced, streams, values,
 )  # fmt: skip
@@ -71,11 +71,11 @@ def run_with(bug: PlantedBug, seed: int) -> Result:
         return simulate(seed, bug.plan())
 
 
-def hunt(name: str) -> Hunt:
-    """Look for one bug."""
+def hunt(name: str, seeds: int = SEEDS_MAX) -> Hunt:
+    """Look for one bug, in so many stories at most."""
     bug = BUGS[name]
     found = Hunt(name)
-    for seed in range(1, SEEDS_MAX + 1):
+    for seed in range(1, seeds + 1):
         result = run_with(bug, seed)
         found.simulated_s += result.simulated_s
         found.taken_s += result.taken_s
@@ -96,7 +96,16 @@ def _without(bug: PlantedBug, seed: int) -> tuple[str, ...]:
     return innocent(plan, users[0], seed)
 
 
-def hunt_all() -> Iterator[Hunt]:
-    """All of them, on all cores, in their order."""
+def hunt_all(names: Iterable[str] = tuple(BUGS)) -> Iterator[Hunt]:
+    """All of them, or these, on all cores, in their order."""
     with multiprocessing.Pool(os.cpu_count()) as pool:
-        yield from pool.imap(hunt, list(BUGS))
+        yield from pool.imap(hunt, names)
+
+
+def sample() -> list[str]:
+    """The first bug of every checker."""
+    checkers: dict[str, str] = {}
+    for name, bug in BUGS.items():
+        for by in bug.by:
+            checkers.setdefault(by, name)
+    return list(dict.fromkeys(checkers.values()))

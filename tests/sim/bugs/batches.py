@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 
 from broker.cluster import fast_publishing
+from broker.cluster.fast_publishing import FastPublishing
 from broker.jetstream.api_errors import ApiError
 from broker.jetstream.ops import PublishBatch
 from broker.jetstream.publishing.atomic_batches import AtomicBatches
 from broker.jetstream.publishing.fast_batches import FastBatches, FastMessage
-from sim.bugs.planting import batches, planted
+from sim.bugs.planting import batches, handed_over, planted
 from sim.replacing import replaced
 
 
@@ -68,4 +69,11 @@ def a_fast_batch_is_acknowledged_when_proposed() -> Iterator[None]:
         return proposed
 
     with replaced(FastBatches, "take", hasty):
+        yield
+
+
+@planted(handed_over, "fast batches", "liveness")
+def a_batch_goes_on_behind_a_message_that_was_dropped() -> Iterator[None]:
+    """What could not be proposed, as leadership was being handed over, is forgotten, and the batch is not."""
+    with replaced(FastPublishing, "abandoned", lambda publishing, message: None):
         yield

@@ -164,6 +164,12 @@ def batches() -> Plan:
     return story("batches", shapes.batches(), (*LEADERS, "reset", "halves"), pause_ns=SECOND_NS // 30)
 
 
+def handed_over() -> Plan:
+    """Leaders hand over to peers that cannot be reached, and lead on."""
+    faults = ("step down", "step down", "isolate", "one way", "pause")
+    return story("handed over", shapes.batches(), faults, pause_ns=SECOND_NS // 30, quiet_ns=SECOND_NS // 4)
+
+
 def bucket() -> Plan:
     """A key-value bucket whose leaders get lost."""
     faults = (*LEADERS, "halves", "isolate leader", "kill all")
