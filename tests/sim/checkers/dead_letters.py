@@ -7,6 +7,8 @@ That the letters are those of the log is in `replicas`; that nothing is delivere
 from sim.account import Account
 from sim.replay import contents, dead_contents
 
+OFTEN = 0.3  # of the messages are forgotten: some must then be given up
+
 
 def judge(account: Account) -> list[str]:
     """What does not hold."""
@@ -39,7 +41,7 @@ def judge(account: Account) -> list[str]:
             if sequence in contents(machine)
         ]
         faults += waiting[:1]
-    if not letters:
+    if not letters and plan.forgotten >= OFTEN:
         faults.append(f"{name}: nothing was given up: this story proves nothing")
     return faults
 
