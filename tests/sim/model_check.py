@@ -32,7 +32,7 @@ def _dead_letters(machine: StreamMachine, model: Model) -> list[str]:
             headers = read_headers(bytes(message.data[: message.header_length]))
             words = [headers[f"Ternmq-Dlq-{name}"] for name in ("Consumer", "Sequence", "Deliveries")]
             found.append((words[0], int(words[1]), int(words[2])))
-    if found == model.letters:
+    if sorted(found) == sorted(model.letters):  # of two consumers, the order is nobody's promise
         return []
     return [f"dead letters: {sorted(set(found) ^ set(model.letters))[:5]} are for one of machine and model only"]
 
