@@ -67,17 +67,25 @@ def interface_rows(setting: Setting, promise: str, floor: float) -> list[Row]:
 
     def row(load: str, title: str, unit: str, count: int, size: int = 128) -> Row:
         return Row(
-            f"{setting.key}-{load}", f"R3 {promise}, {title}", setting, load, unit, count, count // 10, floor, size
+            f"{setting.key}-{load}",
+            f"R3 {promise}, {title}",
+            setting,
+            load,
+            unit,
+            count,
+            max(1, count // 10),
+            floor,
+            size,
         )
 
     return [
         row("kv_put", "KV put", P50, 1000),
         row("kv_watch", "KV put → watcher", P50, 1000),
-        row("object_put", "object put, 8 MB", MEGABYTES, 10, OBJECT_BYTES),
-        row("atomic", "atomic batches of 100", RATE, 50_000),
-        row("fast", "fast batch", RATE, 200_000),
-        row("mirror", "mirror catches up", RATE, 100_000),
-        row("source", "source catches up", RATE, 100_000),
+        row("object_put", "object put, 8 MB", MEGABYTES, 6, OBJECT_BYTES),
+        row("atomic", "atomic batches of 100", RATE, 30_000),
+        row("fast", "fast batch", RATE, 100_000),
+        row("mirror", "mirror catches up", RATE, 50_000),
+        row("source", "source catches up", RATE, 50_000),
     ]
 
 
@@ -85,14 +93,16 @@ def reading_rows(setting: Setting, floor: float) -> list[Row]:
     """What is only read: no sync is waited for."""
 
     def row(load: str, title: str, unit: str, count: int, size: int = 128) -> Row:
-        return Row(f"{setting.key}-{load}", f"R3, {title}", setting, load, unit, count, count // 10, floor, size)
+        return Row(
+            f"{setting.key}-{load}", f"R3, {title}", setting, load, unit, count, max(1, count // 10), floor, size
+        )
 
     return [
-        row("ordered_push", "ordered push", RATE, 200_000),
+        row("ordered_push", "ordered push", RATE, 100_000),
         row("kv_get", "KV get", P50, 2000),
         row("object_get", "object get, 8 MB", MEGABYTES, 10, OBJECT_BYTES),
         row("direct_get", "direct get", P50, 2000),
-        row("direct_batch", "direct get, batches of 500", RATE, 100_000),
+        row("direct_batch", "direct get, batches of 500", RATE, 50_000),
         row("push_1", "publish → 1 push consumer", RATE, 100_000),
         row("push_100", "publish → 100 push consumers (deliveries)", RATE, 3_000),
         row("push_500", "publish → 500 push consumers (deliveries)", RATE, 600),

@@ -150,15 +150,28 @@ func (l *Load) wide(ctx context.Context, js jetstream.JetStream, subjects int) (
 		return nil, err
 	}
 	body := l.payload()
-	for i := int(info.State.LastSeq); i < subjects; i++ {
-		if _, err := js.PublishAsync(wideSubject(i), body, jetstream.WithStallWait(30*time.Second)); err != nil {
+	futures := make([]jetstream.PubAckFuture, 0, subjects)
+	first := int(info.State.LastSeq)
+	for i := first; i < subjects; i++ {
+		future, err := js.PublishAsync(wideSubject(i), body, jetstream.WithStallWait(30*time.Second))
+		if err != nil {
 			return nil, err
 		}
+		futures = append(futures, future)
 	}
 	select {
 	case <-js.PublishAsyncComplete():
 	case <-ctx.Done():
 		return nil, fmt.Errorf("filling did not complete")
+	}
+	for i, future := range futures {
+		select {
+		case <-future.Err(): // nobody led just then
+			if _, err := js.Publish(ctx, wideSubject(first+i), body); err != nil {
+				return nil, err
+			}
+		default:
+		}
 	}
 	return stream, nil
 }
