@@ -46,6 +46,10 @@ class MessageQueries(MessageRows):
             return [(subject, int(state.count)) for subject, state in self.index.items()]
         return [(subject, int(state.count)) for subject, state in matching(self, matcher)]
 
+    def subjects_above(self, count: int) -> list[bytes]:
+        """Subjects with more messages than that, in no particular order."""
+        return [subject for subject, state in self.index.items() if state.count > count]
+
     def subjects_in_order(self, matcher: SubjectMatcher) -> list[bytes]:
         """Subjects that match, in order; asked again for the next page of them, it does not sort again."""
         if matcher.prefix or matcher.literal is not None:

@@ -17,8 +17,6 @@ from broker.jetstream.ops import PublishOp, PurgeOp
 from broker.jetstream.store import SEQUENCE_MAX, MessageStore
 from broker.jetstream.stream_state import StreamState
 
-EVERYTHING: Final = SubjectMatcher([">"])
-
 _FILE_COST: Final = 22 + 8
 _FILE_HEADER_COST: Final = 4
 _MEMORY_COST: Final = 16
@@ -81,9 +79,8 @@ def enforce_batch_subjects(state: StreamState, op: PublishOp, low: int, high: in
 
 def enforce_subject_limits(state: StreamState, sink: EffectSink) -> None:
     """`enforce_subject_limit` for all subjects."""
-    for subject, count in sorted(state.store.subjects(EVERYTHING)):
-        if count > state.config.max_msgs_per_subject:
-            enforce_subject_limit(state, subject, sink)
+    for subject in sorted(state.store.subjects_above(state.config.max_msgs_per_subject)):  # mostly few, or none
+        enforce_subject_limit(state, subject, sink)
 
 
 def tell_removed(state: StreamState, sequence: int, sink: EffectSink) -> None:

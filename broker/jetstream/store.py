@@ -117,6 +117,9 @@ class MessageStore(Protocol):
     def count_for(self, subject: Bytes) -> int:
         """Messages on a literal subject."""
 
+    def subjects_above(self, count: int) -> list[Bytes]:
+        """Subjects with more messages than that."""
+
     def subjects_in_order(self, matcher: SubjectMatcher) -> list[Bytes]:
         """Subjects that match, in order."""
 

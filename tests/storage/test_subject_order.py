@@ -81,3 +81,13 @@ def test_the_next_page_of_subjects_does_not_sort_again() -> None:
     store.append(store.last_sequence + 1, 10**6, b"a.new", 0, b"x")
     store.delete(3)
     assert store.subjects_in_order(everything) == sorted(store.index)
+
+
+def test_subjects_with_too_many_messages_are_found_without_listing_the_others() -> None:
+    store = filled(500)
+    assert store.subjects_above(1) == []
+    for at, subject in enumerate([b"g7.7", b"g9.9", b"g7.7"]):
+        store.append(store.last_sequence + 1, 10**6 + at, subject, 0, b"x")
+    assert sorted(store.subjects_above(1)) == [b"g7.7", b"g9.9"]
+    assert store.subjects_above(2) == [b"g7.7"]
+    assert calls(lambda: store.subjects_above(1)) < 20
