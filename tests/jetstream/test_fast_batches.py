@@ -15,6 +15,7 @@ from broker.jetstream.publishing.admission import may_be_refused
 from broker.jetstream.publishing.batch_quota import FAST_MAX, BatchQuota
 from broker.jetstream.publishing.fast_batches import (
     IDLE_NS,
+    PING,
     FastBatches,
     FastMessage,
     FastOutput,
@@ -228,3 +229,10 @@ def test_messages_under_way_count_as_if_they_were_small():
     world = World(max_msgs=52, discard="new")
     world.publish(2)
     assert may_be_refused(world.machine, len(body), 0, b"")
+
+
+def test_a_ping_begins_no_batch() -> None:
+    """As with nats-server: who asks how far a batch got whose leader is gone is told so, even of a batch of one."""
+    story = Story()
+    story.say(1, PING)
+    assert story.heard() == [f"refused {FAST_BATCH_ID_UNKNOWN.err_code}"]

@@ -192,7 +192,7 @@ class FastBatches:
         return True
 
     def _begin(self, message: FastMessage) -> FastBatch | None:
-        if message.sequence != 1:
+        if message.sequence != 1 or message.operation == PING:
             self._output.refuse(message, FAST_BATCH_ID_UNKNOWN)
             return None
         if len(self._batches) >= IN_FLIGHT_MAX or not self._quota.has_room_for_fast():
