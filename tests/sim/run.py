@@ -28,7 +28,7 @@ from sim.settling import last, to_come, unconsumed, unread
 from sim.setup import Setup
 from sim.shapes import plan_of
 from sim.verdict import judge
-from sim.workloads.consumers import Consumer
+from sim.workloads.consumers import Consumer, Listener
 from sim.workloads.workload import Workload
 from sim.world import CLUSTER_PORT, World
 
@@ -36,6 +36,7 @@ SETUP_NS = 20 * SECOND_NS
 PROGRESS_NS = 10 * SECOND_NS  # after healing everything must move again within this time
 SETTLE_NS = 60 * SECOND_NS
 LOOK_NS = SECOND_NS // 50
+REST_NS = 2 * SECOND_NS
 EVENTS_SHOWN = 30
 LINK_TROUBLE = ("route_error", "route_dial_failed")  # what a network that fails makes nodes say: no promise is broken
 ROT_EVENTS = ("log_damaged", "stream_damaged", "group_failed", "boot_mark_damaged", "catch_up_failed")
@@ -221,6 +222,8 @@ class Cluster:
         self._until(SETTLE_NS, "not read", lambda: unread(self.plan, self.groups), "origins")
         self._until(SETTLE_NS, "not made", lambda: to_come(self.plan, self.groups), "schedules")
         self._until(SETTLE_NS, "not done", self._unfinished, "ordered")
+        if any(isinstance(one, Listener) for one in self.consumers):
+            self.run(REST_NS)  # nothing but heartbeats is heard now
         self._until(PROGRESS_NS, "no heartbeat", self._silent, "heartbeats")
         self._until(PROGRESS_NS, "replicas are not equal", lambda: [] if self._level() else ["all was delivered"])
 

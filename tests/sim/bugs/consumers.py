@@ -69,7 +69,8 @@ def a_push_consumer_is_silent_when_it_is_idle() -> Iterator[None]:
 
     def silent(link: PushLink, now_ns: int, header: bytes) -> None:
         """Nothing is sent, and it is not looked at again at once."""
-        link.heartbeat_ns = now_ns + link.heartbeat_every_ns
+        if link.heartbeat_every_ns and now_ns >= link.heartbeat_ns:
+            link.heartbeat_ns = now_ns + link.heartbeat_every_ns
 
     with replaced(PushLink, "beat", silent):
         yield
