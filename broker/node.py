@@ -13,17 +13,17 @@ import random
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from broker.cluster.group_store import GROUPS_DIRECTORY
-from broker.cluster.jobs import Job
-from broker.cluster.link import PeerLink
-from broker.cluster.route_bridge import open_routes
-from broker.cluster.route_session import HANDED_OVER
-from broker.cluster.route_traffic import RouteSession
-from broker.cluster.routes import RouteTable
+from broker.cluster.groups.group_store import GROUPS_DIRECTORY
+from broker.cluster.groups.jobs import Job
+from broker.cluster.groups.store_opening import WAL_DIRECTORY
+from broker.cluster.links.link import PeerLink
+from broker.cluster.links.transport import Dial, LinkTable
+from broker.cluster.routes.route_bridge import open_routes
+from broker.cluster.routes.route_session import HANDED_OVER
+from broker.cluster.routes.route_traffic import RouteSession
+from broker.cluster.routes.routes import RouteTable
 from broker.cluster.service import JetStreamService
 from broker.cluster.services import AckService, ApiService, DomainService, TransferService
-from broker.cluster.store_opening import WAL_DIRECTORY
-from broker.cluster.transport import Dial, LinkTable
 from broker.cluster.turn_clock import TurnClock
 from broker.cluster.user_info import UserInfoService
 from broker.config import VERSION, Options

@@ -6,11 +6,11 @@ Reads the parts, changes nothing. Lists that are long are only made when a page 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, cast
 
-from broker.cluster.cluster_info import raft_group_name, stream_cluster_info
-from broker.cluster.group import RaftGroup
-from broker.cluster.identity import META_GROUP, peer_id
+from broker.cluster.groups.group import RaftGroup
+from broker.cluster.meta.identity import META_GROUP, peer_id
 from broker.cluster.service import JetStreamService
-from broker.cluster.stream_group import StreamGroup
+from broker.cluster.streams.cluster_info import raft_group_name, stream_cluster_info
+from broker.cluster.streams.stream_group import StreamGroup
 from broker.core.session import ClientSession
 from broker.core.subscription import ClientSubscription
 from broker.jetstream.api.consumer_info import consumer_info, consumer_numbers

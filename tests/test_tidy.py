@@ -94,7 +94,7 @@ BAD_IMPORTS = [
     ("broker.jetstream.stream", "from broker.core.router import Router", "imports broker.core.router.Router"),
     ("broker.jetstream.stream", "import storage.stream_store", "imports storage.stream_store"),
     ("broker.jetstream.stream", "def f():\n    import time", "uses time"),
-    ("broker.cluster.engine", "from broker.net.reactor import Reactor", "imports broker.net.reactor.Reactor"),
+    ("broker.cluster.groups.engine", "from broker.net.reactor import Reactor", "imports broker.net.reactor.Reactor"),
     ("broker.node", "import trio", "package trio"),
     ("broker.monitor.varz", "from broker.node import BrokerNode", "imports broker.node.BrokerNode"),
     ("broker.net.reactor", "import argparse", "uses argparse"),
@@ -106,7 +106,7 @@ GOOD_IMPORTS = [
     ("storage.disk", "import os, mmap, zlib"),
     ("broker.core.session", "from broker.wire.parser import Parser\nfrom broker.config import Options"),
     ("broker.jetstream.stream", "from broker.core.subjects import matches\nimport cbor2"),
-    ("broker.cluster.engine", "from raft.node import RaftNode\nfrom storage.wal import Wal"),
+    ("broker.cluster.groups.engine", "from raft.node import RaftNode\nfrom storage.wal import Wal"),
     ("broker.server", "import trio\nimport time\nfrom broker.node import BrokerNode"),
 ]
 

@@ -10,22 +10,22 @@ Not here: what the answers say (`jetstream.api_*`, `api_meta`).
 
 from typing import TYPE_CHECKING, Final
 
-from broker.cluster.answers import LOCAL, Answers
-from broker.cluster.api_meta import MetaApi
-from broker.cluster.assignments import Assignments
-from broker.cluster.audits import Audits
 from broker.cluster.contained import bug_text
-from broker.cluster.dead_letters import REQUEST_PREFIX as DEAD_LETTERS_PREFIX
-from broker.cluster.engine import Engine
-from broker.cluster.forward import ACK, PUBLISH, REQUEST, Forwarder, LeaderDirectory
-from broker.cluster.identity import META_GROUP
-from broker.cluster.origin_reads import REQUEST_PREFIX as ORIGIN_READS_PREFIX
-from broker.cluster.origin_reads import TRY_AGAIN
-from broker.cluster.readmission import SETTLED_PREFIX
-from broker.cluster.restores import FAILED_PREFIX, RESTORE_PREFIX, RESTORED_PREFIX
-from broker.cluster.sourcing import Sourcing
-from broker.cluster.stream_api import StreamApi
-from broker.cluster.transport import LinkTable
+from broker.cluster.groups.engine import Engine
+from broker.cluster.links.answers import LOCAL, Answers
+from broker.cluster.links.forward import ACK, PUBLISH, REQUEST, Forwarder, LeaderDirectory
+from broker.cluster.links.transport import LinkTable
+from broker.cluster.meta.api_meta import MetaApi
+from broker.cluster.meta.assignments import Assignments
+from broker.cluster.meta.identity import META_GROUP
+from broker.cluster.meta.readmission import SETTLED_PREFIX
+from broker.cluster.streams.audits import Audits
+from broker.cluster.streams.dead_letters import REQUEST_PREFIX as DEAD_LETTERS_PREFIX
+from broker.cluster.streams.origin_reads import REQUEST_PREFIX as ORIGIN_READS_PREFIX
+from broker.cluster.streams.origin_reads import TRY_AGAIN
+from broker.cluster.streams.restores import FAILED_PREFIX, RESTORE_PREFIX, RESTORED_PREFIX
+from broker.cluster.streams.sourcing import Sourcing
+from broker.cluster.streams.stream_api import StreamApi
 from broker.cluster.turn_clock import TurnClock
 from broker.config import Options
 from broker.jetstream.api.requests import META, parse, response_kind
@@ -40,7 +40,7 @@ from broker.jetstream.delivery.pull_request import signed
 from storage.errors import StorageError
 
 if TYPE_CHECKING:
-    from broker.cluster.stream_group import StreamGroup
+    from broker.cluster.streams.stream_group import StreamGroup
 
 ACK_PREFIX: Final = b"$JS.ACK."
 FC_PREFIX: Final = b"$JS.FC."

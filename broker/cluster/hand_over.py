@@ -6,9 +6,9 @@ whoever is not taken within its patience is missed as after a crash), one group'
 
 from typing import Final
 
-from broker.cluster.engine import Engine
-from broker.cluster.group import RaftGroup
-from broker.cluster.transport import LinkTable
+from broker.cluster.groups.engine import Engine
+from broker.cluster.groups.group import RaftGroup
+from broker.cluster.links.transport import LinkTable
 from raft.errors import ProposalDropped
 from raft.types import NO_PEER
 

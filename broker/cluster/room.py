@@ -10,11 +10,11 @@ Not here: how the log meets a full disk (`log_batches`), what a refused publishe
 
 from typing import Final
 
-from broker.cluster.engine import Engine
-from broker.cluster.frames import FRAME_ROOM
-from broker.cluster.group import RaftGroup
-from broker.cluster.link import PeerLink
-from broker.cluster.transport import LinkTable
+from broker.cluster.groups.engine import Engine
+from broker.cluster.groups.group import RaftGroup
+from broker.cluster.links.frames import FRAME_ROOM
+from broker.cluster.links.link import PeerLink
+from broker.cluster.links.transport import LinkTable
 from raft.node import LEADER
 from raft.quorum import majority
 

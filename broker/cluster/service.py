@@ -12,35 +12,35 @@ from typing import Final
 
 import cbor2
 
-from broker.cluster.answers import Answers
-from broker.cluster.api_meta import stream_deleted
-from broker.cluster.assignments import Assignments
-from broker.cluster.audits import Audits
-from broker.cluster.boot_mark import BootMark
-from broker.cluster.bootstrap import Bootstrap
-from broker.cluster.catch_up import CatchUps, InstallJob
-from broker.cluster.checkpoint import CheckpointJob, Checkpoints
-from broker.cluster.dead_letters import DeadLetters
-from broker.cluster.departures import BuryGroupJob
 from broker.cluster.dispatch import Dispatch
-from broker.cluster.engine import Engine
-from broker.cluster.forward import Forwarder
-from broker.cluster.frames import FRAME_VIEW
-from broker.cluster.group_store import FoundGroupsJob, GroupSnapshot, RemoveGroupJob
-from broker.cluster.groups import GroupFactory, founding_meta
+from broker.cluster.groups.boot_mark import BootMark
+from broker.cluster.groups.checkpoint import CheckpointJob, Checkpoints
+from broker.cluster.groups.departures import BuryGroupJob
+from broker.cluster.groups.engine import Engine
+from broker.cluster.groups.group_store import FoundGroupsJob, GroupSnapshot, RemoveGroupJob
+from broker.cluster.groups.groups import GroupFactory, founding_meta
+from broker.cluster.groups.jobs import Job, WalJob
+from broker.cluster.groups.log_batches import FULL_RETRY_NS
+from broker.cluster.groups.store_opening import open_store
 from broker.cluster.hand_over import HandOver
-from broker.cluster.identity import META_GROUP
-from broker.cluster.jobs import Job, WalJob
-from broker.cluster.log_batches import FULL_RETRY_NS
-from broker.cluster.peer_frames import PeerFrames
-from broker.cluster.peer_news import peer_back, peer_forgot, peer_lost, peer_silent
-from broker.cluster.readmission import Readmission
-from broker.cluster.repair import DiscardJob, Repairs
+from broker.cluster.links.answers import Answers
+from broker.cluster.links.forward import Forwarder
+from broker.cluster.links.frames import FRAME_VIEW
+from broker.cluster.links.peer_frames import PeerFrames
+from broker.cluster.links.peer_news import peer_back, peer_forgot, peer_lost, peer_silent
+from broker.cluster.links.transport import LinkTable
+from broker.cluster.meta.api_meta import stream_deleted
+from broker.cluster.meta.assignments import Assignments
+from broker.cluster.meta.bootstrap import Bootstrap
+from broker.cluster.meta.identity import META_GROUP
+from broker.cluster.meta.readmission import Readmission
+from broker.cluster.repair.catch_up import CatchUps, InstallJob
+from broker.cluster.repair.repair import DiscardJob, Repairs
+from broker.cluster.repair.verify import Scrub, VerifyJob
 from broker.cluster.room import Room
-from broker.cluster.store_opening import open_store
-from broker.cluster.transport import LinkTable
+from broker.cluster.streams.audits import Audits
+from broker.cluster.streams.dead_letters import DeadLetters
 from broker.cluster.turn_clock import TurnClock
-from broker.cluster.verify import Scrub, VerifyJob
 from broker.config import Options
 from broker.core.router import Router
 from storage.disk import Disk

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from broker import config
-from broker.cluster.identity import peer_id
+from broker.cluster.meta.identity import peer_id
 from broker.core.auth import is_bcrypt
 from broker.core.clients import API_LEVEL
 from broker.monitor.go_text import duration_text

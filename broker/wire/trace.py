@@ -1,7 +1,7 @@
 """How the protocol looks in a log: lines in brackets, payloads quoted and cut, secrets left out.
 
 Is: text, as nats-server's trace has it. Is not: the decision to trace, or whose line it is.
-Read next: `core/session_log.py`, `cluster/route_log.py`.
+Read next: `core/session_log.py`, `cluster/routes/route_log.py`.
 """
 
 import re

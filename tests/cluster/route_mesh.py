@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from collections import deque
 
-from broker.cluster.route_lines import message_bytes
-from broker.cluster.route_session import HANDED_OVER
-from broker.cluster.route_traffic import Interest, RouteSession, RouteTraffic
-from broker.cluster.routes import RouteTable
+from broker.cluster.routes.route_lines import message_bytes
+from broker.cluster.routes.route_session import HANDED_OVER
+from broker.cluster.routes.route_traffic import Interest, RouteSession, RouteTraffic
+from broker.cluster.routes.routes import RouteTable
 from broker.config import Options, RouteUrl
 
 MILLISECOND_NS = 1_000_000

@@ -2,8 +2,8 @@
 
 import random
 
-from broker.cluster.answers import Answers
-from broker.cluster.transport import LinkTable
+from broker.cluster.links.answers import Answers
+from broker.cluster.links.transport import LinkTable
 from broker.core.router import Router
 
 

@@ -3,9 +3,9 @@ founds: everybody who has JetStream, once everybody is there."""
 
 import random
 
-from broker.cluster.bootstrap import RESEND_NS, Bootstrap
-from broker.cluster.link import Hello
-from broker.cluster.transport import LinkTable
+from broker.cluster.links.link import Hello
+from broker.cluster.links.transport import LinkTable
+from broker.cluster.meta.bootstrap import RESEND_NS, Bootstrap
 
 
 def test_a_view_that_went_with_a_link_is_sent_again() -> None:

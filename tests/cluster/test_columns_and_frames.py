@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.cluster.columns import Columns, ColumnsError, ColumnsReader
-from broker.cluster.frames import FRAME_ANSWER, JOIN_BYTES_MAX, FrameError, FrameReader, encode_frame
+from broker.cluster.links.columns import Columns, ColumnsError, ColumnsReader
+from broker.cluster.links.frames import FRAME_ANSWER, JOIN_BYTES_MAX, FrameError, FrameReader, encode_frame
 
 small = st.binary(max_size=20)
 messages = st.lists(st.tuples(small, small, small, st.integers(0, 5), st.binary(min_size=5, max_size=60)), max_size=20)

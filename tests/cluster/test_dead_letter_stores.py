@@ -4,7 +4,7 @@ import random
 
 from crash_disk import CrashDisk
 
-from broker.cluster.dead_letter_stores import DeadLetterStores
+from broker.cluster.streams.dead_letter_stores import DeadLetterStores
 from broker.jetstream.config.stream_config import StreamConfig
 from storage.block_files import BlockFiles
 from storage.stream_store import FileStreamStore

@@ -6,7 +6,7 @@ import pytest
 from crash_disk import CrashDisk, PowerLost
 from sim.durable import worst_image
 
-from broker.cluster.group_store import FoundGroupsJob, GroupSnapshot, group_directory, stored_groups
+from broker.cluster.groups.group_store import FoundGroupsJob, GroupSnapshot, group_directory, stored_groups
 from raft.types import Membership
 from storage.snapshots import write_snapshot
 

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from broker.cluster.frames import FrameReader
-from broker.cluster.link import RAFT_FRAME_BYTES, PeerLink
-from broker.cluster.transport import SILENT_TICKS, STALE_TICKS, LinkTable
+from broker.cluster.links.frames import FrameReader
+from broker.cluster.links.link import RAFT_FRAME_BYTES, PeerLink
+from broker.cluster.links.transport import SILENT_TICKS, STALE_TICKS, LinkTable
 from raft.codec import decode_messages
 from raft.messages import APPEND
 from raft.types import Entry, Message

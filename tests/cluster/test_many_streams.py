@@ -2,9 +2,9 @@
 
 from effort import calls
 
-from broker.cluster.meta import MetaMachine
-from broker.cluster.meta_ops import create_op, delete_op, update_op
-from broker.cluster.placement import place
+from broker.cluster.meta.meta import MetaMachine
+from broker.cluster.meta.meta_ops import create_op, delete_op, update_op
+from broker.cluster.meta.placement import place
 from broker.jetstream.config.stream_config import StreamConfig
 
 PEERS = ["A", "B", "C"]

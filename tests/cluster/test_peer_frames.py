@@ -9,10 +9,17 @@ from crash_disk import CrashDisk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.cluster.columns import Columns
-from broker.cluster.frames import FRAME_BLOCK, FRAME_BLOCK_REQUEST, FRAME_RAFT, FRAME_REQUEST, FRAME_USAGE, FRAME_VIEW
-from broker.cluster.identity import META_GROUP
-from broker.cluster.link import PeerLink
+from broker.cluster.links.columns import Columns
+from broker.cluster.links.frames import (
+    FRAME_BLOCK,
+    FRAME_BLOCK_REQUEST,
+    FRAME_RAFT,
+    FRAME_REQUEST,
+    FRAME_USAGE,
+    FRAME_VIEW,
+)
+from broker.cluster.links.link import PeerLink
+from broker.cluster.meta.identity import META_GROUP
 from broker.config import JetStreamOptions, Options
 from broker.node import BrokerNode
 from raft.codec import encode_messages

@@ -1,6 +1,6 @@
 """Which peers hold a stream, and which of them leads it first; which tags of servers allow it."""
 
-from broker.cluster.placement import Reasons, place, rescale, tags_allow
+from broker.cluster.meta.placement import Reasons, place, rescale, tags_allow
 
 PEERS = ["A", "B", "C"]
 

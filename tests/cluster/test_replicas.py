@@ -1,9 +1,9 @@
 """Which change of membership comes next: learners first, the gone go before they vote, nobody who is needed goes."""
 
-from broker.cluster.groups import founding_stream
-from broker.cluster.meta import MetaMachine
-from broker.cluster.meta_ops import create_op, peers_op, replace_op, settled_op, update_op
-from broker.cluster.replicas import changes
+from broker.cluster.groups.groups import founding_stream
+from broker.cluster.groups.replicas import changes
+from broker.cluster.meta.meta import MetaMachine
+from broker.cluster.meta.meta_ops import create_op, peers_op, replace_op, settled_op, update_op
 from broker.jetstream.config.stream_config import StreamConfig
 from raft.membership import ADD_LEARNER, PROMOTE, REMOVE
 from raft.types import Membership

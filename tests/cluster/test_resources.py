@@ -1,8 +1,8 @@
 """What servers may hold: streams reserve their `max_bytes` on each server, replicated groups are counted."""
 
-from broker.cluster.meta import MetaMachine
-from broker.cluster.meta_ops import create_op
-from broker.cluster.resources import Resources
+from broker.cluster.meta.meta import MetaMachine
+from broker.cluster.meta.meta_ops import create_op
+from broker.cluster.meta.resources import Resources
 from broker.config import JetStreamOptions
 from broker.jetstream.config.server_limits import ServerLimits
 from broker.jetstream.config.stream_config import StreamConfig

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from broker.cluster import route_lines as lines
-from broker.cluster.route_log import input_lines, sent_lines
+from broker.cluster.routes import route_lines as lines
+from broker.cluster.routes.route_log import input_lines, sent_lines
 from broker.config import Options
 from cluster.route_mesh import Mesh
 

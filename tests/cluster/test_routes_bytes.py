@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from broker.cluster import route_lines as lines
-from broker.cluster.route_session import CLOSED, HANDED_OVER, REGISTERED
-from broker.cluster.route_traffic import RouteSession
-from broker.cluster.routes import RouteTable
+from broker.cluster.routes import route_lines as lines
+from broker.cluster.routes.route_session import CLOSED, HANDED_OVER, REGISTERED
+from broker.cluster.routes.route_traffic import RouteSession
+from broker.cluster.routes.routes import RouteTable
 from broker.config import Options, RouteUrl
 from cluster.route_mesh import SmallRouter
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from broker.cluster.route_lines import message_bytes
-from broker.cluster.route_traffic import RouteSession
-from broker.cluster.routes import RouteTable
+from broker.cluster.routes.route_lines import message_bytes
+from broker.cluster.routes.route_traffic import RouteSession
+from broker.cluster.routes.routes import RouteTable
 from broker.config import Options, RouteUrl
 from cluster.route_mesh import SmallRouter
 

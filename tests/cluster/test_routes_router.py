@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from broker.cluster.route_bridge import open_routes
-from broker.cluster.routes import RouteTable
+from broker.cluster.routes.route_bridge import open_routes
+from broker.cluster.routes.routes import RouteTable
 from broker.config import Options, RouteUrl
 from broker.core.router import Router
 from broker.core.subscription import ClientSubscription, Subscriber

@@ -10,8 +10,8 @@ import random
 
 from crash_disk import CrashDisk, Inode
 
-from broker.cluster.group_store import TOMBSTONE, decode_group_snapshot, group_directory
-from broker.cluster.identity import META_GROUP
+from broker.cluster.groups.group_store import TOMBSTONE, decode_group_snapshot, group_directory
+from broker.cluster.meta.identity import META_GROUP
 from sim.complaint import Broken
 from storage.block_files import BlockFiles
 from storage.group_log import GroupLog

@@ -23,11 +23,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from broker.cluster.engine import Engine
-from broker.cluster.group_store import decode_group_snapshot, group_directory
-from broker.cluster.identity import META_GROUP
-from broker.cluster.jobs import WalJob
-from broker.cluster.stream_group import StreamGroup, StreamOutput
+from broker.cluster.groups.engine import Engine
+from broker.cluster.groups.group_store import decode_group_snapshot, group_directory
+from broker.cluster.groups.jobs import WalJob
+from broker.cluster.meta.identity import META_GROUP
+from broker.cluster.streams.stream_group import StreamGroup, StreamOutput
 from broker.jetstream.stream import StreamMachine
 from raft.messages import APPEND_RESPONSE, VOTE_RESPONSE
 from raft.node import LEADER

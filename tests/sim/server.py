@@ -15,7 +15,7 @@ from typing import Any
 
 from crash_disk import Contents, CrashDisk, PowerLost
 
-from broker.cluster.checkpoint import CheckpointJob
+from broker.cluster.groups.checkpoint import CheckpointJob
 from broker.net.driver import STALL_NS
 from broker.net.seam import THREAD_WAL, Job, Node
 from sim.world import ClusterHost, End, World

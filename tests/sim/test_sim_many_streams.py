@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 
-from broker.cluster.group_store import FOUNDED_TOGETHER_MAX, FoundGroupsJob
+from broker.cluster.groups.group_store import FOUNDED_TOGETHER_MAX, FoundGroupsJob
 from sim.stage import NODES, Stage
 
 COUNT = 100

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from broker.cluster.identity import META_GROUP
+from broker.cluster.meta.identity import META_GROUP
 from sim.client import SimClient
 from sim.plan import SECOND_NS
 from sim.stage import NODES, Stage

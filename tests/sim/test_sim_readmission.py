@@ -3,7 +3,7 @@ is as good as any other; nobody has to do anything for that."""
 
 from typing import Any
 
-from broker.cluster.identity import META_GROUP
+from broker.cluster.meta.identity import META_GROUP
 from sim.client import SimClient
 from sim.plan import SECOND_NS
 from sim.replay import contents

@@ -125,7 +125,7 @@ def test_a_bug_in_an_answer_costs_that_question_and_nothing_else(monkeypatch: py
         raise KeyError("planted")
 
     with monkeypatch.context() as patch:
-        patch.setattr("broker.cluster.stream_api.handle_message", broken)
+        patch.setattr("broker.cluster.streams.stream_api.handle_message", broken)
         assert stage.ask(client, GET, {"seq": 1})["error"]["err_code"] == 10008
     told = [fields for _, _, name, fields in stage.machines[leader].events if name == "request_failed"]
     assert len(told) == 1 and "planted" in str(told[0]["error"])

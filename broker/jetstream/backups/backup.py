@@ -1,7 +1,7 @@
 """A backup of a stream, made piece by piece: nats-server 2.15's archive (`archive`) inside S2 (`s2`).
 
 What is in it is the stream as of the moment it began, but for what is removed while it is read. Consumers are told as
-they were then, with everything that waits for an ack. Not here: who asks (`broker/cluster/snapshots`).
+they were then, with everything that waits for an ack. Not here: who asks (`broker/cluster/streams/snapshots`).
 """
 
 import json

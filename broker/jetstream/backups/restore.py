@@ -2,7 +2,7 @@
 
 `Restoring` takes the bytes as they come, of either format, and checks everything before it gives it out: whatever is
 wrong is a BackupError with one text. Not here: the formats (`archive`, `old_backup`), what the machine does with it
-(`restore_apply`), who sends it (`broker/cluster/restores`).
+(`restore_apply`), who sends it (`broker/cluster/streams/restores`).
 
 Invariants: sequences ascend; a time that is before the message before it is told as that one's; nothing is larger than
 the server takes from a publisher.

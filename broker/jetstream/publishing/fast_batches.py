@@ -13,8 +13,8 @@ The state is the leader's alone and ends with its term: a client is told at its 
 (10208), and what it was acked is stored; so it is where a message could not be proposed. Silent batches are forgotten
 after `IDLE_NS`.
 
-Not here: proposing and sending (`cluster/fast_publishing`). Invariants of a batch: acked <= stored <= seen sequences;
-at most one risky message is under way, and what is held came behind it.
+Not here: proposing and sending (`cluster/streams/fast_publishing`). Invariants of a batch: acked <= stored <= seen
+sequences; at most one risky message is under way, and what is held came behind it.
 """
 
 import json

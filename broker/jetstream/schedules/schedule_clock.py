@@ -2,8 +2,8 @@
 
 A leader knows the times of all schedules from the table and their patterns (time zones included), and proposes an
 OP_SCHEDULED for each that is due; what comes of it stands in the table. Not here: the table (`schedules`), when a
-stream is looked at (`broker/cluster/stream_group`). Invariant: of a schedule at most one operation is under way. Times
-are Unix ns.
+stream is looked at (`broker/cluster/streams/stream_group`). Invariant: of a schedule at most one operation is under
+way. Times are Unix ns.
 """
 
 import heapq

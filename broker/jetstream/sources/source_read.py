@@ -3,7 +3,8 @@
 One question, one answer, each for itself: the reader says where it stands and which subjects it wants; the origin
 keeps nothing about its readers. `read_origin` answers from a store, `sourced_body` makes the operation of an answer.
 
-Not here: who asks when (`broker/cluster/sourcing`), who waits for new messages (`broker/cluster/origin_reads`).
+Not here: who asks when (`broker/cluster/streams/sourcing`), who waits for new messages
+(`broker/cluster/streams/origin_reads`).
 Invariant: an answer holds every wanted message behind `after` up to `upto`, in order.
 """
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from broker.cluster import fast_publishing
-from broker.cluster.fast_publishing import FastPublishing
+from broker.cluster.streams import fast_publishing
+from broker.cluster.streams.fast_publishing import FastPublishing
 from broker.jetstream.api_errors import ApiError
 from broker.jetstream.ops import PublishBatch
 from broker.jetstream.publishing.atomic_batches import AtomicBatches

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import storage.snapshots
-from broker.cluster.checkpoint import CheckpointJob, Checkpoints
-from broker.cluster.group import RaftGroup
-from broker.cluster.group_store import GroupSnapshot
-from broker.cluster.identity import META_GROUP
+from broker.cluster.groups.checkpoint import CheckpointJob, Checkpoints
+from broker.cluster.groups.group import RaftGroup
+from broker.cluster.groups.group_store import GroupSnapshot
+from broker.cluster.meta.identity import META_GROUP
 from broker.jetstream.dedupe import DedupeTable
 from broker.jetstream.stream import StreamMachine
 from raft.types import Message

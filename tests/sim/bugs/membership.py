@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from broker.cluster.assignment import Assignment
-from broker.cluster.meta import MetaChange, MetaMachine
-from broker.cluster.stream_group import StreamGroup
+from broker.cluster.meta.assignment import Assignment
+from broker.cluster.meta.meta import MetaChange, MetaMachine
+from broker.cluster.streams.stream_group import StreamGroup
 from sim.bugs.planting import CRASHES, PARTITIONS, planted, story
 from sim.plan import SECOND_NS, Plan, StreamPlan
 from sim.replacing import replaced

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import storage.wal_salvage
-from broker.cluster.group_store import GroupSnapshot
-from broker.cluster.repair import DiscardJob, Repairs
+from broker.cluster.groups.group_store import GroupSnapshot
+from broker.cluster.repair.repair import DiscardJob, Repairs
 from raft.types import Membership
 from sim.bugs.planting import planted, rotting
 from sim.replacing import replaced

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from broker.cluster.sourcing import SourceReader
+from broker.cluster.streams.sourcing import SourceReader
 from broker.jetstream import stream
 from broker.jetstream.snapshot_columns import pack_column
 from broker.jetstream.sources.sourced import Positions, SourcedOp, encode_sourced

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Any
 
-from broker.cluster.engine import Engine
-from broker.cluster.group import RaftGroup, Waiter
-from broker.cluster.publishing import PublishWaiter
-from broker.cluster.stream_group import StreamGroup
+from broker.cluster.groups.engine import Engine
+from broker.cluster.groups.group import RaftGroup, Waiter
+from broker.cluster.streams.publishing import PublishWaiter
+from broker.cluster.streams.stream_group import StreamGroup
 from broker.jetstream.consumers import dead_letter_apply
 from broker.jetstream.consumers.consumer import Consumer
 from broker.jetstream.consumers.delivered import Delivered

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from broker.cluster.confirmed_reads import ConfirmedReads, ReadWaiter
+from broker.cluster.groups.confirmed_reads import ConfirmedReads, ReadWaiter
 from broker.jetstream.message_ttl import TtlTable
 from broker.jetstream.publishing import publish, publish_counter
 from broker.jetstream.publishing.publish_headers import PublishHeaders

@@ -5,7 +5,7 @@ group not past somebody who waits and comes first.
 Who was deposed and is not aware of it may: what it hands out is at least once, and its acks count for nothing.
 """
 
-from broker.cluster.stream_group import StreamGroup
+from broker.cluster.streams.stream_group import StreamGroup
 from sim.complaint import Complaint
 from sim.history import History
 
