@@ -2,6 +2,7 @@
 
 import pytest
 
+from broker.jetstream.delivery.delivery_proposals import RETRY_NS
 from jetstream.consumer_world import MS, SECOND, World, state_of
 
 
@@ -126,6 +127,7 @@ def test_an_operation_refused_while_leading_makes_everything_anew():
     (_kind, _body, _urgent, waiter) = world.proposed.pop()
     waiter.abandoned()
     world.turn()
+    world.advance(RETRY_NS)
     assert [(m.sequence, m.deliveries, m.consumer_sequence) for m in world.take("waits")] == [
         (1, 1, 1),
         (2, 1, 2),
@@ -142,7 +144,20 @@ def test_nothing_is_delivered_until_all_operations_under_way_are_told():
     assert world.pull(batch=1, expires=60 * SECOND) == []
     world.commit()
     world.turn()
+    world.advance(RETRY_NS)
     assert [m.sequence for m in world.take()] == [2]
+
+
+def test_a_leader_that_can_propose_nothing_for_a_while_does_not_flood_its_clients():
+    world = held(1, deliver_subject="d")
+    world.listen("d")
+    world.turn()
+    for _ in range(1000):  # what it proposes is dropped at once
+        for _kind, _body, _urgent, waiter in world.proposed:
+            waiter.abandoned()
+        world.proposed.clear()
+        world.advance(SECOND // 1000)
+    assert 2 <= len(world.take("d")) <= 1 + SECOND // RETRY_NS
 
 
 def test_push_consumers_go_on_under_the_new_leader():

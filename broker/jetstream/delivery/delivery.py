@@ -13,9 +13,9 @@ A delivery leaves at once; its operation is proposed in the same pump, behind th
 Not here: one consumer's choices (`consumer_lead`, `ack_intake`), proposing (`delivery_proposals`), facts (`consumer`),
 API requests (`api/consumers`).
 
-Invariants: when an operation is abandoned though leadership goes on, nothing is delivered until all others are told;
-then everything is rebuilt from the machine, and only waiting requests are kept. A consumer without requests, interest,
-deadline or messages out has nothing here.
+Invariants: when an operation is abandoned though leadership goes on, nothing is delivered until all others are told
+and a while has passed; then everything is rebuilt from the machine, and only waiting requests are kept. A consumer
+without requests, interest, deadline or messages out has nothing here.
 """
 
 import random
@@ -44,7 +44,6 @@ from broker.jetstream.delivery.pull_request import (
     status,
 )
 from broker.jetstream.delivery.push import PushSubjects
-from broker.jetstream.durations import MILLISECOND_NS
 from broker.jetstream.ops import OP_CONSUMER_DELETE, OP_DELIVERED
 
 
@@ -333,8 +332,7 @@ class Delivery:
         context.pump += 1
         self.dirty = False
         if self.proposals.counter.broken:
-            if self.proposals.counter.in_flight > 0:
-                self.dirty = True
+            if not self.proposals.are_over():
                 return False
             self._rebuild()
         for name in self.deadlines.take_due(now_ns):
@@ -389,7 +387,7 @@ class Delivery:
     def next_deadline_ns(self) -> int:
         """When `pump` must be called at the latest; 0 = not because of time."""
         if self.proposals.counter.broken:
-            return self.context.now_ns + MILLISECOND_NS
+            return self.proposals.retry_at_ns()
         return self.deadlines.next_deadline_ns() if self.leading else 0
 
 

@@ -4,7 +4,7 @@ Acks of a turn of all consumers are one operation (of a great many consumers: a 
 came behind acks, are answered when the last one is applied. Every operation is counted until its waiter is told.
 
 Not here: what is in an operation (`delivered`, `ack`, `dead_letter`), and what follows when one is lost though
-leadership goes on (`Delivery.pump` waits for the others and rebuilds).
+leadership goes on (`Delivery.pump` waits until `are_over` and rebuilds).
 """
 
 from typing import Final
@@ -12,7 +12,10 @@ from typing import Final
 from broker.jetstream.consumers.ack import SECTIONS_MAX, encode_acks
 from broker.jetstream.delivery.delivery_output import DeliveryOutput, OpWaiter
 from broker.jetstream.delivery.lead_context import LeadContext
+from broker.jetstream.durations import MILLISECOND_NS
 from broker.jetstream.ops import OP_ACKS, OP_DEAD_LETTERS
+
+RETRY_NS: Final = 100 * MILLISECOND_NS
 
 
 class CountingWaiter(OpWaiter):
@@ -60,6 +63,20 @@ class Proposals:
         self.double_acks: list[tuple[str, bytes]] = []  # node and inbox of who waits for the acks of this turn
         self._questions: list[OpWaiter] = []
         self._context: Final = context
+        self._retry_ns: int = 0
+
+    def are_over(self) -> bool:
+        """When one was abandoned: all others are told, and the log had a while to take more. What is dropped as too
+        much waits to be committed would else be delivered and dropped again in every turn."""
+        if self.counter.in_flight > 0:
+            return False
+        if self._retry_ns == 0:
+            self._retry_ns = self._context.now_ns + RETRY_NS
+        return self._context.now_ns >= self._retry_ns
+
+    def retry_at_ns(self) -> int:
+        """When to ask that again."""
+        return self._retry_ns or self._context.now_ns + MILLISECOND_NS
 
     def ask_behind_acks(self, question: OpWaiter) -> bool:
         """Tell `question` when everything that was acked before is applied; False when nothing is under way.
