@@ -201,7 +201,7 @@ def test_a_store_that_cannot_be_written(server: Node, tmp_path: Path) -> None:
     text = server.conf_path.read_text()
     server.conf_path.write_text(text.replace(str(server.store_dir), str(tmp_path / "file")))
     (line,) = last_words(server)
-    assert str(tmp_path / "file") in line
+    assert line.endswith("[FTL] Can't start JetStream: storage directory is not a directory")
     server.conf_path.write_text(text)
     read_only(server.store_dir, True)
     try:

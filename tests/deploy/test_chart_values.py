@@ -13,8 +13,8 @@ from deploy.helm import CHART, VALUES, Helm, HelmFailed
 WRONG = [
     ("config.jetsream.enabled=true", "'jetsream' not allowed"),
     ("config.jetstream.enabled=yes", "/config/jetstream/enabled"),
-    ("config.cluster.replicas=0", "/config/cluster/groups/replicas"),
-    ("config.cluster.replicas=three", "/config/cluster/groups/replicas"),
+    ("config.cluster.replicas=0", "/config/cluster/replicas"),
+    ("config.cluster.replicas=three", "/config/cluster/replicas"),
     ("config.nats.port=70000", "/config/nats/port"),
     ("config.jetstream.fileStore.pvc.size=10GB", "/config/jetstream/fileStore/pvc/size"),
     ("config.jetstream.fileStore.dir=data", "/config/jetstream/fileStore/dir"),

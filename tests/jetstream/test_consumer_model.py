@@ -5,6 +5,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from broker.jetstream.delivery.delivery_proposals import RETRY_NS
 from jetstream.consumer_world import MS, SECOND, Sent, World, state_of
 
 ACK_WAIT = SECOND
@@ -117,6 +118,7 @@ class ConsumerPromises(RuleBasedStateMachine):
             self.world.proposed.pop()[3].abandoned()
             self.last_consumer_sequence = 0
             self.world.turn()
+            self.world.advance(RETRY_NS)
             self.collect()
 
     @rule(data=st.data())
@@ -144,7 +146,7 @@ class ConsumerPromises(RuleBasedStateMachine):
 
     @invariant()
     def the_leader_agrees_with_the_facts_when_nothing_is_under_way(self):
-        if not hasattr(self, "world") or self.world.proposed or self.world.delivery.dirty:
+        if not hasattr(self, "world") or self.world.proposed or self.world.delivery.dirty or self.is_waiting():
             return
         info = self.world.info()
         consumer = self.world.consumer()
@@ -152,6 +154,10 @@ class ConsumerPromises(RuleBasedStateMachine):
         assert info["delivered"]["stream_seq"] == consumer.delivered_stream
         ahead = [s for s in self.wanted if s > consumer.delivered_stream]
         assert info["num_pending"] == len(ahead)
+
+    def is_waiting(self) -> bool:
+        """Whether the leader lost an operation and has not begun anew."""
+        return self.world.delivery.proposals.counter.broken
 
     def teardown(self):
         """In the end a patient client gets everything that was not acked, and acks it."""

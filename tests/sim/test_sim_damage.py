@@ -19,6 +19,7 @@ def rot(stage: Stage, node: str, stream: str) -> None:
     paths = [path for path in disk.list(f"groups/{group.id}/blocks") if path.endswith(".blk")]
     assert len(paths) == 1
     path = f"groups/{group.id}/blocks/{paths[0]}"
+    stage.machines[node].rotten = True  # what is on its disk is not what was written
     disk.flip_bit(path, 8 * (len(disk.content(path)) - 30))
 
 
@@ -376,6 +377,7 @@ def test_a_stream_with_one_replica_that_is_damaged_is_offline_until_an_operator_
     assert stage.machines[node].node.jetstream.assignments.is_offline(group)
     assert stage.ask(stage.client(node), "$JS.API.STREAM.DELETE.O")["success"] is True
     stage.wait(lambda: not health(stage, node))
+    client = stage.client(node)
     stage.create(client, "O", num_replicas=1)
     stage.publish(client, "O.a", 3)
 
