@@ -35,7 +35,7 @@ def test_what_a_killed_process_left_in_the_page_cache_is_durable_once_it_was_rea
 def test_groups_that_begin_together_are_each_there_or_not(cut_after: int) -> None:
     disk = CrashDisk(random.Random(cut_after))
     job = FoundGroupsJob(disk, GroupSnapshot(1, 1, 1, Membership(("a",)), b"", b"1"))
-    job.snapshots += [GroupSnapshot(group, 1, 1, Membership(("a",)), b"", b"%d" % group) for group in range(2, 6)]
+    job.snapshots.extend([GroupSnapshot(group, 1, 1, Membership(("a",)), b"", b"%d" % group) for group in range(2, 6)])
     disk.cut_after = cut_after
     done = False
     try:
