@@ -87,8 +87,8 @@ func (l *Load) directGet() (Result, error) {
 		return Result{}, err
 	}
 	defer connection.Close()
-	if failed, err := l.fill(ctx, js); err != nil || failed > 0 {
-		return Result{}, fmt.Errorf("filling: %d refused, %w", failed, err)
+	if err := l.filled(ctx, js); err != nil {
+		return Result{}, err
 	}
 	samples := make([]time.Duration, 0, l.count)
 	for i := 0; i < l.count; i++ {
@@ -110,8 +110,8 @@ func (l *Load) directBatch() (Result, error) {
 		return Result{}, err
 	}
 	defer connection.Close()
-	if failed, err := l.fill(ctx, js); err != nil || failed > 0 {
-		return Result{}, fmt.Errorf("filling: %d refused, %w", failed, err)
+	if err := l.filled(ctx, js); err != nil {
+		return Result{}, err
 	}
 	start := time.Now()
 	next := uint64(1)
@@ -182,17 +182,11 @@ func wideSubject(i int) string {
 
 // lookup asks for the last message of one of a million subjects, one question at a time; --count says how many subjects.
 func (l *Load) lookup() (Result, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	connection, err := l.connect()
+	ctx, js, done, err := l.open()
 	if err != nil {
 		return Result{}, err
 	}
-	defer connection.Close()
-	js, err := jetstream.New(connection, jetstream.WithPublishAsyncMaxPending(4096))
-	if err != nil {
-		return Result{}, err
-	}
+	defer done()
 	stream, err := l.wide(ctx, js, l.count)
 	if err != nil {
 		return Result{}, err

@@ -77,6 +77,15 @@ func (l *Load) fill(ctx context.Context, js jetstream.JetStream) (int, error) {
 	return failed, nil
 }
 
+// filled is fill where every message must be stored.
+func (l *Load) filled(ctx context.Context, js jetstream.JetStream) error {
+	failed, err := l.fill(ctx, js)
+	if err == nil && failed > 0 {
+		err = fmt.Errorf("%d messages were refused", failed)
+	}
+	return err
+}
+
 // fetchAck takes what fill stored in batches of 500 and acks each message; the last ack is confirmed by the server.
 func (l *Load) fetchAck() (Result, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
@@ -86,8 +95,8 @@ func (l *Load) fetchAck() (Result, error) {
 		return Result{}, err
 	}
 	defer connection.Close()
-	if failed, err := l.fill(ctx, js); err != nil || failed > 0 {
-		return Result{}, fmt.Errorf("filling: %d refused, %w", failed, err)
+	if err := l.filled(ctx, js); err != nil {
+		return Result{}, err
 	}
 	consumer, err := stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
 		Durable: "bench", AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: 10000,

@@ -21,8 +21,8 @@ func (l *Load) orderedPush() (Result, error) {
 		return Result{}, err
 	}
 	defer connection.Close()
-	if failed, err := l.fill(ctx, js); err != nil || failed > 0 {
-		return Result{}, fmt.Errorf("filling: %d refused, %w", failed, err)
+	if err := l.filled(ctx, js); err != nil {
+		return Result{}, err
 	}
 	old, err := connection.JetStream()
 	if err != nil {
@@ -91,9 +91,8 @@ func (l *Load) pushFanOut(n int) (Result, error) {
 		}
 	}
 	start := time.Now()
-	failed, err := l.fill(ctx, js)
-	if err != nil || failed > 0 {
-		return Result{}, fmt.Errorf("publishing: %d refused, %w", failed, err)
+	if err := l.filled(ctx, js); err != nil {
+		return Result{}, err
 	}
 	select {
 	case <-done:
@@ -111,8 +110,8 @@ func (l *Load) follow(config jetstream.StreamConfig) (Result, error) {
 		return Result{}, err
 	}
 	defer connection.Close()
-	if failed, err := l.fill(ctx, js); err != nil || failed > 0 {
-		return Result{}, fmt.Errorf("filling: %d refused, %w", failed, err)
+	if err := l.filled(ctx, js); err != nil {
+		return Result{}, err
 	}
 	config.Name, config.Replicas, config.Storage = "FOLLOWER", l.replicas, jetstream.FileStorage
 	_ = js.DeleteStream(ctx, config.Name)

@@ -77,6 +77,33 @@ func streamName(i int) string {
 	return fmt.Sprintf("S%d", i)
 }
 
+// open connects for a row of many things; done ends the connection and the context.
+func (l *Load) open() (ctx context.Context, js jetstream.JetStream, done func(), err error) {
+	connection, err := l.connect()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	js, err = jetstream.New(connection, jetstream.WithDefaultTimeout(time.Minute), jetstream.WithPublishAsyncMaxPending(4096))
+	if err != nil {
+		connection.Close()
+		return nil, nil, nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), manyTimeout)
+	return ctx, js, func() { cancel(); connection.Close() }, nil
+}
+
+// firstPublish publishes as soon as it can be: after a start leaders have to be found.
+func firstPublish(ctx context.Context, js jetstream.JetStream, subject string, body []byte) error {
+	var err error
+	for attempt := 0; attempt < 100; attempt++ {
+		if _, err = js.Publish(ctx, subject, body, jetstream.WithRetryAttempts(0)); err == nil {
+			return nil
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	return err
+}
+
 // manyStreams makes count streams.
 func (l *Load) manyStreams() (Result, error) {
 	return l.many(func(ctx context.Context, js jetstream.JetStream, i int) error {
@@ -97,23 +124,14 @@ func (l *Load) deleteStreams() (Result, error) {
 
 // touchStreams publishes one message to each of many streams, one at a time.
 func (l *Load) touchStreams() (Result, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), manyTimeout)
-	defer cancel()
-	connection, err := l.connect()
+	ctx, js, done, err := l.open()
 	if err != nil {
 		return Result{}, err
 	}
-	defer connection.Close()
-	js, err := jetstream.New(connection, jetstream.WithDefaultTimeout(time.Minute))
-	if err != nil {
-		return Result{}, err
-	}
+	defer done()
 	body := l.payload()
-	for attempt := 0; attempt < 100; attempt++ { // after a start leaders have to be found
-		if _, err = js.Publish(ctx, "scale.0.x", body, jetstream.WithRetryAttempts(0)); err == nil {
-			break
-		}
-		time.Sleep(200 * time.Millisecond)
+	if err := firstPublish(ctx, js, "scale.0.x", body); err != nil {
+		return Result{}, err
 	}
 	samples := make([]time.Duration, 0, 1000)
 	for i := 0; i < cap(samples); i++ {
@@ -129,17 +147,11 @@ func (l *Load) touchStreams() (Result, error) {
 
 // listStreams reads the whole list of streams, page by page; --count is how many there should be.
 func (l *Load) listStreams() (Result, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), manyTimeout)
-	defer cancel()
-	connection, err := l.connect()
+	ctx, js, done, err := l.open()
 	if err != nil {
 		return Result{}, err
 	}
-	defer connection.Close()
-	js, err := jetstream.New(connection, jetstream.WithDefaultTimeout(time.Minute))
-	if err != nil {
-		return Result{}, err
-	}
+	defer done()
 	start := time.Now()
 	listed := 0
 	lister := js.ListStreams(ctx)
@@ -188,25 +200,13 @@ func (l *Load) manyConsumers() (Result, error) {
 
 // useConsumers publishes one message to each of the ten streams and has a thousand consumers fetch and ack it.
 func (l *Load) useConsumers() (Result, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), manyTimeout)
-	defer cancel()
-	connection, err := l.connect()
+	ctx, js, done, err := l.open()
 	if err != nil {
 		return Result{}, err
 	}
-	defer connection.Close()
-	js, err := jetstream.New(connection, jetstream.WithDefaultTimeout(time.Minute))
-	if err != nil {
-		return Result{}, err
-	}
+	defer done()
 	for i := 0; i < consumerStreams; i++ {
-		for attempt := 0; attempt < 100; attempt++ { // after a start leaders have to be found
-			if _, err = js.Publish(ctx, fmt.Sprintf("scale.%d.x", i), l.payload()); err == nil {
-				break
-			}
-			time.Sleep(200 * time.Millisecond)
-		}
-		if err != nil {
+		if err := firstPublish(ctx, js, fmt.Sprintf("scale.%d.x", i), l.payload()); err != nil {
 			return Result{}, err
 		}
 	}
@@ -214,7 +214,7 @@ func (l *Load) useConsumers() (Result, error) {
 	for i := 0; i < min(1000, l.count); i++ {
 		number := i * 7919 % l.count
 		start := time.Now()
-		if err := persist(ctx, func(context.Context) error { return fetchOne(connection, number) }); err != nil {
+		if err := persist(ctx, func(context.Context) error { return fetchOne(js.Conn(), number) }); err != nil {
 			return Result{}, fmt.Errorf("consumer c%d: %w", number, err)
 		}
 		samples = append(samples, time.Since(start))
@@ -238,17 +238,11 @@ func fetchOne(connection *nats.Conn, number int) error {
 
 // listConsumers reads the names and then the infos of all consumers of the first stream.
 func (l *Load) listConsumers() (Result, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), manyTimeout)
-	defer cancel()
-	connection, err := l.connect()
+	ctx, js, done, err := l.open()
 	if err != nil {
 		return Result{}, err
 	}
-	defer connection.Close()
-	js, err := jetstream.New(connection, jetstream.WithDefaultTimeout(time.Minute))
-	if err != nil {
-		return Result{}, err
-	}
+	defer done()
 	stream, err := js.Stream(ctx, streamName(0))
 	if err != nil {
 		return Result{}, err
@@ -267,17 +261,11 @@ func (l *Load) listConsumers() (Result, error) {
 
 // fillSubjects publishes one message to each of count subjects of one stream.
 func (l *Load) fillSubjects() (Result, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), manyTimeout)
-	defer cancel()
-	connection, err := l.connect()
+	ctx, js, done, err := l.open()
 	if err != nil {
 		return Result{}, err
 	}
-	defer connection.Close()
-	js, err := jetstream.New(connection, jetstream.WithPublishAsyncMaxPending(4096))
-	if err != nil {
-		return Result{}, err
-	}
+	defer done()
 	start := time.Now()
 	if _, err := l.wide(ctx, js, l.count); err != nil {
 		return Result{}, err
@@ -320,17 +308,11 @@ func (l *Load) pageSubjects() (Result, error) {
 
 // filteredConsumers makes consumers with a wildcard filter on the stream of many subjects; the latency of one creation.
 func (l *Load) filteredConsumers() (Result, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), manyTimeout)
-	defer cancel()
-	connection, err := l.connect()
+	ctx, js, done, err := l.open()
 	if err != nil {
 		return Result{}, err
 	}
-	defer connection.Close()
-	js, err := jetstream.New(connection, jetstream.WithDefaultTimeout(time.Minute))
-	if err != nil {
-		return Result{}, err
-	}
+	defer done()
 	samples := []time.Duration{}
 	for i := 0; i < 20; i++ {
 		start := time.Now()
@@ -351,17 +333,11 @@ func (l *Load) filteredConsumers() (Result, error) {
 
 // rewriteSubjects puts values to a bucket-like stream of many subjects while a watcher of all of them is there.
 func (l *Load) rewriteSubjects() (Result, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), manyTimeout)
-	defer cancel()
-	connection, err := l.connect()
+	ctx, js, done, err := l.open()
 	if err != nil {
 		return Result{}, err
 	}
-	defer connection.Close()
-	js, err := jetstream.New(connection, jetstream.WithDefaultTimeout(time.Minute))
-	if err != nil {
-		return Result{}, err
-	}
+	defer done()
 	stream, err := js.Stream(ctx, "WIDE")
 	if err != nil {
 		return Result{}, err
@@ -375,7 +351,7 @@ func (l *Load) rewriteSubjects() (Result, error) {
 	if _, err := js.UpdateStream(ctx, config); err != nil {
 		return Result{}, err
 	}
-	old, err := connection.JetStream(nats.MaxWait(time.Minute))
+	old, err := js.Conn().JetStream(nats.MaxWait(time.Minute))
 	if err != nil {
 		return Result{}, err
 	}
