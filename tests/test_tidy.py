@@ -52,6 +52,8 @@ def test_no_import_cycles() -> None:
 
 def test_files_and_functions_fit_in_the_head() -> None:
     assert_tidy([c for path in PYTHON for c in rules.size_complaints(str(path.relative_to(ROOT)), path.read_text())])
+    others = tracked(".go", ".c", ".sh")
+    assert_tidy([c for path in others for c in rules.length_complaints(str(path.relative_to(ROOT)), path.read_text())])
 
 
 def test_readmes_name_files_that_exist() -> None:

@@ -182,12 +182,15 @@ def impure_calls(module: Module) -> list[str]:
     return found
 
 
+def length_complaints(name: str, text: str) -> list[str]:
+    """Files of any language that no longer fit in the head."""
+    lines = text.count("\n") + (not text.endswith("\n"))
+    return [f"{name}: {lines} lines, more than {LINES_MAX}"] if lines > LINES_MAX else []
+
+
 def size_complaints(name: str, text: str) -> list[str]:
     """Files and functions that no longer fit in the head; decorators, docstrings, blanks and comments count."""
-    found = []
-    lines = text.count("\n") + (not text.endswith("\n"))
-    if lines > LINES_MAX:
-        found.append(f"{name}: {lines} lines, more than {LINES_MAX}")
+    found = length_complaints(name, text)
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])

@@ -61,19 +61,11 @@ class SubjectOwners:
         found: list[str] = []
         places = [self._root]
         for token in pattern.split(b"."):
-            following: list[_Place] = []
             for place in places:
                 found.extend(place.rest)
                 if token == REST:
                     _add_below(place, found)
-                elif token == ANY:
-                    following.extend(place.children.values())
-                else:
-                    for next_token in (token, ANY):
-                        child = place.children.get(next_token)
-                        if child is not None:
-                            following.append(child)
-            places = following
+            places = _met_behind(places, token)
         for place in places:
             found.extend(place.here)
         return found
@@ -82,18 +74,10 @@ class SubjectOwners:
         """Whether anybody owns a subject that `pattern` matches too."""
         places = [self._root]
         for token in pattern.split(b"."):
-            following: list[_Place] = []
             for place in places:
                 if place.rest or (token == REST and place.children):
                     return True
-                if token == ANY:
-                    following.extend(place.children.values())
-                elif token != REST:
-                    for next_token in (token, ANY):
-                        child = place.children.get(next_token)
-                        if child is not None:
-                            following.append(child)
-            places = following
+            places = _met_behind(places, token)
         return any([bool(place.here) for place in places])  # noqa: C419 (generators are slow under mypyc)
 
     def is_covered(self, pattern: bytes) -> bool:
@@ -114,6 +98,20 @@ class SubjectOwners:
     def is_taken(self, pattern: bytes, but: str) -> bool:
         """Whether somebody else than `but` owns a subject that `pattern` matches too."""
         return any([owner != but for owner in self.owners(pattern)])  # noqa: C419 (generators are slow under mypyc)
+
+
+def _met_behind(places: list[_Place], token: bytes) -> list[_Place]:
+    """The places behind these that a pattern with this token goes on to; none behind `>`."""
+    following: list[_Place] = []
+    for place in places:
+        if token == ANY:
+            following.extend(place.children.values())
+        elif token != REST:
+            for next_token in (token, ANY):
+                child = place.children.get(next_token)
+                if child is not None:
+                    following.append(child)
+    return following
 
 
 def _add_below(top: _Place, found: list[str]) -> None:

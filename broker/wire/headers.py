@@ -82,6 +82,13 @@ def without(block: bytes, key: bytes) -> bytes:
     return _LINE.join(kept)
 
 
+def put(header_length: int, data: bytes, key: bytes, value: bytes) -> tuple[int, bytes]:
+    """(header length, data) of a message that says `key` once, with this value, whatever its headers said of it before."""
+    kept = without(data[:header_length], key)[:-2] or PREAMBLE + _LINE
+    head = kept + _one_line(key) + b": " + _one_line(value) + b"\r\n\r\n"
+    return len(head), head + data[header_length:]
+
+
 def _one_line(text: bytes) -> bytes:
     if b"\r" in text or b"\n" in text:
         return text.replace(b"\r", b" ").replace(b"\n", b" ")

@@ -87,9 +87,8 @@ class Audits(InnerCaller):
     def introduced(self, header_length: int, data: bytes) -> tuple[int, bytes]:
         """A request that says who asks, for the leader of a stream which tells of it (`asked_by`). What a client says
         of itself under that name does not count."""
-        line = b"%b: %b\r\n\r\n" % (REQUEST_INFO, json.dumps(self._client(), separators=(",", ":")).encode())
-        head = (headers.without(data[:header_length], REQUEST_INFO)[:-2] or headers.PREAMBLE + b"\r\n") + line
-        return len(head), head + data[header_length:]
+        info = json.dumps(self._client(), separators=(",", ":")).encode()
+        return headers.put(header_length, data, REQUEST_INFO, info)
 
     def client_name(self) -> str:
         """What the client that asks now calls itself; "" where it does not, or where a server asks."""

@@ -64,9 +64,7 @@ class PullRequest:
 def signed(header_length: int, data: bytes, client: str) -> tuple[int, bytes]:
     """A request with its client's name among its headers, as the node at which the client is sends it on."""
     name = "".join(character if character.isprintable() else " " for character in client[:CLIENT_MAX])
-    line = b"%b: %b\r\n\r\n" % (CLIENT, name.encode("utf-8", "replace"))
-    head = (headers.without(data[:header_length], CLIENT)[:-2] or headers.PREAMBLE + b"\r\n") + line
-    return len(head), head + data[header_length:]
+    return headers.put(header_length, data, CLIENT, name.encode("utf-8", "replace"))
 
 
 def signature(header_length: int, data: bytes) -> bytes:
