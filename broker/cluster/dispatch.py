@@ -92,7 +92,7 @@ class Dispatch(LeaderDirectory):
             if assignment is not None and not assignment.restoring:
                 group = assignment.group
         assert self.forwarder is not None and self.audits is not None
-        reply = self.audits.begin(target, subject, reply, data[header_length:])
+        reply = self.audits.begin(target, subject, reply, header_length, data)
         if target.verb == "CONSUMER.MSG.NEXT":
             header_length, data = self._signed(header_length, data)
         elif target.verb == "STREAM.SNAPSHOT":

@@ -83,7 +83,7 @@ def without(block: bytes, key: bytes) -> bytes:
 
 
 def put(header_length: int, data: bytes, key: bytes, value: bytes) -> tuple[int, bytes]:
-    """(header length, data) of a message that says `key` once, with this value, whatever its headers said of it before."""
+    """(header length, data) of a message that says `key` once, with this value, whatever it said of it before."""
     kept = without(data[:header_length], key)[:-2] or PREAMBLE + _LINE
     head = kept + _one_line(key) + b": " + _one_line(value) + b"\r\n\r\n"
     return len(head), head + data[header_length:]

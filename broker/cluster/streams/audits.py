@@ -62,7 +62,7 @@ class Audits(InnerCaller):
         self._awaited: dict[bytes, list[Audit]] = {}
         self._count: int = 0
 
-    def begin(self, target: ApiSubject, subject: bytes, reply: bytes, payload: bytes) -> bytes:
+    def begin(self, target: ApiSubject, subject: bytes, reply: bytes, header_length: int, data: bytes) -> bytes:
         """A client asks. Returns where the answer is to go: `reply`, or, where there is none, to us."""
         if not self._router.has_interest(SUBJECT) or self._count >= AUDITS_MAX:
             return reply
@@ -73,7 +73,7 @@ class Audits(InnerCaller):
         else:
             reply = self._answers.inner_inbox(self)
         self._count += 1
-        audit = Audit(subject, payload, self._client(), self._clock.now_ns + KEEP_NS)
+        audit = Audit(subject, data[header_length:], self._client(), self._clock.now_ns + KEEP_NS)
         self._awaited.setdefault(reply, []).append(audit)
         return reply
 
